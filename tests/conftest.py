@@ -1,0 +1,36 @@
+"""Fixtures every suite uses: where the shared data lies, and what to do when a component is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+REQUIRE_ALL = os.environ.get("TWINMESH_REQUIRE_ALL") == "1"
+
+
+def missing(reason: str) -> None:
+    """Skip by name, or fail where every component must be there (`TWINMESH_REQUIRE_ALL=1`)."""
+    if REQUIRE_ALL:
+        pytest.fail(f"required component missing: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real models beside the project."""
+    if not SHARED_DATA.is_dir():
+        missing(f"shared data is absent: {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """Path of the mosquitto broker program."""
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if not found:
+        missing("mosquitto is not installed")
+    return found or ""
