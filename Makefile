@@ -1,0 +1,61 @@
+# The only list of commands. `make demo` and `make test` set up all they need on a machine with Python 3.11+ and make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev services demo test unit lint format long bench tables clean
+
+UV := $(shell command -v uv || echo .tools/uv/bin/uv)
+# Warm kernels survive between runs of one checkout, and nothing is written beside installed files.
+export NUMBA_CACHE_DIR ?= $(CURDIR)/var/numba
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+
+help:              ## Show this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(UV):
+	@echo "setup: installing uv into .tools/uv with pip"
+	@python3 scripts/install_uv.py .tools/uv
+
+setup: $(UV)       ## Install the locked run-time packages into .venv
+	@$(UV) sync --locked --no-dev --quiet
+	@echo "setup: packages of uv.lock are in .venv"
+
+setup-dev: $(UV)   ## Install the locked packages with all that the tests use
+	@$(UV) sync --locked --quiet
+	@echo "setup: packages of uv.lock with the dev group are in .venv"
+
+services:          ## Install the services that the tests start (Debian with root or sudo; elsewhere told by name)
+	@bash scripts/install_services.sh
+
+demo: setup        ## Set up and run the main job: three sites, live telemetry, a cascade, a ready server
+	@$(UV) run --no-dev twinmesh demo $(DEMO_FLAGS)
+
+test: setup-dev services  ## Set up and pass the tests
+	@$(UV) run pytest $(PYTEST_FLAGS) $(TESTS)
+
+unit: setup-dev    ## Tests only, without installing services
+	@$(UV) run pytest $(PYTEST_FLAGS) $(TESTS)
+
+lint: setup-dev    ## Style, types, import directions
+	@$(UV) run ruff check .
+	@$(UV) run ruff format --check .
+	@$(UV) run basedpyright
+	@$(UV) run lint-imports
+
+format: setup-dev  ## Put the code into its format
+	@$(UV) run ruff check --fix-only .
+	@$(UV) run ruff format .
+
+# Each long suite gets this many seconds and prints the counts it reached and its seed.
+long: export TWINMESH_LONG_S ?= 600
+long: setup-dev services  ## The long counts (time budget for each suite: TWINMESH_LONG_S)
+	@TWINMESH_LONG=1 $(UV) run pytest -m long -s --timeout 7200 $(TESTS)
+
+bench: setup-dev   ## First ratios beside the peers
+	@$(UV) run twinmesh bench cascade
+	@$(UV) run twinmesh bench import
+
+tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
+	@$(UV) run python scripts/make_ontology_tables.py
+
+clean:             ## Remove what the commands above made
+	rm -rf .venv .tools var dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

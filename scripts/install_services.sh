@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs the services that the tests start themselves, and says what it installed.
+# Without Debian, root or sudo it installs nothing: their tests are then skipped by name.
+set -euo pipefail
+
+wanted=()
+command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || wanted+=(mosquitto)
+command -v mosquitto_pub >/dev/null || wanted+=(mosquitto-clients)
+
+if [ ${#wanted[@]} -eq 0 ]; then
+    echo "services: nothing to install; mosquitto and its clients are here"
+    exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "services: not Debian; tests that need ${wanted[*]} will be skipped by name"
+    exit 0
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+        echo "services: neither root nor password-less sudo; tests that need ${wanted[*]} will be skipped by name"
+        exit 0
+    fi
+    as_root=(sudo -n)
+fi
+"${as_root[@]}" apt-get update -qq
+# policy-rc.d keeps the package from starting a broker of its own on the standard port.
+printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+"${as_root[@]}" chmod +x /usr/sbin/policy-rc.d
+trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+echo "services: installed ${wanted[*]}"
