@@ -1,1 +1,1 @@
-
+"""Ways to ask: GraphQL, HTTP and the command line."""

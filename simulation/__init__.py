@@ -1,1 +1,1 @@
-
+"""What would be: cascades over a snapshot, explained and priced."""

@@ -1,1 +1,1 @@
-
+"""Readings from a file, at their own speed or faster."""

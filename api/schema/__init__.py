@@ -1,1 +1,1 @@
-
+"""The GraphQL schema: fixed types, and types generated from the kinds in use."""

@@ -1,1 +1,1 @@
-
+"""Where commits are kept; one protocol, one conformance test for all."""

@@ -1,1 +1,1 @@
-
+"""The engines: kernels, keyed random numbers, Monte Carlo."""
