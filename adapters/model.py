@@ -58,8 +58,8 @@ class ReadingRows:
 class Parsed:
     """What one file says, in the order of the file.
 
-    A twin with empty `kinds` says something about a twin that is stated elsewhere; if there is none, its lines
-    in `otherwise` are kept as statements instead. `twin_lines` and `relationship_lines` give lines of the file
+    A twin with empty `kinds` says something about a twin that is stated elsewhere; if there is none, its
+    lines in `otherwise` are kept as statements. `twin_lines` and `relationship_lines` give lines of the file
     for error messages, in parallel to the records, or are empty where a format has none.
     """
 
