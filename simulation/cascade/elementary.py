@@ -1,20 +1,18 @@
-# pyright: reportUntypedFunctionDecorator=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportMissingTypeStubs=false, reportUnknownParameterType=false, reportUnknownArgumentType=false
 """log, exp and the normal quantile with the same last bit on every machine.
 
-The libm of a machine may round these differently from the next one's, and then two sites would disagree about one
-draw. Here they are built only from the operations that IEEE 754 defines to the bit (+ - * / sqrt) and from frexp and
-ldexp, which are exact. Numba without fastmath neither reorders nor contracts; the tests hold the compiled code
-to the interpreter's answers, which contracts nothing.
+The libm of one machine may round these differently from the next one's, and then two sites would disagree
+about a draw. Here they are built only from the operations that IEEE 754 defines to the bit (+ - * / sqrt) and
+from frexp and ldexp, which are exact. Numba without fastmath neither reorders nor contracts; the tests hold
+the compiled code to the interpreter's answers, which contracts nothing.
 """
 
 from __future__ import annotations
 
 import math
 
-from numba import njit
+from simulation.cascade.jit import kernel
 
-# ln 2 in two parts: the high one has 21 trailing zero bits, so that a small integer times it is exact (fdlibm's split)
+# ln 2 in two parts (fdlibm's split): the high one ends in zeros, so that a small integer times it is exact
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 _LOG2_E = 1.4426950408889634
@@ -23,8 +21,8 @@ _EXP_OVERFLOW = 709.0
 _EXP_UNDERFLOW = -708.0
 
 
-@njit(nogil=True, cache=True)
-def log(x):
+@kernel
+def log(x: float) -> float:
     """Natural logarithm of a positive, finite double; within 2 units in the last place."""
     mantissa, exponent = math.frexp(x)
     if mantissa < _SQRT_HALF:
@@ -39,8 +37,8 @@ def log(x):
     return exponent * _LN2_HIGH + (2.0 * f + (2.0 * f * series + exponent * _LN2_LOW))
 
 
-@njit(nogil=True, cache=True)
-def exp(x):
+@kernel
+def exp(x: float) -> float:
     """Exponential function; 0 below -708, infinity above 709; within 2 units in the last place."""
     if x > _EXP_OVERFLOW:
         return math.inf
@@ -55,16 +53,33 @@ def exp(x):
     return math.ldexp(1.0 + tail * r, int(n))
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _ratio(r, a0, a1, a2, a3, a4, a5, a6, a7, b1, b2, b3, b4, b5, b6, b7):
+@kernel
+def _ratio(
+    r: float,
+    a0: float,
+    a1: float,
+    a2: float,
+    a3: float,
+    a4: float,
+    a5: float,
+    a6: float,
+    a7: float,
+    b1: float,
+    b2: float,
+    b3: float,
+    b4: float,
+    b5: float,
+    b6: float,
+    b7: float,
+) -> float:
     """A quotient of two polynomials of degree 7 in r, by Horner's rule."""
     over = ((((((a7 * r + a6) * r + a5) * r + a4) * r + a3) * r + a2) * r + a1) * r + a0
     under = ((((((b7 * r + b6) * r + b5) * r + b4) * r + b3) * r + b2) * r + b1) * r + 1.0
     return over / under
 
 
-@njit(nogil=True, cache=True)
-def normal_quantile(p):
+@kernel
+def normal_quantile(p: float) -> float:
     """Inverse of the standard normal distribution function for 0 < p < 1; relative error about 1e-15.
 
     Algorithm AS 241 (PPND16): M. J. Wichura, Applied Statistics 37 (1988) 477-484.

@@ -1,11 +1,9 @@
-# pyright: reportUntypedFunctionDecorator=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportMissingTypeStubs=false, reportUnknownParameterType=false, reportUnknownArgumentType=false
 """Random numbers that depend on what they are for, not on when they are asked.
 
-Every draw is a pure function of (seed, run, stable key of a twin, group or relationship, purpose, index): the same
-world whatever the order, the thread, the machine or the site. The function is Philox4x32-10 (Salmon, Moraes, Dror,
-Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC11); seed is its key, all else its counter, so two draws
-share a value only if they share every input.
+Every draw is a pure function of (seed, run, stable key of a twin, group or relationship, purpose, index):
+the same world whatever the order, the thread, the machine or the site. The function is Philox4x32-10 (Salmon,
+Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC11); the seed is its key, all else its
+counter, so two draws share a value only if they share every input.
 """
 
 from __future__ import annotations
@@ -14,7 +12,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from simulation.cascade.jit import kernel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,8 +43,10 @@ _TO_52_BITS = np.uint64(12)
 _TWO_POW_MINUS_52 = 2.0**-52
 
 
-@njit(nogil=True, cache=True, inline="always")
-def philox4x32(c0, c1, c2, c3, k0, k1):
+@kernel
+def philox4x32(
+    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Ten rounds of Philox on 32-bit words carried in uint64; returns four of them.
 
     Matches the known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
@@ -59,8 +60,10 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@njit(nogil=True, cache=True)
-def draw_bits(seed, run, key, purpose, index):
+@kernel
+def draw_bits(
+    seed: np.uint64, run: np.uint64, key: np.uint64, purpose: np.uint64, index: np.uint64
+) -> np.uint64:
     """The 64 random bits of one draw. All inputs are uint64; run < 2^32, purpose < 2^8, index < 2^24."""
     low, high, _, _ = philox4x32(
         key & _MASK,
@@ -73,20 +76,26 @@ def draw_bits(seed, run, key, purpose, index):
     return (high << _HALF) | low
 
 
-@njit(nogil=True, cache=True)
-def to_unit(bits):
+@kernel
+def to_unit(bits: np.uint64) -> float:
     """A double strictly between 0 and 1 from 64 random bits: the middle of one of 2^52 equal cells, exact."""
-    return (np.float64(bits >> _TO_52_BITS) + 0.5) * _TWO_POW_MINUS_52
+    return (float(bits >> _TO_52_BITS) + 0.5) * _TWO_POW_MINUS_52
 
 
-@njit(nogil=True, cache=True)
-def draw_unit(seed, run, key, purpose, index):
+@kernel
+def draw_unit(seed: np.uint64, run: np.uint64, key: np.uint64, purpose: np.uint64, index: np.uint64) -> float:
     """One uniform draw in the open interval (0, 1); inputs as for `draw_bits`."""
     return to_unit(draw_bits(seed, run, key, purpose, index))
 
 
-@njit(nogil=True, cache=True)
-def draw_units(seed, first_run, keys, purpose, out) -> None:
+@kernel
+def draw_units(
+    seed: np.uint64,
+    first_run: np.uint64,
+    keys: npt.NDArray[np.uint64],
+    purpose: np.uint64,
+    out: npt.NDArray[np.float64],
+) -> None:
     """Fill out[run, key] with uniform draws of consecutive runs; keys uint64[k], out float64[runs, k]."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
