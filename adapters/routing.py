@@ -1,0 +1,213 @@
+"""From an address to the points it carries, and how well each binding does.
+
+Patterns are matched once for each concrete address; the answer is kept in a bounded table.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from graph.values import ValueType
+from ontology.errors import NotFoundError, Problem, TwinmeshError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from graph.snapshot import Snapshot
+    from ontology.units import Units
+
+    from adapters.binding import Binding, Pattern
+
+ROUTES_MAX = 200_000
+NAMED_MAX = 20  # ids that a health report names; the counts are exact
+PROBLEMS_MAX = 1_000  # refused addresses that are kept with their reason
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one address carries for one binding. A value becomes `value * scale + offset`, the point's unit."""
+
+    binding: int
+    row: int
+    value_type: ValueType
+    scale: float
+    offset: float
+
+
+@dataclass(slots=True)
+class BindingState:
+    """Counts of one binding; written by the pump alone."""
+
+    messages: int = 0
+    recorded: int = 0
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+    last_ns: int = 0
+
+    def refuse(self, code: str) -> None:
+        self.refused[code] = self.refused.get(code, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class BindingHealth:
+    """How one binding does. `expected` points may be bound; `never_seen` and `stale` name the first such."""
+
+    name: str
+    expected: int
+    seen: int
+    messages: int
+    recorded: int
+    refused: dict[str, int]
+    never_seen: tuple[str, ...]
+    stale: tuple[str, ...]
+    stale_count: int
+    last_ns: int | None
+    problem: Problem | None
+
+
+class Router:
+    """Routes of a set of bindings over the points of one site. `refresh` follows the graph; see `routes`."""
+
+    def __init__(
+        self, bindings: Sequence[Binding], snapshot: Snapshot, units: Units, *, routes_max: int = ROUTES_MAX
+    ) -> None:
+        self.bindings = tuple(bindings)
+        self.states = tuple(BindingState() for _ in bindings)
+        self._units = units
+        self._routes_max = routes_max
+        self._lock = threading.Lock()
+        self._routes: dict[str, tuple[Route, ...]] = {}
+        self._seen_ns: list[dict[int, int]] = [{} for _ in bindings]
+        self._problems: dict[tuple[int, str], Problem] = {}
+        self._fixed, self._patterned = _by_address(self.bindings)
+        self._follow(snapshot)
+
+    def refresh(self, snapshot: Snapshot) -> None:
+        """Follow the graph: points may have come, gone or changed their type since the last snapshot."""
+        if snapshot.revisions != self._snapshot.revisions:
+            self._follow(snapshot)
+
+    def routes(self, address: str) -> tuple[Route, ...]:
+        """What `address` carries; empty where no binding matches or none of its points exists."""
+        known = self._routes.get(address)
+        if known is not None:
+            return known
+        if len(self._routes) >= self._routes_max:  # addresses may be forged: drop the oldest rather than grow
+            del self._routes[next(iter(self._routes))]
+        found = tuple(self._resolve(address))
+        self._routes[address] = found
+        return found
+
+    def saw(self, route: Route, time_ns: int) -> None:
+        """Note that a reading for this route was recorded."""
+        state = self.states[route.binding]
+        state.recorded += 1
+        state.last_ns = time_ns
+        with self._lock:
+            self._seen_ns[route.binding][route.row] = time_ns
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Bindings that can never deliver as the graph stands, and routes that were refused."""
+        return tuple(self._problems.values())
+
+    def health(self, now_ns: int) -> tuple[BindingHealth, ...]:
+        return tuple(self._health_of(index, now_ns) for index in range(len(self.bindings)))
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._routes.clear()
+        self._problems.clear()
+        ids = list(_point_ids(snapshot))
+        rows_by_id = {name: row for row, iri, local in ids for name in (local, iri)}
+        self._expected = [_matching_rows(binding.point, rows_by_id) for binding in self.bindings]
+        for index, rows in enumerate(self._expected):
+            if not rows:
+                self._problems[index, ""] = self._never_bindable(index, ids)
+
+    def _never_bindable(self, index: int, ids: list[tuple[int, str, str]]) -> Problem:
+        binding = self.bindings[index]
+        hint = f"the site has {len(ids)} points" + (f", such as {ids[0][2]!r}" if ids else "")
+        message = f"no point of the site matches {binding.point.text!r}: it can never be bound"
+        return Problem("BINDING_POINT_UNKNOWN", message, binding.place, hint)
+
+    def _resolve(self, address: str) -> Iterator[Route]:
+        for index in (*self._fixed.get(address, ()), *self._patterned):
+            values = self.bindings[index].topic.match(address)
+            if values is None:
+                continue
+            try:
+                yield self._route(index, self.bindings[index].point.fill(values))
+            except TwinmeshError as error:
+                self._note(index, address, error)
+
+    def _note(self, index: int, address: str, error: TwinmeshError) -> None:
+        if len(self._problems) < PROBLEMS_MAX:
+            place = self.bindings[index].place
+            self._problems[index, address] = Problem(error.code, error.message, place, error.hint)
+
+    def _route(self, index: int, point: str) -> Route:
+        binding = self.bindings[index]
+        row = self._snapshot.find(point)
+        if row not in self._expected[index]:
+            raise NotFoundError(f"{point!r} is no point", code="BINDING_POINT_UNKNOWN")
+        value_type = self._snapshot.value_type(row)
+        if binding.type not in (None, value_type):
+            raise NotFoundError(
+                f"{point!r} holds {value_type.value}, the binding says {binding.type}", code="BINDING_TYPE"
+            )
+        factor, shift = self._to_point_unit(binding, row) if value_type is ValueType.NUMBER else (1.0, 0.0)
+        return Route(index, row, value_type, binding.scale * factor, binding.offset * factor + shift)
+
+    def _to_point_unit(self, binding: Binding, row: int) -> tuple[float, float]:
+        """Factor and shift from the binding's unit to the unit of the point; both are affine."""
+        unit = self._snapshot.unit_of(row)
+        if binding.unit is None or unit is None:
+            return 1.0, 0.0
+        zero, one = self._units.convert([0.0, 1.0], binding.unit, unit)
+        return float(one - zero), float(zero)
+
+    def _health_of(self, index: int, now_ns: int) -> BindingHealth:
+        binding, state, expected = self.bindings[index], self.states[index], self._expected[index]
+        with self._lock:
+            seen = dict(self._seen_ns[index])
+        oldest_ns = now_ns - int((binding.stale_after_s or 0) * 1e9)
+        stale = [row for row, at in seen.items() if at < oldest_ns] if binding.stale_after_s else []
+        return BindingHealth(
+            name=binding.name,
+            expected=len(expected),
+            seen=len(seen),
+            messages=state.messages,
+            recorded=state.recorded,
+            refused=dict(state.refused),
+            never_seen=self._names(row for row in sorted(expected) if row not in seen),
+            stale=self._names(sorted(stale)),
+            stale_count=len(stale),
+            last_ns=state.last_ns or None,
+            problem=next((p for (at, _), p in self._problems.items() if at == index), None),
+        )
+
+    def _names(self, rows: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self._snapshot.local_id(row) for row, _ in zip(rows, range(NAMED_MAX), strict=False))
+
+
+def _point_ids(snapshot: Snapshot) -> Iterator[tuple[int, str, str]]:
+    rows = snapshot.rows_of_kind(snapshot.schema.point_kind)
+    yield from zip(rows.tolist(), snapshot.ids(rows), snapshot.local_ids(rows), strict=True)
+
+
+def _matching_rows(pattern: Pattern, rows_by_id: Mapping[str, int]) -> frozenset[int]:
+    if not pattern.names:
+        return frozenset({rows_by_id[pattern.text]} if pattern.text in rows_by_id else ())
+    return frozenset(row for name, row in rows_by_id.items() if pattern.match(name))
+
+
+def _by_address(bindings: Sequence[Binding]) -> tuple[dict[str, list[int]], list[int]]:
+    """Bindings of one address by that address, and those with placeholders."""
+    fixed: dict[str, list[int]] = {}
+    patterned: list[int] = []
+    for index, binding in enumerate(bindings):
+        at = patterned if binding.topic.names else fixed.setdefault(binding.topic.text, [])
+        at.append(index)
+    return fixed, patterned
