@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from ontology.terms import KindRecord as KindRecord
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,6 +37,14 @@ class ValueType(StrEnum):
     CODE = "code"
     TEXT = "text"
     COUNTER = "counter"
+
+
+class Way(StrEnum):
+    """Which relationships of a twin to follow: those that start at it, those that end at it, or all."""
+
+    OUT = "OUT"
+    IN = "IN"
+    BOTH = "BOTH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +83,6 @@ class RelationshipRecord:
     attributes: Mapping[str, Value] = field(default_factory=dict[str, Value])
     origin: str | None = None
     stated: str | None = None  # IRI of the predicate as it stood in the file, where that was an inverse
-
-
-@dataclass(frozen=True, slots=True)
-class KindRecord:
-    """A kind that the user's own ontology or an import brings; appended to the schema, never renumbered."""
-
-    iri: str
-    name: str  # prefixed, e.g. "ex:Press"
-    parents: tuple[str, ...] = ()
-    label: str | None = None
-    placeholder: bool = False  # unknown class of an imported file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What may exist: kinds, relations with their propagation semantics, attributes, units, and the error tree."""
+"""What may exist: kinds, relations and how trouble travels along them, attributes, units, errors."""

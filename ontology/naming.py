@@ -1,0 +1,119 @@
+"""How terms are named: prefixes, bare names, and the GraphQL names of INTERFACE section 6."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ontology.terms import Kind
+
+PREFIXES = {
+    "tm": "https://twinmesh.dev/ns#",
+    "brick": "https://brickschema.org/schema/Brick#",
+    "rec": "https://w3id.org/rec#",
+    "supply": "https://twinmesh.dev/supply#",
+    "ref": "https://brickschema.org/schema/Brick/ref#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "owl": "http://www.w3.org/2002/07/owl#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+    "sh": "http://www.w3.org/ns/shacl#",
+    "unit": "http://qudt.org/vocab/unit/",
+    "qudt": "http://qudt.org/schema/qudt/",
+    "sosa": "http://www.w3.org/ns/sosa/",
+    "bot": "https://w3id.org/bot#",
+    "s223": "http://data.ashrae.org/standard223#",
+}
+
+# The order in which a bare name is looked up; the user's own vocabularies follow in order of import.
+VOCABULARIES = ("tm", "brick", "rec", "supply")
+
+# Types of the GraphQL schema (INTERFACE section 6) that no kind may take; `Twin` and `Point` are kinds.
+# fmt: off
+FIXED_TYPES = frozenset(
+    (
+        "Query", "Mutation", "Subscription", "Revision", "DateTime", "Duration", "JSON", "ID", "String",
+        "Int", "Float", "Boolean", "Attribute", "ExternalId", "Link", "LinkEdge", "LinkConnection",
+        "AggregateRow", "Reachable", "ReachedTwin", "Truncated", "Path", "Paths", "Sample", "Quality",
+        "Fill", "AggregateOp", "Direction", "SortDirection", "Nulls", "Completeness", "JobStatus",
+        "ItemStatus", "ChangeInput", "TwinInput", "RelationshipInput", "ExternalIdInput",
+        "ChangeResult", "ItemResult", "CascadeInput", "EventInput", "Simulation", "ImpactConnection",
+        "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
+        "CommandInput", "CommandResult", "ChangeEvent", "ReadingEvent", "ImpactEvent", "TwinFilter",
+        "StringFilter", "AttributeFilter", "LinkFilter", "TwinOrder", "Measure", "PageInfo",
+    )
+)
+FIXED_FIELDS = frozenset(
+    (
+        "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
+        "schema", "_service", "_entities",
+    )
+)
+# fmt: on
+
+_LOCAL_PART = re.compile(r"[^#/:]*$")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+
+
+def split_iri(iri: str) -> tuple[str, str]:
+    """(namespace, local part): the local part follows the last '#', '/' or ':'."""
+    match = _LOCAL_PART.search(iri)
+    cut = match.start() if match else len(iri)
+    return iri[:cut], iri[cut:]
+
+
+def field_name(bare: str) -> str:
+    """lowerCamelCase: AHU -> ahu, Air_Handling_Unit -> airHandlingUnit, ProductionLine -> productionLine."""
+    words = _WORD.findall(bare) or [bare]
+    return words[0].lower() + "".join(word[0].upper() + word[1:].lower() for word in words[1:])
+
+
+def graphql_names(kinds: Sequence[Kind]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(type names, root field names) of all kinds; earlier kinds keep theirs whatever is appended.
+
+    A kind K takes `K`, `KTwin`, root `k`, `kList`; where one of them is taken, the prefix goes in front
+    (`BrickCommand`).
+    """
+    types: set[str] = set(FIXED_TYPES)
+    fields: set[str] = set(FIXED_FIELDS)
+    chosen: list[tuple[str, str]] = []
+    for kind in kinds:
+        name = next(name for name in _candidates(kind) if _is_free(name, types, fields))
+        field = field_name(name)
+        types.update(_types_of(name))
+        fields.update((field, field + "List"))
+        chosen.append((name, field))
+    return tuple(name for name, _ in chosen), tuple(field for _, field in chosen)
+
+
+def _is_free(name: str, types: set[str], fields: set[str]) -> bool:
+    field = field_name(name)
+    return types.isdisjoint(_types_of(name)) and field not in fields and field + "List" not in fields
+
+
+def _types_of(name: str) -> tuple[str, str, str, str]:
+    return name, f"{name}Twin", f"{name}Connection", f"{name}Edge"
+
+
+def _candidates(kind: Kind) -> Iterable[str]:
+    """Names to try in order; the last family never ends, so one is always free."""
+    bare = _legal(kind.bare)
+    prefixed = _legal(kind.vocabulary[:1].upper() + kind.vocabulary[1:] + bare)
+    yield bare
+    yield prefixed
+    number = 2
+    while True:
+        yield f"{prefixed}{number}"
+        number += 1
+
+
+def _legal(name: str) -> str:
+    """`name` as a GraphQL name: letters, digits and single leading underscore, not starting with a digit."""
+    if name.isidentifier() and name.isascii() and name[0] != "_":
+        return name
+    text = re.sub(r"[^0-9A-Za-z_]", "_", name).lstrip("_") or "Kind"
+    return f"_{text}" if text[0].isdigit() else text
