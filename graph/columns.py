@@ -1,0 +1,225 @@
+"""Typed columns in pages, with copy-on-write: a snapshot costs one small table, a write copies only the pages it meets.
+
+All pages of a column lie in one 2-D array, so reading and writing many rows is one numpy call. Slot 0 is the page
+of zeros that every absent page shares; sparse columns cost only the pages they fill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+PAGE_BITS = 10
+PAGE_ROWS = 1 << PAGE_BITS
+_PAGE_MASK = PAGE_ROWS - 1
+# Below this many rows, plain item access beats the fixed cost of numpy's fancy indexing.
+_FEW_ROWS = 12
+
+D = TypeVar("D", bound=np.generic)
+D_co = TypeVar("D_co", bound=np.generic, covariant=True)
+Rows: TypeAlias = "npt.NDArray[np.integer[Any]]"
+
+
+class Reader(Protocol[D_co]):
+    """An immutable column. Rows never written read as zero."""
+
+    @property
+    def flat(self) -> npt.NDArray[D_co]:
+        """All rows as one read-only array; made at first use, then kept."""
+        ...
+
+    def take(self, rows: Rows) -> npt.NDArray[D_co]:
+        """The values of some rows, in their order."""
+        ...
+
+    def at(self, row: int) -> Any:
+        """The value of one row as a Python scalar."""
+        ...
+
+
+class PagedColumn(Generic[D]):
+    """The writer's side of a column. Not thread-safe: only the one writer touches it."""
+
+    def __init__(self, dtype: type[D]) -> None:
+        self._pages: npt.NDArray[D] = np.zeros((1, PAGE_ROWS), dtype)
+        self._table = np.zeros(1, np.int32)  # page -> slot; the last entry stays 0 for all rows beyond
+        self._used = 1
+        self._shared = (
+            1  # slots below this belong to a snapshot too (or are the zero page): never written again
+        )
+        self._frozen: FrozenColumn[D] | None = None
+        self._frozen_rows = -1
+
+    def at(self, row: int) -> Any:
+        page = min(row >> PAGE_BITS, len(self._table) - 1)
+        return self._pages[self._table[page], row & _PAGE_MASK].item()
+
+    def take(self, rows: Rows) -> npt.NDArray[D]:
+        return _take(self._pages, self._table, rows)
+
+    def set(self, row: int, value: Any) -> None:
+        """Write one row."""
+        page = row >> PAGE_BITS
+        if page >= len(self._table) - 1 or self._table[page] < self._shared:
+            self._own(np.array([page]))
+        self._pages[self._table[page], row & _PAGE_MASK] = value
+        self._frozen = None
+
+    def write(self, rows: Sequence[int] | Rows, values: Sequence[Any] | npt.NDArray[Any]) -> None:
+        """Write many rows; where a row stands twice, the last value wins."""
+        if len(rows) < _FEW_ROWS:
+            for row, value in zip(rows, values, strict=True):
+                self.set(int(row), value)
+            return
+        where = np.asarray(rows, np.int64)
+        pages = where >> PAGE_BITS
+        self._own(np.unique(pages))
+        self._pages[self._table[pages], where & _PAGE_MASK] = values
+        self._frozen = None
+
+    def freeze(self, rows: int) -> FrozenColumn[D]:
+        """An immutable view of the first `rows` rows; the same object as before if nothing was written since."""
+        if self._frozen is None or self._frozen_rows != rows:
+            self._frozen = FrozenColumn(self._pages, self._table.copy(), rows)
+            self._frozen_rows = rows
+            self._shared = self._used
+        return self._frozen
+
+    def _own(self, pages: Rows) -> None:
+        """Make every one of these pages writable: new, or copied from the page that a snapshot shares."""
+        self._reach(int(pages.max()))
+        if not (self._table[pages] < self._shared).any():
+            return
+        self._reserve(len(pages))
+        shared = pages[self._table[pages] < self._shared]
+        slots = np.arange(self._used, self._used + len(shared), dtype=np.int32)
+        self._pages[slots] = self._pages[self._table[shared]]
+        self._table[shared] = slots
+        self._used += len(shared)
+
+    def _reach(self, page: int) -> None:
+        missing = page + 2 - len(self._table)
+        if missing > 0:
+            self._table = np.concatenate((self._table, np.zeros(missing, np.int32)))
+
+    def _reserve(self, slots: int) -> None:
+        """Room for so many more slots. Snapshots keep the old array; garbage is left behind in it."""
+        if self._used + slots <= len(self._pages):
+            return
+        live = np.flatnonzero(self._table)
+        pages = np.zeros((1 + 2 * len(live) + slots, PAGE_ROWS), self._pages.dtype)
+        pages[1 : 1 + len(live)] = self._pages[self._table[live]]
+        self._table = np.zeros_like(self._table)
+        self._table[live] = np.arange(1, 1 + len(live), dtype=np.int32)
+        self._pages, self._used, self._shared = pages, 1 + len(live), 1
+
+    @property
+    def filled(self) -> bool:
+        """False while no row was ever written."""
+        return self._used > 1
+
+    @property
+    def nbytes(self) -> int:
+        return self._pages.nbytes + self._table.nbytes
+
+
+@dataclass(slots=True, eq=False)
+class FrozenColumn(Generic[D]):
+    """A column as it was when frozen. Its pages are never written again (see `PagedColumn._shared`)."""
+
+    _pages: npt.NDArray[D]
+    _table: npt.NDArray[np.int32]
+    _rows: int
+    _flat: npt.NDArray[D] | None = field(default=None)
+
+    @property
+    def flat(self) -> npt.NDArray[D]:
+        if self._flat is None:
+            self._flat = self._flatten()
+        return self._flat
+
+    def take(self, rows: Rows) -> npt.NDArray[D]:
+        return _take(self._pages, self._table, rows)
+
+    def at(self, row: int) -> Any:
+        page = min(row >> PAGE_BITS, len(self._table) - 1)
+        return self._pages[self._table[page], row & _PAGE_MASK].item()
+
+    def _flatten(self) -> npt.NDArray[D]:
+        pages = np.arange((self._rows + PAGE_ROWS - 1) >> PAGE_BITS)
+        slots = self._table[np.minimum(pages, len(self._table) - 1)]
+        # Bulk-loaded columns lie in order: then the flat view costs nothing.
+        in_order = len(slots) > 0 and slots[0] > 0 and bool((np.diff(slots) == 1).all())
+        stack = self._pages[slots[0] : slots[0] + len(slots)] if in_order else self._pages[slots]
+        flat = stack.reshape(-1)[: self._rows]
+        flat.flags.writeable = False
+        return flat
+
+
+@dataclass(slots=True, eq=False)
+class JoinedColumn(Generic[D]):
+    """Columns of several sites, one after the other. `starts` int64[parts + 1]: first row of each part."""
+
+    _parts: Sequence[Reader[D] | None]  # None: a site that has nothing in this column
+    _starts: npt.NDArray[np.int64]
+    _dtype: type[D]
+    _flat: npt.NDArray[D] | None = field(default=None)
+
+    @property
+    def flat(self) -> npt.NDArray[D]:
+        if self._flat is None:
+            sizes = np.diff(self._starts)
+            pieces = [
+                _part_flat(part, int(n), self._dtype) for part, n in zip(self._parts, sizes, strict=True)
+            ]
+            flat = np.concatenate(pieces) if pieces else np.zeros(0, self._dtype)
+            flat.flags.writeable = False
+            self._flat = flat
+        return self._flat
+
+    def take(self, rows: Rows) -> npt.NDArray[D]:
+        taken = np.zeros(len(rows), self._dtype)
+        for part, start, stop in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
+            if part is not None:
+                here = np.flatnonzero((rows >= start) & (rows < stop))
+                taken[here] = part.take(rows[here] - start)
+        return taken
+
+    def at(self, row: int) -> Any:
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        part = self._parts[number]
+        return self._dtype(0).item() if part is None else part.at(row - int(self._starts[number]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConstantColumn(Generic[D]):
+    """The same value in every row."""
+
+    value: D
+    rows: int
+
+    @property
+    def flat(self) -> npt.NDArray[D]:
+        return np.broadcast_to(self.value, self.rows)
+
+    def take(self, rows: Rows) -> npt.NDArray[D]:
+        return np.full(len(rows), self.value)
+
+    def at(self, row: int) -> Any:
+        return self.value.item()
+
+
+def _take(pages: npt.NDArray[D], table: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[D]:
+    slots = table[np.minimum(rows >> PAGE_BITS, len(table) - 1)]
+    return pages[slots, rows & _PAGE_MASK]
+
+
+def _part_flat(part: Reader[D] | None, rows: int, dtype: type[D]) -> npt.NDArray[D]:
+    return np.zeros(rows, dtype) if part is None else part.flat

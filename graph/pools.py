@@ -1,0 +1,103 @@
+"""Append-only pools of interned values, shared by all sites of a mesh and by every snapshot.
+
+A code, once given, never changes its meaning, so readers need no lock and columns of several sites can be joined
+without translation. Code 0 always means "absent".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+
+from graph.values import ExternalId
+from ontology.errors import LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from graph.values import JSONValue
+
+_INT16_MAX = 2**15 - 1
+_INT32_MAX = 2**31 - 1
+T = TypeVar("T", bound="Hashable")
+
+
+class Pool(Generic[T]):
+    """Values <-> codes 1, 2, 3, ... in order of first sight. At most `codes_max` values."""
+
+    def __init__(self, codes_max: int = _INT32_MAX) -> None:
+        self._values: list[T | None] = [None]
+        self._codes: dict[T, int] = {}
+        self._lock = Lock()
+        self._codes_max = codes_max
+
+    def __len__(self) -> int:
+        """Number of codes, the absent one included; codes are below it."""
+        return len(self._values)
+
+    def intern(self, value: T) -> int:
+        """The code of a value, new if it was never seen. Safe from any thread."""
+        code = self._codes.get(value)
+        return self._add(value) if code is None else code
+
+    def intern_all(self, values: Iterable[T]) -> list[int]:
+        return [self.intern(value) for value in values]
+
+    def find(self, value: T) -> int:
+        """The code of a value, 0 if it was never seen."""
+        return self._codes.get(value, 0)
+
+    def value(self, code: int) -> T | None:
+        return self._values[code]
+
+    def values(self, codes: Iterable[int]) -> list[T | None]:
+        known = self._values
+        return [known[code] for code in codes]
+
+    def _add(self, value: T) -> int:
+        with self._lock:
+            code = self._codes.get(value)
+            if code is not None:
+                return code
+            if len(self._values) > self._codes_max:
+                raise LimitError(f"more than {self._codes_max} distinct values in one pool")
+            self._values.append(value)
+            # The value stands in its place before anyone can learn the code.
+            self._codes[value] = len(self._values) - 1
+            return len(self._values) - 1
+
+
+class ObjectPool:
+    """JSON values by content. Kept as bytes, so that no reader can change what another one sees."""
+
+    def __init__(self) -> None:
+        self._pool: Pool[bytes] = Pool()
+
+    def intern(self, value: JSONValue) -> int:
+        return self._pool.intern(msgspec.msgpack.encode(value, order="deterministic"))
+
+    def value(self, code: int) -> JSONValue:
+        packed = self._pool.value(code)
+        return None if packed is None else msgspec.msgpack.decode(packed)
+
+
+def _int16_pool() -> Pool[str]:
+    return Pool(_INT16_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """All pools of a mesh."""
+
+    texts: Pool[str] = field(default_factory=Pool[str])  # names, local ids, groups, text values
+    objects: ObjectPool = field(default_factory=ObjectPool)
+    units: Pool[str] = field(default_factory=_int16_pool)
+    origins: Pool[str] = field(default_factory=_int16_pool)
+    kind_sets: Pool[tuple[str, ...]] = field(
+        default_factory=Pool["tuple[str, ...]"]
+    )  # kind IRIs, leading one first
+    origin_sets: Pool[tuple[str, ...]] = field(default_factory=Pool["tuple[str, ...]"])
+    external_ids: Pool[tuple[ExternalId, ...]] = field(default_factory=Pool["tuple[ExternalId, ...]"])
