@@ -1,0 +1,251 @@
+"""One TOML file and the environment make the settings; an unknown key is an error.
+
+`[limits] cost_max = 5000` in the file is `TWINMESH_LIMITS__COST_MAX=5000` in the environment, which wins. A
+secret may come from a file: `TWINMESH_AUTH__ADMIN_TOKEN_FILE=/run/secrets/token`. Lists there are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from ontology.errors import InputError, Place, Problem, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PREFIX: Final = "TWINMESH_"
+# Switches of the test and CI scripts; they stand in the same name space but are no settings.
+_NOT_SETTINGS: Final = frozenset({"TWINMESH_REQUIRE_ALL"})
+_SECRETS: Final = frozenset({("auth", "admin_token")})
+
+Plain: TypeAlias = "bool | int | float | str | tuple[str, ...] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    hosts: tuple[str, ...] = ()  # further names this server may be called by, besides loopback
+    origins: tuple[str, ...] = ()  # further origins whose pages may call, e.g. "https://ops.example"
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may cost. See `api.limits` for the cost rule."""
+
+    body_bytes_max: int = 1 << 20
+    ingest_bytes_max: int = 8 << 20
+    tokens_max: int = 4_000
+    depth_max: int = 20
+    aliases_max: int = 250
+    repeats_max: int = 20
+    directives_max: int = 100
+    cost_max: int = 1_000_000
+    nodes_max: int = 200_000
+    wall_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    admin_token: str | None = None  # a ready admin token for the first start; give it as a file
+    tokens_kept_max: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    threads: int = 2
+    queue_max: int = 32
+    kept_max: int = 200
+    answer_at_once_s: float = 1.5  # small work is answered in the mutation itself
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    queue_max: int = 1_000
+    per_socket_max: int = 100
+    sockets_max: int = 1_000
+    heartbeat_s: float = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, with its default."""
+
+    server: Server = field(default_factory=Server)
+    limits: Limits = field(default_factory=Limits)
+    auth: Auth = field(default_factory=Auth)
+    jobs: JobLimits = field(default_factory=JobLimits)
+    streams: Streams = field(default_factory=Streams)
+
+
+def load_settings(
+    path: Path | None = None, environment: Mapping[str, str] | None = None, *, foreign: Iterable[str] = ()
+) -> Settings:
+    """Settings from a TOML file (None: none) and the environment.
+
+    `foreign` names sections of the same file that belong to others. InputError names every unknown key
+    (CONFIG_UNKNOWN_KEY) and value of a wrong type (CONFIG_WRONG_TYPE).
+    """
+    tables = _read(path)
+    for name in foreign:
+        tables.pop(name, None)
+    problems: list[Problem] = []
+    overlay = _overlay(environment or {}, set(foreign), problems)
+    settings = Settings()
+    for section in sorted({*tables, *overlay}):
+        settings = _with_section(
+            settings, section, tables.get(section, {}), overlay.get(section, {}), path, problems
+        )
+    if problems:
+        raise InputError.of(problems)
+    return settings
+
+
+def masked(settings: Settings) -> dict[str, dict[str, Plain]]:
+    """The effective settings as plain values, secrets hidden."""
+    return {
+        section.name: {
+            item.name: "***" if (section.name, item.name) in _SECRETS and value else value
+            for item in fields(part)
+            for value in (getattr(part, item.name),)
+        }
+        for section in fields(settings)
+        for part in (getattr(settings, section.name),)
+    }
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}", code="CONFIG_UNREADABLE", place=Place(str(path))
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not TOML: {error}", code="CONFIG_SYNTAX", place=Place(str(path))) from error
+
+
+def _overlay(
+    environment: Mapping[str, str], foreign: set[str], problems: list[Problem]
+) -> dict[str, dict[str, str]]:
+    overlay: dict[str, dict[str, str]] = {}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+            continue
+        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if section in foreign:
+            continue
+        if not separator:
+            problems.append(_unknown(name, [section.name.upper() for section in fields(Settings)], None))
+            continue
+        secret = key.removesuffix("_file")
+        if key.endswith("_file") and (section, secret) in _SECRETS:
+            key, text = secret, _secret(Path(text), name, problems)
+        overlay.setdefault(section, {})[key] = text
+    return overlay
+
+
+def _secret(path: Path, name: str, problems: list[Problem]) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        problems.append(
+            Problem("CONFIG_UNREADABLE", f"{name}: {error.strerror}", Place(str(path), item=name))
+        )
+        return ""
+
+
+def _with_section(
+    settings: Settings,
+    section: str,
+    table: object,
+    overlay: Mapping[str, str],
+    path: Path | None,
+    problems: list[Problem],
+) -> Settings:
+    place = str(path) if path else None
+    known = [item.name for item in fields(settings)]
+    if section not in known:
+        problems.append(_unknown(section, known, place))
+        return settings
+    if not isinstance(table, dict):
+        problems.append(
+            Problem("CONFIG_WRONG_TYPE", f"[{section}] must be a table", Place(place, item=section))
+        )
+        return settings
+    stated: dict[str, object] = {**cast("dict[str, object]", table), **overlay}
+    part = getattr(settings, section)
+    accepted: dict[str, object] = {}
+    for key, value in stated.items():
+        fitting = _checked(part, section, key, value, place, from_text=key in overlay)
+        if isinstance(fitting, Problem):
+            problems.append(fitting)
+        else:
+            accepted[key] = fitting
+    return replace(settings, **{section: replace(part, **accepted)})
+
+
+def _checked(
+    part: Any, section: str, key: str, value: object, place: str | None, *, from_text: bool
+) -> object | Problem:
+    """The value as its setting wants it, or what is wrong with it."""
+    defaults = {item.name: getattr(part, item.name) for item in fields(part)}
+    item = f"{section}.{key}"
+    if key not in defaults:
+        return _unknown(item, [f"{section}.{name}" for name in defaults], place)
+    fitting = _fitting(value, defaults[key], from_text=from_text)
+    if fitting is not _MISFIT:
+        return fitting
+    wanted = "str" if defaults[key] is None else type(defaults[key]).__name__
+    shown = "the secret" if (section, key) in _SECRETS else repr(value)
+    return Problem("CONFIG_WRONG_TYPE", f"{item} = {shown} does not fit {wanted}", Place(place, item=item))
+
+
+def _unknown(item: str, known: list[str], path: str | None) -> Problem:
+    return Problem(
+        "CONFIG_UNKNOWN_KEY", f"unknown setting {item}", Place(path, item=item), suggestion(item, known)
+    )
+
+
+_MISFIT: Final = object()
+
+
+def _fitting(value: object, default: object, *, from_text: bool) -> object:
+    """The value as the default's type, or _MISFIT. Texts of the environment are read as that type."""
+    if isinstance(default, tuple):
+        return _texts(value, from_text)
+    if default is None or isinstance(default, str):
+        return value if isinstance(value, str) else _MISFIT
+    if from_text:
+        value = _number(str(value))
+    if isinstance(value, bool) or not isinstance(value, int if isinstance(default, int) else int | float):
+        return _MISFIT
+    if value < 0:
+        return _MISFIT
+    return float(value) if isinstance(default, float) else value
+
+
+def _texts(value: object, from_text: bool) -> object:
+    if from_text:
+        try:
+            value = json.loads(str(value))
+        except json.JSONDecodeError:
+            return _MISFIT
+    if not isinstance(value, list):
+        return _MISFIT
+    items = cast("list[object]", value)
+    return tuple(cast("list[str]", items)) if all(isinstance(item, str) for item in items) else _MISFIT
+
+
+def _number(text: str) -> object:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return _MISFIT
