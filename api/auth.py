@@ -98,7 +98,7 @@ class Tokens:
         return text
 
     def list(self) -> tuple[TokenRecord, ...]:
-        return tuple(sorted(self._current().values(), key=lambda record: (record.created_ns, record.id)))
+        return tuple(sorted(self._current().values(), key=lambda record: record.created_ns))
 
     def revoke(self, id_or_name: str) -> TokenRecord:
         """Revoke the live token of this id or name; NotFoundError TOKEN_UNKNOWN."""
