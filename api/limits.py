@@ -1,7 +1,7 @@
 """What a GraphQL request may cost, decided before it runs. One rule, each fragment looked at once.
 
-cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given), below any other
-        list of objects times LIST_GUESS
+cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given), below any
+        other list of objects times LIST_GUESS
 depth = fields on the longest way down
 
 Text is bounded first (tokens while parsing), then its shape (aliases, repeated names, directives: what makes
@@ -68,14 +68,13 @@ class Price:
 def parse_bounded(text: str, limits: Limits) -> DocumentNode:
     """The document of a text. LimitError (QUERY_TOO_LARGE, QUERY_TOO_DEEP), or GraphQL's own syntax error."""
     try:
-        return parse(text, max_tokens=limits.tokens_max)
+        return parse(text, max_tokens=limits.tokens_max, max_lexical_tokens=limits.tokens_max)
     except GraphQLSyntaxError as error:
+        if "nested too deeply" in error.message:
+            raise _refused("QUERY_TOO_DEEP", "levels", None, limits.depth_max) from None
         if "Parsing aborted" in error.message:
             raise _refused("QUERY_TOO_LARGE", "tokens", None, limits.tokens_max) from None
         raise
-    except RecursionError:
-        # The parser calls itself for every brace; Python stops it long before memory does.
-        raise _refused("QUERY_TOO_DEEP", "levels", None, limits.depth_max) from None
 
 
 def check_shape(document: DocumentNode, limits: Limits) -> None:
