@@ -223,11 +223,15 @@ def _added_twin(record: Fields) -> AddTwin:
 def _kinds(record: Fields) -> tuple[str, ...]:
     """`kind` (several split by `;`, as in CSV) or `kinds`; at least one."""
     stated = record.take("kind") if record.has("kind") else record.take("kinds")
-    names = stated.split(";") if isinstance(stated, str) else stated
-    if isinstance(names, list | tuple) and names and all(isinstance(name, str) and name for name in names):
-        return tuple(str(name).strip() for name in names)
-    record.note("kind", "should name at least one kind")
-    return ()
+    listed: Sequence[object] = ()
+    if isinstance(stated, str):
+        listed = stated.split(";")
+    elif is_list(stated):
+        listed = stated
+    names = tuple(name.strip() for name in listed if isinstance(name, str) and name.strip())
+    if not names or len(names) != len(listed):
+        record.note("kind", "should name at least one kind")
+    return names
 
 
 def _added_relation(fields: Fields) -> AddRelation:

@@ -53,8 +53,8 @@ def test_defaults_are_those_of_the_interface() -> None:
 
 
 def test_every_field_is_read() -> None:
-    text = """{"name": "flood", "start": "2026-03-01T14:00:00+01:00", "horizonHours": 12.5, "runs": 7, "seed": 9,
-               "gridHours": 0.1, "gridLevels": 128, "events": [{"type": "FAIL", "twin": "P-1"}]}"""
+    text = """{"name": "flood", "start": "2026-03-01T14:00:00+01:00", "horizonHours": 12.5, "runs": 7,
+               "seed": 9, "gridHours": 0.1, "gridLevels": 128, "events": [{"type": "FAIL", "twin": "P-1"}]}"""
     scenario = parse_scenario(json.loads(text))
     assert scenario == Scenario(
         name="flood",
@@ -76,7 +76,10 @@ HOUR = HOUR_US
 REF = RelationRef("s", "supplies", "t")
 EVENTS = [
     ({"type": "FAIL", "twin": "a", "atHours": 2, "repairHours": 4}, Fail("a", 2 * HOUR, parse_duration(4))),
-    ({"type": "FAIL", "twin": "a", "repairHours": "exponential(3)"}, Fail("a", 0, parse_duration("exponential(3)"))),
+    (
+        {"type": "FAIL", "twin": "a", "repairHours": "exponential(3)"},
+        Fail("a", 0, parse_duration("exponential(3)")),
+    ),
     ({"type": "DEGRADE", "twin": "a", "level": 0.5, "forHours": 1}, Degrade("a", FULL // 2, 0, HOUR)),
     ({"type": "CLOSE", "twin": "a", "atHours": 1, "forHours": 2}, Degrade("a", 0, HOUR, 3 * HOUR)),
     ({"type": "CLOSE", "twin": "a"}, Degrade("a", 0, 0, NEVER)),
@@ -103,7 +106,7 @@ EVENTS = [
         AddTwin("n", ("AHU",), None, {"timeToRepair": parse_duration(4)}),
     ),
     (
-        {"type": "ADD", "relation": {"source": "s", "relation": "feeds", "target": "t", "attributes": {"need": 1}}},
+        {"type": "ADD", "relation": {"source": "s", "relation": "feeds", "target": "t", "need": 1}},
         AddRelation("s", "feeds", "t", "", None, {"need": 1.0}),
     ),
     ({"type": "ADD", "relation": ["s", "feeds", "t", "g"]}, AddRelation("s", "feeds", "t", "g", None, {})),
@@ -122,7 +125,8 @@ def test_events(document: dict[str, Any], expected: Any) -> None:
         ({"events": [{"type": "FAIL", "twin": "a", "atHour": 3}]}, "events[0].atHour", "atHours"),
         ({"events": [{"type": "FAIL", "twin": "a"}, {"type": "CLOSE", "twin": "a", "repairHours": 3}]},
          "events[1].repairHours", "forHours"),
-        ({"events": [{"type": "ADD", "twin": {"id": "n", "kind": "AHU", "helth": 1}}]}, "events[0].twin.helth", "health"),
+        ({"events": [{"type": "ADD", "twin": {"id": "n", "kind": "AHU", "helth": 1}}]},
+         "events[0].twin.helth", "health"),
         ({"events": [{"type": "ADD", "twin": {"id": "n", "kind": "AHU", "attributes": {"helth": 1}}}]},
          "events[0].twin.attributes.helth", "health"),
     ],
@@ -162,7 +166,7 @@ def test_unknown_fields_are_named_with_a_suggestion(document: object, place: str
         ({"events": [{"type": "DELAY", "relation": ["a", "b"], "hours": 2}]}, "events[0].relation"),
         ({"events": [{"type": "DELAY", "relation": ["a", "b", 3], "hours": 2}]}, "events[0].relation"),
         ({"events": [{"type": "SET", "twin": "a", "attribute": "health"}]}, "events[0].value"),
-        ({"events": [{"type": "SET", "twin": "a", "attribute": "colour", "value": 1}]}, "events[0].attribute"),
+        ({"events": [{"type": "SET", "twin": "a", "attribute": "hue", "value": 1}]}, "events[0].attribute"),
         ({"events": [{"type": "SET", "twin": "a", "attribute": "need", "value": 1}]}, "events[0].attribute"),
         ({"events": [{"type": "SET", "twin": "a", "attribute": "demand", "value": -1}]}, "events[0].value"),
         ({"events": [{"type": "SET", "twin": "a", "attribute": "repairCost", "value": 1, "atHours": 2}]},
