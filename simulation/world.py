@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ontology.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -38,10 +40,17 @@ UInt64s: TypeAlias = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How coarsely twins in feedback are seen: whole cells, `levels` steps, rounded to the safe side."""
+    """How coarsely twins in feedback are seen: whole cells, `levels` steps, rounded to the safe side.
+
+    A grid is never better than another that divides its cells and of whose levels its own are a divisor.
+    """
 
     cell_us: int = HOUR_US // 4
     levels: int = 64
+
+    def __post_init__(self) -> None:
+        if self.cell_us < 1 or not 1 <= self.levels <= FULL:
+            raise InputError(f"a grid of {self.cell_us} us and {self.levels} levels", code="GRID_INVALID")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +199,7 @@ class RunInputs:
                     t - delay. Taking the lowest keeps the cascade monotone: a delay hides no bad news that
                     would have come without it
     restart_set_us  [n] SET restartHours: replaces restart_us from a time on
+    edge_delay_us   [e] as drawn; edges inside a founded loop have none, whatever is said
     group_damages   [g] this run's draw against damageProbability: all of the group's long spells damage, or
                     none. One draw a run, since with draws by spell a longer outage could help
     repair_us       [n] of damage, counted from when supply is back; NEVER: down to the horizon

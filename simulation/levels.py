@@ -1,0 +1,297 @@
+"""The seventeen rules of a cascade as a slow, readable reference; the kernel equals it to the bit.
+
+Time is marched forward in cells. Twins in feedback use the scenario's grid, all others cells of one
+microsecond (visited only where something can change), so both kinds obey the very same lines. At each cell
+the levels are the greatest fixed point over sustained relations of the least fixed point inside each founded
+loop; every memory (buffers, spells, restarts, delays) looks back, so cell by cell solves the whole waveform.
+
+Numbers in brackets name the rule of DESIGN section 6 that a line implements. How gaps in the rules are read
+is told in docs/decisions/0002-cascade-semantics.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ontology.errors import LimitError
+from simulation.buffers import Supply
+from simulation.tracks import Clock, Track
+from simulation.world import FULL, Damage, Grid, Solution, Waveforms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from simulation.world import Plan, RunInputs, World
+
+ROUNDS_MAX = 1_000_000
+"""Rounds of one fixed point; levels are finite and only fall or only rise, so real worlds stay far below."""
+
+
+class Levels(NamedTuple):
+    """The two levels of a twin (8). Outside loops only service is ever read."""
+
+    mains: int
+    service: int
+
+
+NOTHING = Levels(0, 0)
+ALL_WELL = Levels(FULL, FULL)
+
+
+def share_outside(given: Sequence[tuple[int, int]], need: int) -> int:
+    """(10) min(1, sum(weight * level) / need) for suppliers given as (weight, level)."""
+    return FULL if need <= 0 else min(FULL, sum(weight * level for weight, level in given) // need)
+
+
+def share_in_loop(given: Sequence[tuple[int, int]], need: int) -> int:
+    """(10) The best over levels L of L * min(1, weight of suppliers at L or more / need)."""
+    if need <= 0:
+        return FULL
+    return max(
+        (
+            least * min(need, sum(weight for weight, level in given if level >= least)) // need
+            for _, least in given
+        ),
+        default=0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The four places at which tests plant a defect, to show that the properties catch it."""
+
+    loop_share: Callable[[Sequence[tuple[int, int]], int], int] = share_in_loop
+    back_sees_mains: bool = True
+    remainder_lost: bool = True
+    spells_merge: bool = True
+
+
+def solve_reference(
+    world: World, plan: Plan, inputs: RunInputs, horizon_us: int, grid: Grid, rules: Rules | None = None
+) -> Solution:
+    """Service of every twin from hour 0 to the horizon, and what was damaged.
+
+    Components are solved suppliers first. Raises LimitError CASCADE_ROUNDS where a fixed point is not reached
+    in `ROUNDS_MAX` rounds.
+    """
+    run = _Run(world, plan, inputs, rules or Rules())
+    service = run.service
+    strikes: list[tuple[int, int, int]] = []
+    evaluations = 0
+    for first, end in zip(plan.member_start[:-1].tolist(), plan.member_start[1:].tolist(), strict=True):
+        members = plan.members[first:end].tolist()
+        gridded = bool(plan.gridded[members[0]])
+        clock = Clock(grid.cell_us, grid.levels, horizon_us) if gridded else Clock(1, FULL, horizon_us)
+        march = _March(run, clock, members)
+        march.run(range(clock.cells) if gridded else march.moments())
+        strikes += march.strikes()
+        evaluations += march.evaluations
+    struck = np.array(sorted(strikes), np.int64).reshape(-1, 3)
+    damage = Damage(struck[:, 0].astype(np.int32), struck[:, 1].copy(), struck[:, 2].copy())
+    return Solution(Waveforms.of(track.pieces for track in service), damage, evaluations)
+
+
+class _Run:
+    """All that the marches of one run share."""
+
+    def __init__(self, world: World, plan: Plan, inputs: RunInputs, rules: Rules) -> None:
+        self.world, self.plan, self.inputs, self.rules = world, plan, inputs, rules
+        self.service = [Track() for _ in range(world.twins)]
+        self.groups: list[list[int]] = [[] for _ in range(world.twins)]
+        for group in range(world.groups):
+            self.groups[int(world.group_twin[group])].append(group)
+
+
+class _March:
+    """One component, marched from hour 0 to the horizon. Writes the service of its members."""
+
+    def __init__(self, run: _Run, clock: Clock, members: list[int]) -> None:
+        world, plan, inputs = run.world, run.plan, run.inputs
+        self._world, self._plan, self._inputs, self._rules = world, plan, inputs, run.rules
+        self._clock, self._members, self._service = clock, members, run.service
+        self._groups = {twin: run.groups[twin] for twin in members}
+        owned = [group for groups in self._groups.values() for group in groups]
+        edges = [edge for group in owned for edge in self._edges(group)]
+        self._supply = {group: self._new_supply(group) for group in owned}
+        self._health = {twin: Track(FULL, inputs.health.row(twin)) for twin in members}
+        self._restart = {
+            twin: Track(int(inputs.restart_us[twin]), inputs.restart_set_us.row(twin)) for twin in members
+        }
+        self._factor = {group: Track(FULL, inputs.need_factor.row(group)) for group in owned}
+        self._cap = {edge: Track(FULL, inputs.edge_cap.row(edge)) for edge in edges}
+        self._extra = {edge: Track(0, inputs.edge_extra_us.row(edge)) for edge in edges}
+        self._raw = {twin: (Track(), Track()) for twin in members}  # mains and service before the restart
+        self._loops: dict[int, list[int]] = defaultdict(list)
+        for twin in members:
+            if plan.loop[twin] >= 0 and not plan.unfounded[twin]:
+                self._loops[int(plan.loop[twin])].append(twin)
+        self._falling = [twin for twin in members if plan.loop[twin] < 0 or plan.unfounded[twin]]
+        self.evaluations = 0
+
+    def moments(self) -> list[int]:
+        """Exact time: every moment at which something outside this twin can make it change."""
+        times = {0}
+        for tracks in (self._health, self._restart, self._factor, self._cap, self._extra):
+            times |= {time_us for track in tracks.values() for time_us in track.times}
+        for edge in self._cap:
+            delay_us = int(self._inputs.edge_delay_us[edge])
+            for time_us in self._service[int(self._world.edge_source[edge])].times:
+                times |= {
+                    time_us + delay_us + extra_us for _, extra_us in [(0, 0), *self._extra[edge].pieces]
+                }
+        return sorted(times)
+
+    def run(self, cells: Iterable[int]) -> None:
+        """Visit these cells and those that the march itself finds to matter, in order."""
+        agenda, last = list(cells), -1
+        heapify(agenda)
+        while agenda:
+            cell = heappop(agenda)
+            if last < cell < self._clock.cells:
+                for supply in self._supply.values():
+                    supply.elapse(cell - max(last, 0))
+                for moment in self._visit(cell):
+                    heappush(agenda, moment)
+                last = cell
+
+    def strikes(self) -> list[tuple[int, int, int]]:
+        """(group, start, end) of damage; a spell still open at the horizon is damage down to it."""
+        found: list[tuple[int, int, int]] = []
+        for group, supply in self._supply.items():
+            supply.close(self._clock.cells)
+            for start, end in supply.strikes:
+                end_us = min(end * self._clock.cell_us, self._clock.horizon_us)
+                found.append((group, start * self._clock.cell_us, end_us))
+        return found
+
+    def _visit(self, cell: int) -> list[int]:
+        """Settle one cell, write it down, and name later cells at which this component changes by itself."""
+        settled = self._settle(cell)
+        first_us = self._clock.span(cell)[0]
+        moments: list[int] = []
+        for twin in self._members:
+            raw = self._raw_levels(twin, cell, settled, settled)
+            for track, level in zip(self._raw[twin], raw, strict=True):
+                track.put(first_us, level)
+            self._service[twin].put(first_us, settled[twin].service)
+            for group in self._groups[twin]:
+                self._supply[group].enter(cell, self._share(group, cell, settled, settled, mains=False))
+                moments += [moment for moment in self._supply[group].next_changes(cell) if moment > cell]
+            if self._clock.cell_us == 1:
+                restarts = self._restart[twin].within(0, self._clock.horizon_us)
+                moments += [raw_us + lag for raw_us in self._raw[twin][1].times[-1:] for lag in restarts]
+        return moments
+
+    def _settle(self, cell: int) -> dict[int, Levels]:
+        """(15) Sustained: start all well and fall. Each loop inside rises from nothing, every time."""
+        levels = dict.fromkeys(self._members, ALL_WELL)
+        for _ in range(ROUNDS_MAX):
+            fallen = {twin: self._levels(twin, cell, levels, levels) for twin in self._falling}
+            for members in self._loops.values():
+                fallen |= self._rise(members, cell, levels)
+            if fallen == levels:
+                return levels
+            levels = fallen
+        raise LimitError(f"no fixed point in {ROUNDS_MAX} rounds", code="CASCADE_ROUNDS")
+
+    def _rise(self, members: list[int], cell: int, outer: Mapping[int, Levels]) -> dict[int, Levels]:
+        """(15) The least levels of one loop that agree with each other, given all that is outside it."""
+        levels = dict.fromkeys(members, NOTHING)
+        for _ in range(ROUNDS_MAX):
+            risen = {twin: self._levels(twin, cell, levels, outer) for twin in members}
+            if risen == levels:
+                return levels
+            levels = risen
+        raise LimitError(f"no fixed point in {ROUNDS_MAX} rounds", code="CASCADE_ROUNDS")
+
+    def _levels(
+        self, twin: int, cell: int, inner: Mapping[int, Levels], outer: Mapping[int, Levels]
+    ) -> Levels:
+        """(14) The lowest level over the restart window; before hour 0 all was well."""
+        self.evaluations += 1
+        raw = self._raw_levels(twin, cell, inner, outer)
+        first_us, last_us = self._clock.span(cell)
+        window = self._clock.whole_up(max(self._restart[twin].within(first_us, last_us)))
+        since_us = first_us - window * self._clock.cell_us
+        lowest = [min(track.within(since_us, first_us - 1), default=FULL) for track in self._raw[twin]]
+        return Levels(min(raw.mains, lowest[0]), min(raw.service, lowest[1]))
+
+    def _raw_levels(
+        self, twin: int, cell: int, inner: Mapping[int, Levels], outer: Mapping[int, Levels]
+    ) -> Levels:
+        """(14) Health times the lowest of the groups and damage, rounded down to the clock's levels (1)."""
+        mains = service = FULL
+        for group in self._groups[twin]:
+            supply = self._supply[group]
+            buffered = supply.after_buffer(self._share(group, cell, inner, outer, mains=False))
+            unhurt = 0 if supply.is_damaged(cell, buffered) else FULL
+            service = min(service, buffered, unhurt)
+            if self._plan.group_looped[group]:  # (8) mains: as if there were no buffer for the loop's carrier
+                bare = self._share(group, cell, inner, outer, mains=True)
+                mains = min(mains, bare, unhurt)
+            else:
+                mains = min(mains, buffered, unhurt)
+        health = min(self._health[twin].within(*self._clock.span(cell)))
+        down = self._clock.level_down
+        return Levels(down(health * mains // FULL), down(health * service // FULL))
+
+    def _share(
+        self,
+        group: int,
+        cell: int,
+        inner: Mapping[int, Levels],
+        outer: Mapping[int, Levels],
+        *,
+        mains: bool,
+    ) -> int:
+        """(10, 11) What the suppliers give of the need in this cell."""
+        given = [
+            (int(self._world.edge_weight[edge]), self._seen(edge, cell, inner, outer, mains=mains))
+            for edge in self._edges(group)
+        ]
+        factor = max(self._factor[group].within(*self._clock.span(cell)))
+        need = -(-int(self._plan.need[group]) * factor // FULL)
+        looped = bool(self._plan.group_looped[group])
+        share = self._rules.loop_share(given, need) if looped else share_outside(given, need)
+        return share if share >= int(self._world.group_threshold[group]) else 0
+
+    def _seen(
+        self, edge: int, cell: int, inner: Mapping[int, Levels], outer: Mapping[int, Levels], *, mains: bool
+    ) -> int:
+        """(9) The level of a supplier as it arrives over this edge in this cell."""
+        first_us, last_us = self._clock.span(cell)
+        source = int(self._world.edge_source[edge])
+        cap = min(self._cap[edge].within(first_us, last_us))
+        if self._plan.edge_looped[edge]:
+            levels = inner[source] if source in inner else outer[source]
+            back = not self._plan.onward[edge] and self._rules.back_sees_mains
+            return min(cap, levels.mains if mains or back else levels.service)
+        delay_us = int(self._inputs.edge_delay_us[edge])
+        sent_first_us = first_us - delay_us - max(self._extra[edge].within(first_us, last_us))
+        sent_last_us = last_us - delay_us
+        if source not in outer:
+            return min(cap, *self._service[source].within(sent_first_us, sent_last_us))
+        arrived = self._service[source].within(sent_first_us, min(sent_last_us, first_us - 1))
+        if sent_last_us >= first_us:
+            arrived.append(outer[source].service)
+        return min(cap, *arrived)
+
+    def _edges(self, group: int) -> range:
+        return range(int(self._world.group_start[group]), int(self._world.group_start[group + 1]))
+
+    def _new_supply(self, group: int) -> Supply:
+        inputs, clock = self._inputs, self._clock
+        return Supply(
+            capacity=clock.whole_down(int(inputs.group_buffer_us[group])) * FULL,
+            refill=int(self._world.group_refill[group]),
+            tolerance=clock.whole_down(int(inputs.group_tolerance_us[group])),
+            repair=clock.whole_up(int(inputs.repair_us[self._world.group_twin[group]])),
+            damages=bool(inputs.group_damages[group]),
+            remainder_lost=self._rules.remainder_lost,
+            spells_merge=self._rules.spells_merge,
+        )
