@@ -7,7 +7,7 @@ A bindings file is TOML, one `[[binding]]` table for each pattern of addresses:
     point = "{ahu}-SAT"                    # local id or IRI of the point
     pointer = "/value"                     # JSON pointer (RFC 6901) into the payload; "" is the whole payload
     time_pointer = "/time"                 # absent: the time of arrival
-    unit = "degF"                          # converted to the unit of the point
+    unit = "[degF]"                        # converted to the unit of the point
     minimum = -20
     maximum = 60
 
@@ -119,11 +119,7 @@ def parse_bindings(document: Mapping[str, object], path: str, units: Units) -> t
 
 def _binding(table: Table, number: int, units: Units) -> Binding:
     topic, point = _patterns(table)
-    unit = table.optional_text("unit")
-    if unit is not None and units.find(unit) is None:
-        table.note(
-            "UNIT_UNKNOWN", f"unit {unit!r} is not known", "write a UCUM code, such as Cel, kW or m3/h"
-        )
+    unit = _unit(table, units)
     kind = table.choice("type", TYPES, "")
     binding = Binding(
         name=table.text("name", f"binding {number}"),
@@ -175,6 +171,15 @@ def _topic_problems(topic: str, names: list[str]) -> Iterator[str]:
         yield "topic has a brace that belongs to no placeholder"
     if "}{" in topic:
         yield "topic has two placeholders with nothing between them"
+
+
+def _unit(table: Table, units: Units) -> str | None:
+    unit = table.optional_text("unit")
+    try:
+        return unit if unit is None else units.unit(unit).code
+    except InputError as error:
+        table.note(error.code, error.message, error.hint)
+        return None
 
 
 def _pointer(table: Table, key: str) -> Pointer | None:

@@ -9,16 +9,17 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from graph.values import ValueType
 from ontology.errors import NotFoundError, Problem, TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from adapters.binding import Binding, Pattern
     from graph.snapshot import Snapshot
     from ontology.units import Units
-
-    from adapters.binding import Binding, Pattern
 
 ROUTES_MAX = 200_000
 NAMED_MAX = 20  # ids that a health report names; the counts are exact
@@ -27,7 +28,7 @@ PROBLEMS_MAX = 1_000  # refused addresses that are kept with their reason
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one address carries for one binding. A value becomes `value * scale + offset`, the point's unit."""
+    """What one address carries for one binding. `value * scale + offset` is in the point's unit."""
 
     binding: int
     row: int
@@ -162,10 +163,11 @@ class Router:
 
     def _to_point_unit(self, binding: Binding, row: int) -> tuple[float, float]:
         """Factor and shift from the binding's unit to the unit of the point; both are affine."""
-        unit = self._snapshot.unit_of(row)
-        if binding.unit is None or unit is None:
+        column = self._snapshot.attribute("unit")
+        stated = column.value(row) if column else None
+        if binding.unit is None or stated is None:
             return 1.0, 0.0
-        zero, one = self._units.convert([0.0, 1.0], binding.unit, unit)
+        zero, one = self._units.convert(np.array([0.0, 1.0]), binding.unit, str(stated.value))
         return float(one - zero), float(zero)
 
     def _health_of(self, index: int, now_ns: int) -> BindingHealth:

@@ -1,0 +1,253 @@
+"""`twinmesh`: the command line. Heavy work is imported by the verb that needs it, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ontology.errors import TwinmeshError
+
+app = typer.Typer(
+    name="twinmesh",
+    help="Knowledge-graph digital twins: import, ask, watch, and see what fails next.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+tokens = typer.Typer(help="API tokens of a data folder.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tokens, name="tokens")
+
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
+DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
+Url = Annotated[str | None, typer.Option("--url", help="Server to ask instead, e.g. http://127.0.0.1:8000.")]
+Token = Annotated[str | None, typer.Option("--token", envvar="TWINMESH_TOKEN", help="API token for --url.")]
+Site = Annotated[str | None, typer.Option("--site", help="Only this site of the folder.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the server; 0 picks one.")] = 8000,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Tell the story on the terminal, then exit.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Three sites in a temporary folder with live telemetry; --once replays them and tells what a failure does."""
+    from api.demo.run import run_live, run_once
+
+    if once:
+        run_once(as_json=as_json)
+    else:
+        run_live(port, open_browser=not no_browser, as_json=as_json)
+
+
+@app.command()
+def serve(
+    data: DataDir,
+    config: Annotated[Path | None, typer.Option(help="Settings; default DIR/twinmesh.toml.")] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="No token needed on loopback.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 picks a free one.")] = 8000,
+    as_json: Json = False,
+) -> None:
+    """Serve a data folder by GraphQL and HTTP; prints `ready http://HOST:PORT`."""
+    from api.commands.serve import ServeRequest, serve_folder
+
+    serve_folder(ServeRequest(data, config, dev, host, port), as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files; one change for all of them.")
+    ],
+    site: Annotated[str, typer.Option("--site", help="Site that takes them; created if new.")],
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    source: Annotated[str | None, typer.Option(help="Who states it; default: the file's name.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base IRI of the site, at its first import.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="ifc, ttl, jsonld, nq, rdfxml or csv; default by the file.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove what the source no longer says.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import files: all of them or none."""
+    from api.commands.importing import ImportCommand, run_import
+    from api.commands.place import Place
+
+    command = ImportCommand(tuple(files), site, source, base, format, replace, dry_run)
+    raise typer.Exit(run_import(Place.of(data, url, token), command, as_json=as_json))
+
+
+@app.command()
+def export(
+    format: Annotated[str, typer.Option("--format", help="ttl, nq, jsonld, csv or graphml.")],
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    site: Site = None,
+    rdf12: Annotated[bool, typer.Option("--rdf12", help="Relationship attributes as triple terms.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="File (csv: folder); default stdout.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write out what import reads."""
+    from api.commands.exporting import ExportCommand, run_export
+    from api.commands.place import Place
+
+    run_export(Place.of(data, url, token), ExportCommand(format, site, rdf12, out), as_json=as_json)
+
+
+@app.command()
+def query(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT|@FILE", help="A GraphQL operation, or @ and its file.")
+    ],
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    variables: Annotated[str | None, typer.Option(metavar="JSON", help="Variables, or @ and a file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask by GraphQL; prints the response."""
+    from api.commands.asking import run_query
+    from api.commands.place import Place
+
+    raise typer.Exit(run_query(Place.of(data, url, token), text, variables))
+
+
+@app.command()
+def simulate(
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    scenario: Annotated[Path | None, typer.Option(metavar="FILE", help="Scenario as JSON.")] = None,
+    fail: Annotated[
+        str | None, typer.Option(metavar="ID", help="Instead: this twin fails at hour 0.")
+    ] = None,
+    repair_hours: Annotated[float | None, typer.Option(min=0, help="...and is back after this.")] = None,
+    horizon_hours: Annotated[float | None, typer.Option(help="How far to look; default 72.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Draws; default 1000.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same draws; default 0.")] = None,
+    against_baseline: Annotated[
+        bool, typer.Option("--against-baseline", help="Differences to the world without the events.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a cascade: what fails next, when, how likely, at what cost, and why."""
+    from api.commands.place import Place
+    from api.commands.simulating import SimulateCommand, run_simulate
+
+    command = SimulateCommand(scenario, fail, repair_hours, horizon_hours, runs, seed, against_baseline)
+    run_simulate(Place.of(data, url, token), command, as_json=as_json)
+
+
+@app.command()
+def check(
+    data: Data = None, url: Url = None, token: Token = None, site: Site = None, as_json: Json = False
+) -> None:
+    """SHACL and model report: shadowed names, chosen need groups, unfounded loops, unknown kinds."""
+    from api.commands.checking import run_check
+    from api.commands.place import Place
+
+    raise typer.Exit(run_check(Place.of(data, url, token), site, as_json=as_json))
+
+
+@app.command()
+def watch(
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help="A TwinFilter.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Commits and readings as they come, one a line (with --json: one JSON document a line), until interrupted."""
+    from api.commands.place import Place
+    from api.commands.watching import run_watch
+
+    run_watch(Place.of(data, url, token), filter, as_json=as_json)
+
+
+@app.command()
+def schema(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """The GraphQL schema in its definition language."""
+    from api.commands.asking import run_schema
+    from api.commands.place import Place
+
+    run_schema(Place.of(data, url, token), as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Whether Python, packages and services are as twinmesh needs them."""
+    from api.commands.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(as_json=as_json))
+
+
+@app.command()
+def verify(data: DataDir, as_json: Json = False) -> None:
+    """Check the hash chain of every site's journal and that its columns are what the journal says."""
+    from api.commands.verifying import run_verify
+
+    raise typer.Exit(run_verify(data, as_json=as_json))
+
+
+@app.command()
+def bench(name: Annotated[str, typer.Argument(help="cascade, import, ...")], as_json: Json = False) -> None:
+    """Run a benchmark beside its peers (from a checkout)."""
+    from api.commands.benching import run_bench
+
+    raise typer.Exit(run_bench(name, as_json=as_json))
+
+
+@tokens.command("create")
+def tokens_create(
+    name: Annotated[str, typer.Argument(help="Who it is for.")],
+    data: DataDir,
+    role: Annotated[str, typer.Option(help="operator, analyst, admin or partner.")] = "analyst",
+    days: Annotated[float, typer.Option(help="How long it lives.")] = 90,
+    site: Annotated[list[str] | None, typer.Option("--site", help="Only these sites.")] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only these kinds.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token; its text is shown once."""
+    from api.commands.tokens import run_create
+
+    run_create(data, name, role, days, tuple(site or ()), tuple(kind or ()), as_json=as_json)
+
+
+@tokens.command("list")
+def tokens_list(data: DataDir, as_json: Json = False) -> None:
+    """Tokens with their role and state, never their text."""
+    from api.commands.tokens import run_list
+
+    run_list(data, as_json=as_json)
+
+
+@tokens.command("revoke")
+def tokens_revoke(
+    token: Annotated[str, typer.Argument(help="Id or name.")], data: DataDir, as_json: Json = False
+) -> None:
+    """End a token at once, on a running server too."""
+    from api.commands.tokens import run_revoke
+
+    run_revoke(data, token, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the command; exit code 0 done, 1 a problem in the work or the data, 2 wrong usage."""
+    try:
+        app()
+    except TwinmeshError as error:
+        from api.commands.console import fail
+
+        sys.exit(fail(error, as_json="--json" in sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""The demo's three sites, made by the ordinary importers from files that a user could have written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import ifcopenshell
+from adapters.importing import import_files
+from api.demo.campus import write_campus_ifc
+
+from api.demo.points import FIXED_POINTS, room_points, turtle
+from graph.ids import local_iri
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from adapters.importing import ImportReport
+    from graph.world import Mesh
+
+    from api.demo.points import DemoPoint
+
+SITES = ("campus", "plant", "supplier")
+BASE = "https://twinmesh.invalid/{site}/"
+
+# What equipment of the building is worth and how it fails: stated in Turtle on the elements of the IFC file.
+ECONOMICS = {
+    "CH-1": 'tm:timeToRepair "lognormal(14,5)" ; tm:repairCost 18500 ; tm:restartHours 0.5',
+    "CHWP-1": 'tm:timeToRepair "lognormal(6,2)" ; tm:repairCost 3200 ; tm:restartHours 0.1',
+    "AHU-1": 'tm:timeToRepair "lognormal(8,3)" ; tm:repairCost 5200 ; tm:restartHours 0.2',
+    "AHU-2": 'tm:timeToRepair "lognormal(8,3)" ; tm:repairCost 5200 ; tm:restartHours 0.2',
+}
+ROOM_VALUE = "tm:valuePerHour 18"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What was built: every point that has a signal, and what each import said."""
+
+    points: tuple[DemoPoint, ...]
+    reports: tuple[ImportReport, ...]
+
+
+def build(mesh: Mesh, folder: Path) -> Demo:
+    """Write the files into `folder` and import them into the empty `mesh`."""
+    elements, rooms = _write_campus(folder)
+    points = (*FIXED_POINTS, *room_points(rooms))
+    _write_models(folder, points, elements, rooms)
+    for name in DATA_FILES:
+        (folder / name).write_text(_data(name), "utf-8")
+    reports = tuple(
+        import_files(mesh, [folder / name for name in names], site=site) for site, names in IMPORTS
+    )
+    return Demo(points, reports)
+
+
+DATA_FILES = (
+    "campus-links.csv",
+    "plant.csv",
+    "plant-links.csv",
+    "supplier.csv",
+    "supplier-links.csv",
+    "supplier-inbound.csv",
+    "bindings-campus.toml",
+    "bindings-plant.toml",
+    "bindings-supplier.toml",
+)
+# Ends of relationships must exist: the supplier's parts come before the plant that uses them, what the plant makes after.
+IMPORTS = (
+    ("campus", ("campus.ifc", "campus-brick.ttl", "campus-links.csv")),
+    ("supplier", ("supplier.csv", "supplier-links.csv", "supplier-points.ttl")),
+    ("plant", ("plant.csv", "plant-links.csv", "plant-points.ttl")),
+    ("supplier", ("supplier-inbound.csv",)),
+)
+
+
+def _data(name: str) -> str:
+    return (files("api.demo") / "data" / name).read_text("utf-8")
+
+
+def _write_campus(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Write campus.ifc; IRIs of its equipment by tag, and the names of its rooms, both as the importer will."""
+    path = folder / "campus.ifc"
+    write_campus_ifc(path)
+    model = ifcopenshell.open(str(path))
+    base = local_iri(BASE.format(site="campus"), "")
+    spaces = {space.Name: f"{base}ifc/campus/{space.GlobalId}" for space in model.by_type("IfcSpace")}
+    tagged = (item for item in model.by_type("IfcElement") if item.Tag)
+    elements = {item.Tag: f"{base}ifc/campus/{item.GlobalId}" for item in tagged}
+    return {**elements, **spaces}, tuple(sorted(spaces))
+
+
+def _write_models(
+    folder: Path, points: tuple[DemoPoint, ...], elements: dict[str, str], rooms: tuple[str, ...]
+) -> None:
+    for site in SITES:
+        mine = [point for point in points if point.site == site]
+        text = turtle(mine, BASE.format(site=site), elements if site == "campus" else {})
+        if site == "campus":
+            text += _economics(elements, rooms)
+        name = "campus-brick.ttl" if site == "campus" else f"{site}-points.ttl"
+        (folder / name).write_text(text, "utf-8")
+
+
+def _economics(elements: dict[str, str], rooms: tuple[str, ...]) -> str:
+    stated = {**ECONOMICS, **dict.fromkeys(rooms, ROOM_VALUE)}
+    return "".join(f"\n<{elements[name]}> {facts} .\n" for name, facts in stated.items())
