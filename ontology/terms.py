@@ -79,7 +79,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A compiled relation. With `inverse_of` it is only a name: callers swap the ends and store the canonical."""
+    """A compiled relation. One with `inverse_of` is only a name: callers swap the ends and store that one."""
 
     index: int
     iri: str

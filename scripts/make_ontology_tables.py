@@ -2,13 +2,15 @@
 
     uv run python scripts/make_ontology_tables.py [ONTOLOGIES [OUT]]
 
-ONTOLOGIES holds Brick-1.4.4-with-rec-merged.ttl, Brick-1.4.4.ttl, rec-4.0.ttl, qudt-unit.ttl and qudt-ifc-sssom/.
-Only names, hierarchy and numbers are taken, no prose. Equal inputs give equal bytes: rows are sorted, nothing is dated.
+ONTOLOGIES holds Brick-1.4.4-with-rec-merged.ttl, Brick-1.4.4.ttl, rec-4.0.ttl, qudt-unit.ttl and
+qudt-ifc-sssom/.
+Only names, hierarchy and numbers are taken, no prose. Equal inputs give equal bytes.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections import defaultdict
 from decimal import Decimal
@@ -16,7 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from pyoxigraph import NamedNode, QuerySolutions, RdfFormat, Store
+from pyoxigraph import BlankNode, Literal, NamedNode, QuerySolutions, RdfFormat, Store, Triple
 
 HERE = Path(__file__).resolve().parent
 ONTOLOGIES = HERE.parent.parent / "shared" / "data" / "ontologies"
@@ -39,32 +41,44 @@ PREFIX dcterms: <http://purl.org/dc/terms/>
 """
 
 BRICK_SOURCE = (
-    "source: Brick 1.4.4 with RealEstateCore 4.0 merged (https://brickschema.org/schema/1.4/Brick, https://w3id.org/rec)",
-    "licence: BSD-3-Clause (c) Brick Consortium, Inc.; BSD-3-Clause (c) RealEstateCore Consortium; see NOTICE",
+    "source: Brick 1.4.4 with RealEstateCore 4.0 (https://brickschema.org/schema/Brick, https://w3id.org/rec)",
+    "licence: BSD-3-Clause, Brick Consortium, Inc. and RealEstateCore Consortium; see NOTICE",
 )
 UNIT_SOURCE = (
     "source: QUDT units vocabulary 3.2.1 (http://qudt.org/3.2.1/vocab/unit)",
     "licence: CC BY 4.0 (c) QUDT.org; names and numbers only; see NOTICE",
 )
 IFC_SOURCE = (
-    "source: QUDT-IFC mapping 2022-11-11 (https://qudt.org/sssom/qudt-ifc-mapping), QUDT units vocabulary 3.2.1",
+    "source: QUDT-IFC mapping 2022-11-11 (https://qudt.org/sssom/qudt-ifc-mapping), QUDT units 3.2.1",
     "licence: CC BY 4.0 (c) QUDT.org; see NOTICE",
 )
 
-# A range below one of these is a value, a tag or a note on the model, not a twin: such a property is no relation.
+# A range below one of these is a value, a tag or a note on the model: such a property joins no twins.
 VALUES = (
-    "brick:Tag brick:Measurable brick:EntityPropertyValue rec:ArchitectureArea rec:ArchitectureCapacity "
-    "rec:Geometry rec:Georeference rec:PostalAddress rec:PointEvent"
-).split()
+    "brick:Tag",
+    "brick:Measurable",
+    "brick:EntityPropertyValue",
+    "rec:ArchitectureArea",
+    "rec:ArchitectureCapacity",
+    "rec:Geometry",
+    "rec:Georeference",
+    "rec:PostalAddress",
+    "rec:PointEvent",
+)
 # Properties of the vocabulary about itself.
 ABOUT_TERMS = {"brick:aliasOf", "brick:isReplacedBy"}
 # Which end of a pair of inverses is the one that twinmesh stores.
-CANONICAL = (
-    "brick:feeds brick:isPartOf brick:isPointOf brick:hasLocation brick:controls brick:hosts brick:meters "
-    "brick:isSubMeterOf rec:feeds rec:isPartOf rec:isPointOf rec:locatedIn rec:isMemberOf rec:ownedBy rec:regulates"
-).split()
+CANONICAL = {
+    "brick": "feeds isPartOf isPointOf hasLocation controls hosts meters isSubMeterOf",
+    "rec": "feeds isPartOf isPointOf locatedIn isMemberOf ownedBy regulates",
+}
 # Inverses that REC names only in its documentation, not in the file.
-UNSTATED_INVERSES = {"rec:hasMember": "rec:isMemberOf", "rec:owns": "rec:ownedBy", "rec:regulatedBy": "rec:regulates"}
+UNSTATED_INVERSES = {
+    "rec:hasMember": "rec:isMemberOf",
+    "rec:hasPart": "rec:isPartOf",
+    "rec:owns": "rec:ownedBy",
+    "rec:regulatedBy": "rec:regulates",
+}
 
 
 class Table(NamedTuple):
@@ -92,16 +106,27 @@ def compact(iri: str) -> str:
 
 
 def select(store: Store, query: str) -> list[tuple[str, ...]]:
-    """All rows of a SELECT as text: prefixed names, literal values, '' where unbound; no row with a blank node."""
+    """Rows of a SELECT as text: prefixed names, literals, '' where unbound; none that holds a blank node."""
     solutions = store.query(SPARQL_PREFIXES + query)
     assert isinstance(solutions, QuerySolutions)
     rows: list[tuple[str, ...]] = []
     for solution in solutions:
         cells = list(solution)
-        if any(str(cell).startswith("_:") for cell in cells if cell is not None):
+        if any(isinstance(cell, BlankNode) for cell in cells):
             continue
-        rows.append(tuple("" if c is None else compact(c.value) if isinstance(c, NamedNode) else c.value for c in cells))
+        rows.append(tuple([text_of_term(cell) for cell in cells]))
     return sorted(set(rows))
+
+
+def text_of_term(term: NamedNode | Literal | BlankNode | Triple | None) -> str:
+    if isinstance(term, NamedNode):
+        return compact(term.value)
+    return term.value if isinstance(term, Literal) else ""
+
+
+def pairs(rows: list[tuple[str, ...]]) -> dict[str, str]:
+    """First column -> second; the last row wins."""
+    return {row[0]: row[1] for row in rows}
 
 
 def grouped(rows: list[tuple[str, ...]]) -> dict[str, list[str]]:
@@ -116,7 +141,7 @@ def ours(name: str) -> bool:
     return name.startswith(("brick:", "rec:"))
 
 
-# --- Brick and REC: kinds --------------------------------------------------------------------------------------------
+# --- Brick and REC: kinds ------------------------------------------------------------------------------
 
 
 def parents_of(store: Store) -> dict[str, list[str]]:
@@ -146,18 +171,19 @@ def kind_table(store: Store, parents: dict[str, list[str]]) -> Table:
         )
         for name in sorted(parents)
     ]
-    return Table("kinds.tsv", BRICK_SOURCE, ("kind", "parents", "label", "deprecated", "replacedBy", "aliasOf"), rows)
+    columns = ("kind", "parents", "label", "deprecated", "replacedBy", "aliasOf")
+    return Table("kinds.tsv", BRICK_SOURCE, columns, rows)
 
 
 def closure(parents: dict[str, list[str]], roots: tuple[str, ...] | list[str]) -> set[str]:
     """The roots and everything below them."""
     below = set(roots)
-    while more := {name for name, above in parents.items() if name not in below and below.intersection(above)}:
+    while more := {name for name, above in parents.items() if below.intersection(above)} - below:
         below |= more
     return below
 
 
-# --- Brick and REC: relations ----------------------------------------------------------------------------------------
+# --- Brick and REC: relations --------------------------------------------------------------------------
 
 
 def shape_ends(store: Store) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -173,16 +199,18 @@ def shape_ends(store: Store) -> tuple[dict[str, list[str]], dict[str, list[str]]
 
 def inverses_of(store: Store) -> dict[str, str]:
     """Name -> its inverse, stated, or carried over from an equivalent property that has one."""
-    stated = dict(select(store, "SELECT ?a ?b WHERE { ?a owl:inverseOf ?b }"))
+    stated = pairs(select(store, "SELECT ?a ?b WHERE { ?a owl:inverseOf ?b }"))
     stated |= {b: a for a, b in stated.items()}
-    equal = dict(select(store, "SELECT ?a ?b WHERE { ?a owl:equivalentProperty ?b }"))
+    equal = pairs(select(store, "SELECT ?a ?b WHERE { ?a owl:equivalentProperty ?b }"))
     carried = {b: equal[stated[a]] for a, b in equal.items() if stated.get(a) in equal}
-    pairs = {**stated, **carried, **UNSTATED_INVERSES, "rec:hasPart": "rec:isPartOf"}
-    pairs |= {b: a for a, b in pairs.items()}
-    return {a: b for a, b in pairs.items() if ours(a) and ours(b)}
+    found = {**stated, **carried, **UNSTATED_INVERSES}
+    found |= {b: a for a, b in found.items()}
+    return {a: b for a, b in found.items() if ours(a) and ours(b)}
 
 
-def relation_names(store: Store, ranges: dict[str, list[str]], values: set[str], known: set[str]) -> list[str]:
+def relation_names(
+    store: Store, ranges: dict[str, list[str]], values: set[str], known: set[str]
+) -> list[str]:
     """Properties that join twins: a pair of inverses, or a range of kinds that are no values."""
     found = select(
         store,
@@ -200,28 +228,35 @@ def relation_names(store: Store, ranges: dict[str, list[str]], values: set[str],
     return [name for (name,) in found if ours(name) and name not in ABOUT_TERMS and joins_twins(name)]
 
 
+def is_canonical(name: str) -> bool:
+    prefix, _, bare = name.partition(":")
+    return bare in CANONICAL[prefix].split()
+
+
 def relation_table(store: Store, parents: dict[str, list[str]]) -> Table:
     domains, ranges = shape_ends(store)
     values = closure(parents, VALUES)
     names = relation_names(store, ranges, values, set(parents))
     inverses = inverses_of(store)
     above = grouped(select(store, "SELECT ?p ?q WHERE { ?p rdfs:subPropertyOf ?q }"))
-    symmetric = {"brick:connectedTo"} | {n for (n,) in select(store, "SELECT ?p WHERE { ?p a owl:SymmetricProperty }")}
+    stated = select(store, "SELECT ?p WHERE { ?p a owl:SymmetricProperty }")
+    symmetric = {"brick:connectedTo"} | {name for (name,) in stated}
     rows = [
         (
             name,
             " ".join(p for p in above.get(name, []) if p in names),
-            inverses.get(name, "") if name not in CANONICAL else "",
+            "" if is_canonical(name) else inverses.get(name, ""),
             " ".join(k for k in domains.get(name, []) if k in parents),
             " ".join(k for k in ranges.get(name, []) if k in parents and k not in values),
             "yes" if name in symmetric else "",
         )
         for name in names
     ]
-    return Table("relations.tsv", BRICK_SOURCE, ("relation", "parents", "inverseOf", "domain", "range", "symmetric"), rows)
+    columns = ("relation", "parents", "inverseOf", "domain", "range", "symmetric")
+    return Table("relations.tsv", BRICK_SOURCE, columns, rows)
 
 
-# --- QUDT ------------------------------------------------------------------------------------------------------------
+# --- QUDT ----------------------------------------------------------------------------------------------
 
 
 def number(text: str) -> str:
@@ -230,46 +265,66 @@ def number(text: str) -> str:
 
 
 def unit_table(store: Store) -> Table:
-    """One row per unit that has a factor. `quantities` only where the dimension alone does not tell (dimensionless)."""
+    """One row per unit that has a factor."""
     codes = grouped(select(store, "SELECT ?u ?c WHERE { ?u qudt:ucumCode ?c }"))
-    kinds = grouped(select(store, "SELECT ?u ?k WHERE { ?u qudt:hasQuantityKind ?k }"))
-    currency = dict(select(store, "SELECT ?u ?c WHERE { ?u a qudt:CurrencyUnit ; qudt:currencyCode ?c }"))
-    replaced = dict(select(store, "SELECT ?u ?r WHERE { ?u qudt:deprecated true ; dcterms:isReplacedBy ?r }"))
+    quantities = grouped(select(store, "SELECT ?u ?k WHERE { ?u qudt:hasQuantityKind ?k }"))
+    replaced = pairs(
+        select(store, "SELECT ?u ?r WHERE { ?u qudt:deprecated true ; dcterms:isReplacedBy ?r }")
+    )
     facts = select(
         store,
-        "SELECT ?u ?d ?m ?o WHERE { ?u a qudt:Unit ; qudt:hasDimensionVector ?d ; qudt:conversionMultiplier ?m"
-        " OPTIONAL { ?u qudt:conversionOffset ?o } }",
+        "SELECT ?u ?d ?m ?o WHERE { ?u a qudt:Unit ; qudt:hasDimensionVector ?d ;"
+        " qudt:conversionMultiplier ?m OPTIONAL { ?u qudt:conversionOffset ?o } }",
     )
     rows: list[tuple[str, ...]] = []
     for unit, dimension, multiplier, offset in facts:
         if Decimal(multiplier) == 0:  # QUDT writes 0 where it has no factor
             continue
         vector = dimension.removeprefix("dimension:")
-        plain = vector.endswith("D1")
+        currency = currency_of(unit) or currency_of(replaced.get(unit, ""))
         rows.append(
             (
                 unit.removeprefix("unit:"),
-                " ".join(code for code in codes.get(unit, []) if " " not in code) or currency.get(unit, ""),
+                " ".join(codes.get(unit, [])) or (currency if unit == f"unit:CCY_{currency}" else ""),
                 vector,
                 number(multiplier),
                 number(offset) if offset and Decimal(offset) != 0 else "",
-                f"currency:{currency[unit]}" if unit in currency else _quantities(kinds.get(unit, [])) if plain else "",
+                quantities_of(quantities.get(unit, [])) if vector in AMBIGUOUS else "",
+                currency,
                 replaced.get(unit, "").removeprefix("unit:"),
             )
         )
-    columns = ("unit", "ucum", "dimension", "multiplier", "offset", "quantities", "replacedBy")
+    columns = ("unit", "ucum", "dimension", "multiplier", "offset", "quantities", "currency", "replacedBy")
     return Table("units.tsv", UNIT_SOURCE, columns, rows)
 
 
-def _quantities(kinds: list[str]) -> str:
-    return " ".join(kind.removeprefix("qk:") for kind in kinds)
+def currency_of(unit: str) -> str:
+    """ISO 4217 code of a currency or price unit: QUDT gives every currency the factor 1 and no dimension."""
+    match = re.search(r"CCY_([A-Z]+)", unit)
+    return match[1] if match else ""
 
 
-# --- IFC -------------------------------------------------------------------------------------------------------------
+# Dimensions under which QUDT puts quantities that must not be converted into each other: ratios, angles,
+# bits, counts per second, becquerels, revolutions. There the quantity kinds decide.
+AMBIGUOUS = {"A0E0L0I0M0H0T0D1", "A0E0L0I0M0H0T-1D0"}
+# Revolutions carry the factor of radians, but other quantity kinds than radians.
+SAME_QUANTITY = {"RotationalFrequency": "AngularFrequency", "RotationalVelocity": "AngularVelocity"}
 
-# ISO 1000 prefixes as IFC spells them; the power tells how a prefix acts on a squared or cubed unit (mm2 is (mm)2).
-POWERS = {"ATTO": -18, "FEMTO": -15, "PICO": -12, "NANO": -9, "MICRO": -6, "MILLI": -3, "CENTI": -2, "DECI": -1}
-POWERS |= {"DECA": 1, "HECTO": 2, "KILO": 3, "MEGA": 6, "GIGA": 9, "TERA": 12, "PETA": 15, "EXA": 18}
+
+def quantities_of(kinds: list[str]) -> str:
+    names = {kind.removeprefix("qk:") for kind in kinds} - {"Unknown"}
+    return " ".join(sorted(names | {SAME_QUANTITY[name] for name in names & SAME_QUANTITY.keys()}))
+
+
+# --- IFC -----------------------------------------------------------------------------------------------
+
+# The mapping's unit:F was the farad once; in QUDT 3 it is the faraday, a charge of 96,485 C.
+MOVED = {"FARAD": "FARAD"}
+# SI prefixes as IFC spells them; the exponent tells how one acts on a squared or cubed unit (mm2 is (mm)2).
+SMALL = ("DECI", "CENTI", "MILLI", "MICRO", "NANO", "PICO", "FEMTO", "ATTO")
+LARGE = ("DECA", "HECTO", "KILO", "MEGA", "GIGA", "TERA", "PETA", "EXA")
+STEPS = (1, 2, 3, 6, 9, 12, 15, 18)
+POWERS = dict(zip(LARGE, STEPS, strict=True)) | {n: -s for n, s in zip(SMALL, STEPS, strict=True)}
 EXPONENTS = {"SQUARE_METRE": 2, "CUBIC_METRE": 3}
 
 
@@ -280,6 +335,7 @@ def read_mapping(path: Path) -> dict[str, dict[str, str]]:
         for row in csv.DictReader(file, delimiter="\t"):
             prefix, _, local = row["subject_id"].partition(":")
             mapping[prefix].setdefault(row["object_id"].removeprefix("ifc:"), local)
+    mapping["unit"] |= MOVED
     return mapping
 
 
@@ -291,7 +347,7 @@ def prefixed_unit(name: str, prefix: str, qudt: str, mapping: dict[str, dict[str
 
 
 def ifc_table(mapping: dict[str, dict[str, str]], units: Table) -> Table:
-    """IFC (prefix, name) -> QUDT unit, kept only where QUDT's own factor proves the match; then the measures."""
+    """IFC (prefix, name) -> QUDT unit, only where QUDT's factor proves the match; then the measures."""
     factors = {row[0]: Decimal(row[3]) for row in units.rows if not row[4]}
     rows = [("", name, unit, "") for name, unit in sorted(mapping["unit"].items())]
     for (name, unit), prefix in product(sorted(mapping["unit"].items()), sorted(POWERS)):
@@ -304,7 +360,7 @@ def ifc_table(mapping: dict[str, dict[str, str]], units: Table) -> Table:
     return Table("ifc_units.tsv", IFC_SOURCE, ("prefix", "name", "unit", "quantity"), rows)
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------------
 
 
 def text_of(table: Table) -> str:
@@ -318,7 +374,8 @@ def make_tables(ontologies: Path) -> dict[str, str]:
     """File name -> text of every table, from the folder of published ontologies."""
     merged = load(ontologies / "Brick-1.4.4-with-rec-merged.ttl")
     parents = parents_of(merged)
-    both = load(*(ontologies / f"{name}.ttl" for name in ("Brick-1.4.4-with-rec-merged", "Brick-1.4.4", "rec-4.0")))
+    names = ("Brick-1.4.4-with-rec-merged.ttl", "Brick-1.4.4.ttl", "rec-4.0.ttl")
+    both = load(*(ontologies / name for name in names))
     units = unit_table(load(ontologies / "qudt-unit.ttl"))
     mapping = read_mapping(ontologies / "qudt-ifc-sssom" / "qudt-ifc-mapping.tsv")
     tables = [kind_table(merged, parents), relation_table(both, parents), units, ifc_table(mapping, units)]
