@@ -107,6 +107,12 @@ class ColumnWriter:
         unit, origin = pools.units.value(self._unit.at(row)), pools.origins.value(self._origin.at(row))
         return Value(unpack(tag, self._word.at(row), pools), unit, origin)
 
+    def is_text(self, rows: Rows, codes: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """bool[n]: rows that hold one of some interned texts."""
+        return (self._tag.take(rows) == Tag.TEXT) & np.isin(
+            self._word.take(rows), np.array(codes, np.float64)
+        )
+
     def write(self, rows: Sequence[int], values: Sequence[Value | None]) -> None:
         """State or clear (None) the values of some rows."""
         tags, words, units, origins = self._pack(values)

@@ -163,41 +163,6 @@ class FrozenColumn(Generic[D]):
         return flat
 
 
-@dataclass(slots=True, eq=False)
-class JoinedColumn(Generic[D]):
-    """Columns of several sites, one after the other. `starts` int64[parts + 1]: first row of each part."""
-
-    _parts: Sequence[Reader[D] | None]  # None: a site that has nothing in this column
-    _starts: npt.NDArray[np.int64]
-    _dtype: type[D]
-    _flat: npt.NDArray[D] | None = field(default=None)
-
-    @property
-    def flat(self) -> npt.NDArray[D]:
-        if self._flat is None:
-            sizes = np.diff(self._starts)
-            pieces = [
-                _part_flat(part, int(n), self._dtype) for part, n in zip(self._parts, sizes, strict=True)
-            ]
-            flat = np.concatenate(pieces) if pieces else np.zeros(0, self._dtype)
-            flat.flags.writeable = False
-            self._flat = flat
-        return self._flat
-
-    def take(self, rows: Rows) -> npt.NDArray[D]:
-        taken = np.zeros(len(rows), self._dtype)
-        for part, start, stop in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
-            if part is not None:
-                here = np.flatnonzero((rows >= start) & (rows < stop))
-                taken[here] = part.take(rows[here] - start)
-        return taken
-
-    def at(self, row: int) -> Any:
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        part = self._parts[number]
-        return self._dtype(0).item() if part is None else part.at(row - int(self._starts[number]))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ConstantColumn(Generic[D]):
     """The same value in every row."""
@@ -219,7 +184,3 @@ class ConstantColumn(Generic[D]):
 def _take(pages: npt.NDArray[D], table: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[D]:
     slots = table[np.minimum(rows >> PAGE_BITS, len(table) - 1)]
     return pages[slots, rows & _PAGE_MASK]
-
-
-def _part_flat(part: Reader[D] | None, rows: int, dtype: type[D]) -> npt.NDArray[D]:
-    return np.zeros(rows, dtype) if part is None else part.flat

@@ -173,6 +173,7 @@ class Routes:
     start: str
     end: str
     relations: tuple[str, ...] | None = None
+    way: Way = Way.OUT
     k: int = 1
 
 

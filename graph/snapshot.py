@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graph.attributes import Column
     from graph.columns import Reader, Rows
     from graph.csr import Found
+    from graph.joined import Starts
     from graph.pools import Pools
     from graph.tables import EdgeView, TwinView
     from ontology.schema import Schema
@@ -51,6 +52,7 @@ class Snapshot:
     twins: TwinView
     edges: EdgeView
     residue: Mapping[str, tuple[str, ...]]
+    starts: Starts | None = None  # of a snapshot of several sites: where the rows of each begin
     _kind_sets: KindSets | None = field(default=None)
     _rows_of_kind: dict[tuple[int, bool], npt.NDArray[np.int32]] = field(
         default_factory=dict[tuple[int, bool], "npt.NDArray[np.int32]"]
@@ -79,6 +81,11 @@ class Snapshot:
     def time_ns(self) -> int:
         """Unix time of the last commit in it; 0 if there is none."""
         return max((head.time_ns for head in self.heads), default=0)
+
+    def site_row(self, row: int) -> tuple[str, int]:
+        """The site of a row, and the row that the same twin has in that site's own snapshots and readings."""
+        number, place = self.starts.split(row) if self.starts else (0, row)
+        return self.sites[number], place
 
     # Twins
 
@@ -243,6 +250,13 @@ class Snapshot:
         """int32[edge_count]: code of the group's name in `pools.texts`; 0 for the default group."""
         return self.edges.group.flat
 
+    def sources(self, edges: Rows) -> npt.NDArray[np.int32]:
+        """int32[n]: as `edge_source[edges]`, without making the whole array."""
+        return self.edges.source.take(edges)
+
+    def targets(self, edges: Rows) -> npt.NDArray[np.int32]:
+        return self.edges.target.take(edges)
+
     def expand(self, rows: Rows, way: Way = Way.OUT, relations: npt.NDArray[np.bool_] | None = None) -> Found:
         """All living relationships of some twins, see `graph.csr.Links.expand`."""
         return self.edges.links.expand(np.asarray(rows), way, relations)
@@ -277,7 +291,7 @@ class Snapshot:
             return own
         mark = relationship_mark(edge_id)
         rows = np.flatnonzero(self.edges.mark.flat == mark).tolist() if mark else []
-        return next((row for row in rows if self._living_edge(row) >= 0 and self.edge_id(row) == edge_id), -1)
+        return self._living_edge([row for row in rows if self.edge_id(row) == edge_id])
 
     def edge_attribute(self, name: str) -> Column | None:
         return self.edges.attributes.get(name)
@@ -324,6 +338,12 @@ class Snapshot:
         column = self.attribute("valueType")
         stated = column.value(row) if column else None
         return ValueType(str(stated.value)) if stated else ValueType.NUMBER
+
+    def unit_of(self, row: int) -> str | None:
+        """UCUM code of what a point measures: its attribute `unit`."""
+        column = self.attribute("unit")
+        stated = column.value(row) if column else None
+        return str(stated.value) if stated else None
 
     def point_value(self, row: int) -> float | bool | str | int | None:
         """The last reading of a point, None if there was none."""
@@ -389,8 +409,8 @@ class Snapshot:
             known.id == external_id and system in (None, known.system) for known in self.external_ids(row)
         )
 
-    def _living_edge(self, edge: int) -> int:
-        return edge if edge >= 0 and self.edges.alive.at(edge) else -1
+    def _living_edge(self, candidates: Sequence[int]) -> int:
+        return next((edge for edge in candidates if self.edges.alive.at(edge)), -1)
 
     def _nearest(self, text: str) -> str | None:
         """Suggestions among the first twins whose local id begins alike: bounded work for any size."""

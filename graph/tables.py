@@ -95,24 +95,35 @@ class SiteIdsView:
 
 
 class Keys(Protocol):
-    """Relationships of a snapshot by their own explicit id or by their ends, dead ones included; -1 if none."""
+    """Relationships of a snapshot by explicit id or by ends, dead ones included."""
 
-    def by_ends(self, source: int, relation: int, target: int, group: int) -> int: ...
+    def by_ends(self, source: int, relation: int, target: int, group: int) -> Sequence[int]: ...
 
-    def by_own_id(self, own_id: str) -> int: ...
+    def by_own_id(self, own_id: str) -> Sequence[int]: ...
 
 
 class SiteKeys:
     """Keys of one site: append-only, shared by the writer and all snapshots."""
 
     def __init__(self) -> None:
-        self.ends: dict[int, int] = {}
-        self.own: dict[str, int] = {}
+        self.own = Hints()
+        self._first: dict[int, int] = {}
+        self._more: dict[int, tuple[int, ...]] = {}  # relationships that differ only in their explicit ids
 
-    @staticmethod
-    def pack(source: int, relation: int, target: int, group: int) -> int:
-        # One integer instead of a tuple: half the memory, and exact.
-        return (((source << 32 | target) << 32) | group) << 16 | relation
+    def add(self, source: int, relation: int, target: int, group: int, edge: int) -> None:
+        key = _pack(source, relation, target, group)
+        if self._first.setdefault(key, edge) != edge:
+            self._more[key] = (*self._more.get(key, ()), edge)
+
+    def by_ends(self, source: int, relation: int, target: int, group: int) -> tuple[int, ...]:
+        key = _pack(source, relation, target, group)
+        first = self._first.get(key)
+        return () if first is None else (first, *self._more.get(key, ()))
+
+
+def _pack(source: int, relation: int, target: int, group: int) -> int:
+    # One integer instead of a tuple: half the memory, and exact.
+    return (((source << 32 | target) << 32) | group) << 16 | relation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,13 +131,12 @@ class SiteKeysView:
     keys: SiteKeys
     size: int
 
-    def by_ends(self, source: int, relation: int, target: int, group: int) -> int:
-        edge = self.keys.ends.get(SiteKeys.pack(source, relation, target, group), -1)
-        return edge if edge < self.size else -1
+    def by_ends(self, source: int, relation: int, target: int, group: int) -> Sequence[int]:
+        found = self.keys.by_ends(source, relation, target, group)
+        return [edge for edge in found if edge < self.size]
 
-    def by_own_id(self, own_id: str) -> int:
-        edge = self.keys.own.get(own_id, -1)
-        return edge if edge < self.size else -1
+    def by_own_id(self, own_id: str) -> Sequence[int]:
+        return [edge for edge in self.keys.own.rows(own_id) if edge < self.size]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

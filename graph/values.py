@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
+JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 
 
 class Quality(IntEnum):
@@ -95,7 +95,12 @@ class RelationshipKey:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A wish: all of it or nothing. Put replaces a record, merge adds to it. A put twin keeps its relationships."""
+    """A wish: all of it or nothing.
+
+    Put replaces a record, merge adds to it; both keep the twin's relationships. A record with an origin replaces only
+    what that origin stated: attributes of other origins stay, and stating one of them differently is an error. A user
+    (no origin) may override any. In a merge, an attribute of value None is cleared.
+    """
 
     put_twins: tuple[TwinRecord, ...] = ()
     merge_twins: tuple[TwinRecord, ...] = ()
@@ -103,6 +108,9 @@ class Change:
     remove_twins: tuple[str, ...] = ()
     remove_relationships: tuple[str | RelationshipKey, ...] = ()
     put_kinds: tuple[KindRecord, ...] = ()
+    withdraw_twins: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict[str, "tuple[str, ...]"]
+    )  # by origin: twins it no longer states; removed where no other origin states them
     statements: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict[str, "tuple[str, ...]"]
     )  # RDF triples that map to nothing, as N-Triples lines, by origin; replaces that origin's lines

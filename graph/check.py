@@ -1,0 +1,261 @@
+"""Change -> violations: ids, kinds, attribute names, types, ranges, units. What concerns several records: check_links."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from graph.check_links import check_links
+from graph.ids import is_valid_iri
+from ontology.errors import InputError, NotFoundError, Place, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from graph.edge_drafting import EdgeDrafter
+    from graph.state import State
+    from graph.twin_drafting import TwinDrafter
+    from graph.values import Change, JSONValue, RelationshipRecord, TwinRecord, Value
+    from ontology.schema import Attribute, Schema
+    from ontology.terms import Carrier
+
+FREE_PREFIX = "x:"  # an attribute so named is never taken for a misspelling
+_NEAR = 2  # edit distance
+_DISTRIBUTION = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
+_DISTRIBUTION_HINT = (
+    "write a number or exponential(mean), weibull(shape,scale), lognormal(mean,sd), uniform(a,b)"
+)
+
+
+class Units(Protocol):
+    """What the checks need of `ontology.units`."""
+
+    def unit(self, code: str) -> object:
+        """Raises InputError UNIT_UNKNOWN."""
+        ...
+
+    def same_dimension(self, one: str, other: str) -> bool: ...
+
+    def convert(self, values: npt.ArrayLike, from_code: str, to_code: str) -> npt.NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """A violation that does not know yet where it stands."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class Checker:
+    """Checks changes against a schema. Remembers decisions about names and units, so bulk imports pay once."""
+
+    def __init__(self, schema: Schema, units: Units | None) -> None:
+        self._attributes = schema.attributes
+        self._units = units
+        self._names: dict[tuple[str, Carrier], _Wrong | None] = {}
+        self._unit_pairs: dict[tuple[str, str | None], _Wrong | None] = {}
+
+    def check(self, schema: Schema, change: Change) -> Iterator[Problem]:
+        """Violations of single records, in the order of the change."""
+        for records in (change.put_twins, change.merge_twins):
+            for twin in records:
+                yield from self._twin(schema, twin)
+        for relationship in change.put_relationships:
+            yield from self._relationship(schema, relationship)
+
+    def check_links(
+        self, state: State, schema: Schema, twins: TwinDrafter, edges: EdgeDrafter
+    ) -> list[Problem]:
+        """Violations that only show in the graph: cycles, groups that disagree, ends of the wrong kind."""
+        return check_links(state, schema, twins, edges)
+
+    def _twin(self, schema: Schema, twin: TwinRecord) -> Iterator[Problem]:
+        place = Place(item=twin.id)
+        if not is_valid_iri(twin.id):
+            hint = 'ids are full IRIs without spaces or any of <>"{}|\\^`'
+            yield Problem("ID_INVALID", f"{twin.id!r} is no IRI", place, hint)
+        for kind in twin.kinds:
+            if schema.kind_by_iri(kind) is None:
+                yield _unknown_kind(schema, kind, place)
+        for wrong in self._values(twin.attributes, "twin"):
+            yield Problem(wrong.code, wrong.message, place, wrong.hint)
+
+    def _relationship(self, schema: Schema, record: RelationshipRecord) -> Iterator[Problem]:
+        for wrong in self._values(record.attributes, "relationship"):
+            item = " ".join(filter(None, (record.source, record.relation, record.target, record.group)))
+            yield Problem(wrong.code, wrong.message, Place(item=item), wrong.hint)
+        relation = schema.relation_by_iri(record.relation)
+        dependence = relation.dependence if relation else None
+        if dependence and dependence.founded and "delayHours" in record.attributes:
+            item = f"{record.source} {record.relation} {record.target}"
+            message = "power, water and air arrive without delay: delayHours may not stand on this relation"
+            yield Problem("DELAY_ON_FOUNDED", message, Place(item=item), "give the dependent a bufferHours")
+
+    def _values(self, values: Mapping[str, Value], carrier: Carrier) -> Iterable[_Wrong]:
+        for name, value in values.items():
+            key = (name, carrier)
+            wrong = self._names[key] if key in self._names else self._check_name(name, carrier)
+            if wrong is not None:
+                yield wrong
+            elif value.value is not None:
+                yield from self._value(name, value, carrier)
+
+    def _check_name(self, name: str, carrier: Carrier) -> _Wrong | None:
+        """A name close to a declared one is a misspelling; any other undeclared name is free."""
+        wrong = self._names[name, carrier] = self._misspelt(name, carrier)
+        return wrong
+
+    def _misspelt(self, name: str, carrier: Carrier) -> _Wrong | None:
+        if not name:
+            return _Wrong("ATTRIBUTE_UNKNOWN", "an attribute needs a name")
+        if name.startswith(FREE_PREFIX) or self._declared(name, carrier):
+            return None
+        declared = (a.name for a in self._attributes.values() if a.on in (carrier, "both"))
+        near = sorted(known for known in declared if is_near(name, known))
+        if not near:
+            return None
+        hint = f"did you mean {' or '.join(near)}? {FREE_PREFIX}{name} is taken as it stands"
+        return _Wrong("ATTRIBUTE_UNKNOWN", f"{name!r} looks like a misspelt attribute", hint)
+
+    def _declared(self, name: str, carrier: Carrier) -> Attribute | None:
+        attribute = self._attributes.get(name)
+        return attribute if attribute and attribute.on in (carrier, "both") else None
+
+    def _value(self, name: str, value: Value, carrier: Carrier) -> Iterable[_Wrong]:
+        attribute = self._declared(name, carrier)
+        if isinstance(value.value, float) and not math.isfinite(value.value):
+            yield _Wrong("VALUE_TYPE", f"{name} is {value.value}; numbers must be finite")
+            return
+        if value.unit is not None:
+            wrong = self._unit(value.unit, attribute.unit if attribute else None)
+            if wrong is not None:
+                yield _Wrong(wrong.code, f"{name}: {wrong.message}", wrong.hint)
+                return
+        if attribute is not None:
+            yield from self._declared_value(attribute, value)
+
+    def _unit(self, unit: str, expected: str | None) -> _Wrong | None:
+        key = (unit, expected)
+        if key not in self._unit_pairs:
+            self._unit_pairs[key] = self._check_unit(unit, expected)
+        return self._unit_pairs[key]
+
+    def _check_unit(self, unit: str, expected: str | None) -> _Wrong | None:
+        if self._units is None:
+            return None
+        try:
+            self._units.unit(unit)
+            if expected is None or self._units.same_dimension(unit, expected):
+                return None
+        except InputError as error:
+            return _Wrong("UNIT_UNKNOWN", error.message, error.hint)
+        return _Wrong("UNIT_MISMATCH", f"{unit!r} does not convert to {expected!r}", f"give it in {expected}")
+
+    def _declared_value(self, attribute: Attribute, value: Value) -> Iterator[_Wrong]:
+        plain = value.value
+        number = plain if isinstance(plain, (int, float)) and not isinstance(plain, bool) else None
+        if attribute.datatype == "hours" and isinstance(plain, str):
+            wrong = distribution_problem(plain)
+            if wrong:
+                message = f"{attribute.name}: {wrong}"
+                yield _Wrong("DISTRIBUTION_INVALID", message, _DISTRIBUTION_HINT)
+            return
+        if not _fits(attribute, plain, number):
+            yield _Wrong("VALUE_TYPE", f"{attribute.name} is {plain!r}", f"expected {attribute.datatype}")
+        elif number is not None:
+            yield from self._range(attribute, float(number), value.unit)
+        elif attribute.choices and plain not in attribute.choices:
+            yield _Wrong(
+                "VALUE_RANGE", f"{attribute.name} is {plain!r}", f"one of {', '.join(attribute.choices)}"
+            )
+
+    def _range(self, attribute: Attribute, number: float, unit: str | None) -> Iterator[_Wrong]:
+        if unit is not None and attribute.unit not in (None, unit) and self._units is not None:
+            number = float(self._units.convert(number, unit, attribute.unit))
+        low = -math.inf if attribute.minimum is None else attribute.minimum
+        high = math.inf if attribute.maximum is None else attribute.maximum
+        if not low <= number <= high:
+            hint = f"from {low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
+            yield _Wrong("VALUE_RANGE", f"{attribute.name} is {number:g}", hint)
+
+
+def _unknown_kind(schema: Schema, kind: str, place: Place) -> Problem:
+    try:
+        known = schema.kind(kind)
+    except NotFoundError as error:
+        return Problem("KIND_UNKNOWN", error.message, place, error.hint)
+    return Problem("KIND_UNKNOWN", f"kind {kind!r} is not an IRI", place, f"write {known.iri}")
+
+
+def _fits(attribute: Attribute, plain: JSONValue, number: float | int | None) -> bool:
+    match attribute.datatype:
+        case "number" | "hours":
+            return number is not None
+        case "integer":
+            return number is not None and float(number).is_integer()
+        case "boolean":
+            return isinstance(plain, bool)
+        case "text":
+            return isinstance(plain, str)
+        case "json":
+            return True
+
+
+def distribution_problem(text: str) -> str | None:
+    """What is wrong with a distribution of hours as text, such as `weibull(2,500)`; None if nothing is."""
+    match = _DISTRIBUTION.fullmatch(text)
+    if match is None:
+        return f"{text!r} is neither a number nor a distribution"
+    name, inside = match[1], match[2]
+    if name not in _PARAMETERS:
+        return f"there is no distribution {name!r}"
+    try:
+        parameters = [float(part) for part in inside.split(",")]
+    except ValueError:
+        return f"{text!r} has a parameter that is no number"
+    if len(parameters) != len(_PARAMETERS[name]) or not all(map(math.isfinite, parameters)):
+        return f"{name} takes {' and '.join(_PARAMETERS[name])}"
+    return _parameter_problem(name, parameters)
+
+
+_PARAMETERS = {
+    "exponential": ("mean",),
+    "weibull": ("shape", "scale"),
+    "lognormal": ("mean", "sd"),
+    "uniform": ("a", "b"),
+}
+
+
+def _parameter_problem(name: str, parameters: list[float]) -> str | None:
+    if name == "uniform":
+        low, high = parameters
+        return None if 0 <= low <= high else "uniform(a,b) needs 0 <= a <= b"
+    # A standard deviation may be 0: then the hours are certain.
+    smallest = [0.0 if what == "sd" else math.ulp(0.0) for what in _PARAMETERS[name]]
+    within = all(value >= least for value, least in zip(parameters, smallest, strict=True))
+    return None if within else f"{name} needs positive parameters"
+
+
+def is_near(name: str, known: str) -> bool:
+    """True if two names are within edit distance 2, or would be if case did not count."""
+    if abs(len(name) - len(known)) > _NEAR:
+        return False
+    return _distance(name, known) <= _NEAR or _distance(name.lower(), known.lower()) <= _NEAR
+
+
+def _distance(first: str, second: str) -> int:
+    """Levenshtein distance."""
+    line = list(range(len(second) + 1))
+    for row, letter in enumerate(first, 1):
+        above, line[0] = line[0], row
+        for column, other in enumerate(second, 1):
+            cost = min(line[column] + 1, line[column - 1] + 1, above + (letter != other))
+            above, line[column] = line[column], cost
+    return line[-1]

@@ -1,0 +1,243 @@
+"""Violations that only show between records: cycles of parts, need groups that disagree, ends of the wrong kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graph.draft import same_value
+from graph.values import Way
+from ontology.errors import Place, Problem
+from ontology.schema import Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from graph.draft import EdgeDraft
+    from graph.edge_drafting import EdgeDrafter
+    from graph.state import State
+    from graph.twin_drafting import TwinDrafter
+    from graph.values import JSONValue, Value
+    from ontology.schema import Relation, Schema
+
+# Of the whole need group: its rows agree on these or leave them empty.
+GROUP_ATTRIBUTES = (
+    "need",
+    "bufferHours",
+    "refillRate",
+    "threshold",
+    "damageProbability",
+    "toleranceHours",
+)
+_CYCLE_SHOWN = 8  # twins of a cycle that its message names
+
+
+def check_links(state: State, schema: Schema, twins: TwinDrafter, edges: EdgeDrafter) -> list[Problem]:
+    """All violations of drafts that are sound one by one."""
+    view = _View(state, schema, twins, edges)
+    new = [draft for draft in edges.drafts.values() if not draft.living]
+    changed = [draft for draft in edges.drafts.values() if draft.changed]
+    return [*_end_problems(view, new), *_cycle_problems(view, new), *_group_problems(view, changed)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """The graph as it would be."""
+
+    state: State
+    schema: Schema
+    twins: TwinDrafter
+    edges: EdgeDrafter
+
+    def iri(self, row: int) -> str:
+        texts = self.state.twins.ids.texts
+        return texts[row] if row < len(texts) else self.twins.iri_of_new(row)
+
+    def kinds(self, row: int) -> tuple[int, ...]:
+        found = (self.schema.kind_by_iri(iri) for iri in self.twins.kinds_of(row))
+        return tuple(kind.index for kind in found if kind is not None)
+
+    def key(self, draft: EdgeDraft) -> str:
+        relation = self.schema.relations[draft.relation].name
+        return " ".join(filter(None, (self.iri(draft.source), relation, self.iri(draft.target), draft.group)))
+
+
+# Ends
+
+
+def _end_problems(view: _View, drafts: Iterable[EdgeDraft]) -> Iterator[Problem]:
+    """Only our own relations are strict about their ends; real models stretch Brick's."""
+    for draft in drafts:
+        relation = view.schema.relations[draft.relation]
+        if relation.vocabulary == "tm":
+            yield from _end_problem(view, draft, draft.source, relation.domain)
+            yield from _end_problem(view, draft, draft.target, relation.range)
+
+
+def _end_problem(view: _View, draft: EdgeDraft, row: int, allowed: Sequence[int]) -> Iterator[Problem]:
+    if not allowed:
+        return
+    schema = view.schema
+    kinds = view.kinds(row)
+    open_ended = any(kind == schema.external_kind or schema.kinds[kind].placeholder for kind in kinds)
+    if open_ended or any(schema.is_a(kind, wanted) for kind in kinds for wanted in allowed):
+        return
+    names = " or ".join(schema.kinds[kind].name for kind in allowed)
+    relation = schema.relations[draft.relation].name
+    message = f"{relation} needs a {names} here, {view.iri(row)} is none"
+    yield Problem("END_KIND", message, Place(item=view.key(draft)))
+
+
+# Cycles
+
+
+def _cycle_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
+    """No twin may be part of itself, over any number of steps of acyclic relations."""
+    acyclic = np.array([relation.acyclic for relation in view.schema.relations])
+    new = [draft for draft in drafts if acyclic[draft.relation]]
+    if not new:
+        return []
+    above: dict[int, list[int]] = {}
+    for source, target in _existing_links(view, {draft.target for draft in new}, acyclic):
+        above.setdefault(source, []).append(target)
+    for draft in new:
+        above.setdefault(draft.source, []).append(draft.target)
+    cycle = _find_cycle(above)
+    if not cycle:
+        return []
+    names = " -> ".join(view.iri(row) for row in (*cycle[:_CYCLE_SHOWN], cycle[0]))
+    return [
+        Problem(
+            "PART_OF_CYCLE", f"these would be parts of themselves: {names}", Place(item=view.iri(cycle[0]))
+        )
+    ]
+
+
+def _existing_links(view: _View, rows: set[int], acyclic: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Links of acyclic relations that lead on from some twins, step by step, as they will stay."""
+    state = view.state
+    frontier = np.array(sorted(row for row in rows if row < state.twins.size), np.int32)
+    seen = set(frontier.tolist())
+    while len(frontier):
+        edges, owner = state.expand(frontier, Way.OUT, acyclic)
+        targets = state.edges.target.take(edges)
+        for edge, source, target in zip(
+            edges.tolist(), frontier[owner].tolist(), targets.tolist(), strict=True
+        ):
+            if edge not in view.edges.removed:
+                yield source, target
+        frontier = np.array([row for row in np.unique(targets).tolist() if row not in seen], np.int32)
+        seen.update(frontier.tolist())
+
+
+def _find_cycle(above: dict[int, list[int]]) -> list[int]:
+    """The rows of one cycle, or nothing. Depth first, without recursion: part trees of users may be deep."""
+    done: set[int] = set()
+    for start in above:
+        if start in done:
+            continue
+        path, on_path = [start], {start}
+        branches = [iter(above[start])]
+        while path:
+            step = next(branches[-1], None)
+            if step is None:
+                branches.pop()
+                done.add(path[-1])
+                on_path.discard(path.pop())
+            elif step in on_path:
+                return path[path.index(step) :]
+            elif step not in done:
+                path.append(step)
+                on_path.add(step)
+                branches.append(iter(above.get(step, ())))
+    return []
+
+
+# Need groups
+
+
+def _group_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
+    """Rows of one need group agree on what belongs to the group, or leave it empty."""
+    stating = [draft for draft in drafts if any(draft.values.get(name) for name in GROUP_ATTRIBUTES)]
+    if not stating:
+        return []
+    wanted = {key for draft in stating if (key := _group_of_draft(view, draft)) is not None}
+    stated: dict[tuple[object, ...], tuple[Value, str]] = {}
+    problems: list[Problem] = []
+    for key, name, value, item in _group_statements(view, wanted):
+        first, where = stated.setdefault((key, name), (value, item))
+        if not same_value(first, value):
+            message = f"{name} is {value.value!r} here and {first.value!r} at {where}, in one need group"
+            hint = "state it once, or equally in every row of the group, or name different groups"
+            problems.append(Problem("GROUP_DISAGREES", message, Place(item=item), hint))
+    return problems
+
+
+def _group_statements(
+    view: _View, wanted: set[tuple[object, ...]]
+) -> Iterator[tuple[tuple[object, ...], str, Value, str]]:
+    """(group, attribute, value, where) of all rows of some groups: those that stay as they are come first."""
+    state = view.state
+    drafted = {draft.edge for draft in view.edges.drafts.values()}
+    dependents = sorted({int(str(key[0])) for key in wanted})
+    rows = np.array([row for row in dependents if row < state.twins.size], np.int32)
+    for edge in state.expand(rows, Way.BOTH)[0].tolist():
+        if edge in drafted or edge in view.edges.removed:
+            continue
+        key = _group_of_edge(view, edge)
+        if key in wanted:
+            for name in GROUP_ATTRIBUTES:
+                value = state.edges.attributes.value(name, edge)
+                if value is not None:
+                    yield key, name, value, state.edge_iri(edge)
+    for draft in view.edges.drafts.values():
+        key = _group_of_draft(view, draft)
+        if key is not None and key in wanted:
+            for name in GROUP_ATTRIBUTES:
+                value = _drafted_value(view, draft, name)
+                if value is not None:
+                    yield key, name, value, view.key(draft)
+
+
+def _drafted_value(view: _View, draft: EdgeDraft, name: str) -> Value | None:
+    if name in draft.values or not draft.living:
+        return draft.values.get(name)
+    return view.state.edges.attributes.value(name, draft.edge)
+
+
+def _group_of_draft(view: _View, draft: EdgeDraft) -> tuple[object, ...] | None:
+    medium = _drafted_value(view, draft, "medium")
+    return _group_key(view, draft.source, draft.relation, draft.target, draft.group, medium)
+
+
+def _group_of_edge(view: _View, edge: int) -> tuple[object, ...] | None:
+    edges = view.state.edges
+    group = view.state.pools.texts.value(edges.group.at(edge)) or ""
+    medium = edges.attributes.value("medium", edge)
+    return _group_key(
+        view, edges.source.at(edge), edges.relation.at(edge), edges.target.at(edge), group, medium
+    )
+
+
+def _group_key(
+    view: _View, source: int, relation: int, target: int, group: str, medium: Value | None
+) -> tuple[object, ...] | None:
+    """(dependent end, relation, name) of a need group; None where the relation carries no dependence.
+
+    Without a name there is one group per relation and medium: stated, else what the source's kind gives.
+    """
+    known = view.schema.relations[relation]
+    if known.dependence is None:
+        return None
+    forward = known.dependence.direction is Direction.SOURCE_TO_TARGET
+    dependent, supplier = (target, source) if forward else (source, target)
+    if group:
+        return dependent, relation, group
+    return dependent, relation, "", medium.value if medium is not None else _given_medium(view, supplier)
+
+
+def _given_medium(view: _View, row: int) -> JSONValue:
+    kinds = view.kinds(row)
+    return view.schema.kinds[kinds[0]].medium if kinds else None

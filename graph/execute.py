@@ -1,0 +1,102 @@
+"""Plans in, rows out: the entry to queries over a `View`. See `graph.plan` for what can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graph.matching import mask_of
+from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor, page_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from graph.columns import Rows
+    from graph.ordering import Page
+    from graph.plan import Match, Predicate
+    from graph.view import Hops, Trail, View
+
+
+def matching_rows(view: View, kind: str | None, where: Predicate | None) -> npt.NDArray[np.int32]:
+    """Rows of a kind (KIND_UNKNOWN) for which a predicate holds, ascending."""
+    rows = view.rows_of_kind(None if kind is None else view.snapshot.schema.kind(kind))
+    return rows if where is None else rows[mask_of(view, where, rows)]
+
+
+def run_match(view: View, match: Match) -> Page:
+    """One page of the twins that a plan matches."""
+    return page_of(view, matching_rows(view, match.kind, match.where), match.order, match.page)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkPages:
+    """One page of relationships for each of n rows, all in one go.
+
+    hops: those on the pages; the ones of row i are start[i] .. start[i + 1]
+    total: int64[n], all that row i has; has_previous, has_next: bool[n]
+    """
+
+    hops: Hops
+    start: npt.NDArray[np.int64]
+    total: npt.NDArray[np.int64]
+    has_previous: npt.NDArray[np.bool_]
+    has_next: npt.NDArray[np.bool_]
+
+
+def link_pages(
+    view: View,
+    rows: Rows,
+    trails: Sequence[Trail],
+    *,
+    kind: str | None = None,
+    first: int | None = None,
+    after: str | None = None,
+) -> LinkPages:
+    """The first relationships of each row behind a cursor, in the order of the far end's id."""
+    size = checked_first(first)
+    hops = view.hops_along(rows, trails)
+    if kind is not None:
+        hops = hops.keep(view.snapshot.is_of_kind(hops.others, view.snapshot.schema.kind(kind).index))
+    hops = _in_order(view, hops)
+    total = np.bincount(hops.owner, minlength=len(rows))
+    skipped = _skipped(view, hops, after)
+    before = np.bincount(hops.owner[skipped], minlength=len(rows))
+    place = np.arange(len(hops)) - (np.cumsum(total) - total)[hops.owner]
+    taken = hops.keep(~skipped & (place < before[hops.owner] + size))
+    shown = np.bincount(taken.owner, minlength=len(rows))
+    view.budget.spend(len(taken))
+    start = np.concatenate((np.zeros(1, np.int64), np.cumsum(shown)))
+    return LinkPages(taken, start, total, before > 0, before + shown < total)
+
+
+def link_cursor(view: View, other: int, edge: int) -> str:
+    return encode_cursor([view.snapshot.id(other), view.snapshot.edge_id(edge)])
+
+
+def _in_order(view: View, hops: Hops) -> Hops:
+    """Sorted by owner, then by the far end's id, then by age."""
+    distinct, place = np.unique(hops.others, return_inverse=True)
+    ids = view.snapshot.ids(distinct)
+    rank = np.empty(len(ids), np.int64)
+    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    order = np.lexsort((hops.edges, rank[place], hops.owner))
+    return type(hops)(hops.edges[order], hops.owner[order], hops.others[order])
+
+
+def _skipped(view: View, hops: Hops, after: str | None) -> npt.NDArray[np.bool_]:
+    """Which hops stand at or before a cursor."""
+    if after is None:
+        return np.zeros(len(hops), np.bool_)
+    match decode_cursor(after):
+        case [str(other), str(edge_id)]:
+            edge = view.snapshot.edge_by_id(edge_id)
+        case _:
+            raise cursor_error()
+    distinct, place = np.unique(hops.others, return_inverse=True)
+    ids = view.snapshot.ids(distinct)
+    side = np.fromiter(((each > other) - (each < other) for each in ids), np.int8, len(ids))[place]
+    return (side < 0) | ((side == 0) & (hops.edges <= edge))

@@ -1,0 +1,61 @@
+"""One writer per sub-twin: an advisory lock on a file that says who holds it and where to reach it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import IO, TYPE_CHECKING, Any
+
+from ontology.errors import Place, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WriterLock:
+    """Held from `take` to `release`; the system releases it when the process dies, however it dies."""
+
+    def __init__(self, path: Path, file: IO[str]) -> None:
+        self._path = path
+        self._file = file
+
+    @classmethod
+    def take(cls, path: Path, url: str | None = None) -> WriterLock:
+        """Raises StoreError STORE_LOCKED, with the holder's URL where it serves one."""
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise _locked(path) from error
+        lock = cls(path, file)
+        lock.announce(url)
+        return lock
+
+    def announce(self, url: str | None) -> None:
+        """Say where the holder can be reached."""
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), "url": url}, self._file)
+        self._file.flush()
+
+    def release(self) -> None:
+        # The file stays: removing it would let two processes lock two different files of the same name.
+        self._file.close()
+
+
+def _locked(path: Path) -> StoreError:
+    holder = _holder(path)
+    url = holder.get("url")
+    message = f"another process (pid {holder.get('pid', 'unknown')}) writes to this folder"
+    hint = f"use --url {url}" if url else "stop it, or open the folder read-only"
+    text = f"{message}; it serves {url}" if url else message
+    return StoreError(text, code="STORE_LOCKED", place=Place(path=str(path.parent)), hint=hint)
+
+
+def _holder(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # it has only just taken the lock, or died while writing

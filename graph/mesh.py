@@ -1,0 +1,188 @@
+"""Mesh: a data folder with its sites, `DIR/twinmesh.toml` and `DIR/sites/NAME/`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from graph.ids import is_site_name
+from graph.pools import Pools
+from graph.twin import JOURNAL, Twin
+from graph.union import join_schemas, union
+from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from graph.check import Units
+    from graph.snapshot import Snapshot
+    from ontology.schema import Schema
+
+FOLDER_FORMAT = 1
+_SETTINGS = """# A data folder of twinmesh: each folder under sites/ is one sub-twin.
+format = {format}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The union that was made last, and of what."""
+
+    parts: tuple[Snapshot, ...]
+    schemas: tuple[Schema, ...]
+    snapshot: Snapshot
+
+
+class Mesh:
+    """All sites of one data folder, sharing their pools. Made by `Mesh.open`; a context manager; thread-safe."""
+
+    def __init__(
+        self, folder: Path, schema: Schema, units: Units | None, *, read_only: bool, url: str | None
+    ) -> None:
+        self.folder = folder
+        self.read_only = read_only
+        self._schema = schema
+        self._units = units
+        self._url = url
+        self._pools = Pools()
+        self._twins: dict[str, Twin] = {}
+        self._lock = Lock()
+        self._joined: _Joined | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        schema: Schema,
+        *,
+        units: Units | None = None,
+        read_only: bool = False,
+        url: str | None = None,
+    ) -> Mesh:
+        """Open a data folder with all its sites; the writer creates it where it is absent.
+
+        Raises StoreError STORE_LOCKED where another process writes to a site, STORE_MISSING, STORE_VERSION.
+        """
+        _open_folder(folder, read_only=read_only)
+        mesh = cls(folder, schema, units, read_only=read_only, url=url)
+        try:
+            for journal in sorted((folder / "sites").glob(f"*/{JOURNAL}")):
+                mesh._open_site(journal.parent.name, None)
+        except BaseException:
+            mesh.close()
+            raise
+        return mesh
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Names of the sites, in order of name."""
+        return tuple(sorted(self._twins))
+
+    @property
+    def pools(self) -> Pools:
+        return self._pools
+
+    @property
+    def schema(self) -> Schema:
+        """The schema with the user kinds of all sites."""
+        return self.snapshot().schema if self._twins else self._schema
+
+    def twin(self, site: str) -> Twin:
+        """The sub-twin of a site; NotFoundError SITE_UNKNOWN."""
+        found = self._twins.get(site)
+        if found is None:
+            raise NotFoundError(f"no site {site!r}", code="SITE_UNKNOWN", hint=suggestion(site, self._twins))
+        return found
+
+    def create_site(self, site: str, base: str | None = None) -> Twin:
+        """The sub-twin of a site, new if there is none.
+
+        base: fixed by the first commit: another one is ConflictError SITE_BASE_FIXED. UsageError SITE_NAME_INVALID.
+        """
+        if not is_site_name(site):
+            raise UsageError(
+                f"{site!r} cannot name a site", code="SITE_NAME_INVALID", hint="letters, digits, . _ -"
+            )
+        with self._lock:
+            known = self._twins.get(site)
+            if known is None or base in (None, known.base):
+                return known or self._open_site(site, base)
+            if known.snapshot().revision:
+                message = f"site {site} has the base IRI {known.base}, fixed by its first import"
+                raise ConflictError(
+                    message, code="SITE_BASE_FIXED", hint="leave --base out, or use another site"
+                )
+            known.close()
+            return self._open_site(site, base)
+
+    def snapshot(self) -> Snapshot:
+        """All sites as one, each at its newest revision. The same object as long as nothing changes."""
+        with self._lock:
+            parts = tuple(self._twins[site].snapshot() for site in sorted(self._twins))
+            if not parts:
+                raise NotFoundError(
+                    "the folder has no site yet", code="SITE_UNKNOWN", hint="import something"
+                )
+            if self._joined is None or not _same(self._joined.parts, parts):
+                self._joined = self._join(parts)
+            return self._joined.snapshot
+
+    def announce(self, url: str) -> None:
+        """Tell processes that find the folder locked where to reach this one."""
+        self._url = url
+        for twin in self._twins.values():
+            twin.announce(url)
+
+    def close(self) -> None:
+        for twin in self._twins.values():
+            twin.close()
+
+    def __enter__(self) -> Mesh:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_site(self, site: str, base: str | None) -> Twin:
+        twin = self._twins[site] = Twin.open(
+            self.folder / "sites" / site,
+            self._schema,
+            site=site,
+            base=base,
+            units=self._units,
+            pools=self._pools,
+            read_only=self.read_only,
+            url=self._url,
+        )
+        return twin
+
+    def _join(self, parts: tuple[Snapshot, ...]) -> _Joined:
+        schemas = tuple(part.schema for part in parts)
+        known = self._joined
+        # Compiling a schema is dear and rarely needed: only where a site got a kind of its own.
+        same = known is not None and _same(known.schemas, schemas)
+        schema = known.snapshot.schema if known is not None and same else join_schemas(schemas)
+        return _Joined(parts, schemas, parts[0] if len(parts) == 1 else union(parts, schema))
+
+
+def _same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
+    return len(first) == len(second) and all(one is other for one, other in zip(first, second, strict=True))
+
+
+def _open_folder(folder: Path, *, read_only: bool) -> None:
+    settings = folder / "twinmesh.toml"
+    try:
+        if not settings.exists():
+            if read_only:
+                message = "this is no data folder of twinmesh"
+                raise StoreError(message, code="STORE_MISSING", place=Place(path=str(folder)))
+            (folder / "sites").mkdir(parents=True, exist_ok=True)
+            settings.write_text(_SETTINGS.format(format=FOLDER_FORMAT), encoding="utf-8")
+        version = tomllib.loads(settings.read_text(encoding="utf-8")).get("format", FOLDER_FORMAT)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot open the data folder: {error}", place=Place(path=str(folder))) from error
+    if not isinstance(version, int) or version > FOLDER_FORMAT:
+        message = f"the folder has format {version}, this program knows up to {FOLDER_FORMAT}"
+        raise StoreError(message, code="STORE_VERSION", place=Place(path=str(settings)))

@@ -1,0 +1,341 @@
+"""Twin: a sub-twin, one site. One writer (`apply`, `record`), any number of readers (`snapshot`, `watch`)."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graph.check import Checker
+from graph.feed import Feed, Watch
+from graph.history import SqliteHistory
+from graph.ids import default_base, is_site_name
+from graph.lock import WriterLock
+from graph.pools import Pools
+from graph.stores.protocol import Header
+from graph.stores.sqlite import SqliteStore
+from graph.values import Readings
+from graph.writer import Ticket, Writer, new_state, read_commits, replay
+from ontology.errors import ConflictError, Place, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from graph.check import Units
+    from graph.history import History
+    from graph.snapshot import Snapshot
+    from graph.state import State
+    from graph.stores.protocol import Store
+    from graph.values import Applied, Change, Commit
+    from ontology.errors import Problem
+    from ontology.schema import Schema
+
+JOURNAL = "journal.sqlite"
+HISTORY = "history.sqlite"
+LOCK = "lock"
+# Changes that share one transaction; a batch is never held back to fill up.
+BATCH_CHANGES_MAX = 128
+_PAST_SNAPSHOTS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot and the version of the state it shows."""
+
+    version: int
+    snapshot: Snapshot
+
+
+class Twin:
+    """One site. Made by `Twin.open`; a context manager. All methods are safe from any thread."""
+
+    def __init__(
+        self, store: Store, reader: Store, history: History, writer: Writer, lock: WriterLock | None
+    ) -> None:
+        self.site = store.header.site
+        self.base = store.header.base
+        self.history = history
+        self._store = store
+        self._reader = (
+            reader  # a second connection, so that reading the journal never meets an open transaction
+        )
+        self._writer = writer
+        self._writer_lock = lock
+        self._lock = Lock()  # guards the state and the store
+        self._reading = Lock()  # guards the reader
+        self._waiting: deque[Ticket] = deque()
+        self._feed = Feed()
+        self._version = 0
+        self._published: Published | None = None
+        self._past: dict[int, Snapshot] = {}
+        self._last_batch = 0
+        self._load_last_values(self._writer.state)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        schema: Schema,
+        *,
+        site: str,
+        base: str | None = None,
+        units: Units | None = None,
+        pools: Pools | None = None,
+        read_only: bool = False,
+        url: str | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> Twin:
+        """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
+
+        base: of the site's IRIs; may be changed only while nothing was ever written (ConflictError SITE_BASE_FIXED).
+        read_only: follow the journal that another process writes. url: where this writer can be reached.
+        Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
+        """
+        if not is_site_name(site):
+            raise UsageError(f"{site!r} cannot name a site", code="SITE_NAME_INVALID", hint=_SITE_NAME_HINT)
+        lock = None if read_only else _take_lock(folder, url)
+        try:
+            store = _open_store(folder, site, base, read_only=read_only)
+            reader = SqliteStore.open(folder / JOURNAL, read_only=True)
+            history = SqliteHistory(folder / HISTORY, read_only=read_only)
+            writer = Writer(store, schema, pools or Pools(), Checker(schema, units), clock)
+            return cls(store, reader, history, writer, lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    # Writing
+
+    def apply(self, change: Change) -> Applied:
+        """Apply a change, all of it or nothing; durable on return.
+
+        Raises ChangeError with every violation, ConflictError REVISION_CONFLICT or IDEMPOTENCY_REUSED, or StoreError.
+        Calls from several threads share transactions; each gets its own answer.
+        """
+        self._check_writable()
+        ticket = Ticket(change)
+        self._waiting.append(ticket)
+        with self._lock:
+            # Whoever gets the lock first leads: it answers all who wait.
+            while not ticket.done:
+                self._lead()
+        return ticket.outcome()
+
+    def record(self, readings: Readings) -> int:
+        """Keep readings: history, last values, feed. Durable on return.
+
+        Rows that are no living twin are left out; returns how many were kept.
+        """
+        self._check_writable()
+        with self._lock:
+            state = self._writer.state
+            kept = _living(state, readings)
+            iris = [state.twins.ids.texts[row] for row in kept.points.tolist()]
+            texts = _texts(state, kept)
+        if len(kept):
+            self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
+            with self._lock:
+                self._writer.state.write_last_values(kept)
+                self._version += 1
+            self._feed.publish_readings(kept)
+        return len(kept)
+
+    def intern_texts(self, texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+        """uint64[n]: the words of texts, for readings of code and text points. Valid while this process lives."""
+        return np.array(self.pools.texts.intern_all(texts), np.uint64)
+
+    def announce(self, url: str) -> None:
+        """Tell processes that find the folder locked where to reach this one."""
+        if self._writer_lock is not None:
+            self._writer_lock.announce(url)
+
+    # Reading
+
+    @property
+    def schema(self) -> Schema:
+        """The schema with the kinds that users and imports brought to this site."""
+        return self._writer.state.schema
+
+    @property
+    def pools(self) -> Pools:
+        return self._writer.state.pools
+
+    @property
+    def read_only(self) -> bool:
+        return self._writer_lock is None
+
+    def snapshot(self) -> Snapshot:
+        """An immutable view of everything acknowledged so far."""
+        published = self._published
+        if published is not None and published.version == self._version and not self.read_only:
+            return published.snapshot
+        with self._lock:
+            if self.read_only:
+                self._follow()
+            return self._publish()
+
+    def snapshot_at(self, *, revision: int | None = None, time_ns: int | None = None) -> Snapshot:
+        """The site as it was at a revision, or at a Unix time; without last readings. Reads the journal."""
+        if revision is None:
+            with self._reading:
+                revision = self._reader.sequence_at(time.time_ns() if time_ns is None else time_ns)
+        known = self._past.get(revision)
+        if known is None:
+            known = self._past[revision] = self._build_past(revision)
+            while len(self._past) > _PAST_SNAPSHOTS_MAX:
+                self._past.pop(next(iter(self._past)))
+        return known
+
+    def commits(self, after: int = 0, limit: int = 1000) -> list[Commit]:
+        """Commits with sequence > after, in order."""
+        with self._reading:
+            return read_commits(self._reader.entries(after, after + limit))
+
+    def watch(self, resume_from: int | None = None, notify: Callable[[], None] | None = None) -> Watch:
+        """Commits after `resume_from` (None: from now on) and readings from now on.
+
+        notify is called from the writer's thread whenever something arrives: it must only wake somebody up, as
+        `loop.call_soon_threadsafe` does.
+        """
+        with self._lock:
+            return self._feed.watch(self.commits, self._writer.state.revision, resume_from, notify)
+
+    def verify(self) -> list[Problem]:
+        """Every place at which the journal is not what was written."""
+        with self._reading:
+            return self._reader.verify()
+
+    def close(self) -> None:
+        """Close files and watches, give the lock back. Snapshots stay usable."""
+        with self._lock, self._reading:
+            self._feed.close()
+            self._reader.close()
+            self._store.close()
+            self.history.close()
+            if self._writer_lock is not None:
+                self._writer_lock.release()
+
+    def __enter__(self) -> Twin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Inside, under the lock
+
+    def _lead(self) -> None:
+        batch: list[Ticket] = []
+        while self._waiting and len(batch) < BATCH_CHANGES_MAX:
+            batch.append(self._waiting.popleft())
+        try:
+            commits = self._writer.run(batch)
+        except BaseException:
+            for ticket in batch:
+                ticket.error = ticket.error or StoreError("the change was interrupted; it was not applied")
+            raise
+        if commits:
+            self._version += 1
+            self._feed.publish_commits(commits)
+
+    def _publish(self) -> Snapshot:
+        published = self._published
+        if published is None or published.version != self._version:
+            published = self._published = Published(self._version, self._writer.state.freeze())
+        return published.snapshot
+
+    def _follow(self) -> None:
+        """Take over what the writing process committed since."""
+        commits = self._writer.follow()
+        self._version += bool(commits) + self._load_last_values(self._writer.state)
+        self._feed.publish_commits(commits)
+
+    def _load_last_values(self, state: State) -> bool:
+        """Read newest readings that are not in the columns yet; True if there were any."""
+        self._last_batch, values = self.history.last_values(self._last_batch)
+        known = [(state.living_row(value.point), value) for value in values]
+        living = [(row, value) for row, value in known if row >= 0]
+        words = [self.pools.texts.intern(v.text) if v.text is not None else v.word for _, v in living]
+        readings = Readings(
+            np.array([row for row, _ in living], np.int32),
+            np.array([value.time_ns for _, value in living], np.int64),
+            np.array(words, np.uint64),
+            np.array([value.quality for _, value in living], np.uint8),
+        )
+        state.write_last_values(readings)
+        return bool(living)
+
+    def _build_past(self, revision: int) -> Snapshot:
+        state = new_state(Header(self.site, self.base), self._writer.base_schema, self.pools)
+        with self._reading:
+            replay(state, self._reader, until=revision)
+        return state.freeze()
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            hint = "write through the process that serves the folder"
+            raise StoreError(f"site {self.site} is open read-only", code="STORE_READ_ONLY", hint=hint)
+
+
+_SITE_NAME_HINT = "letters, digits, '.', '_' and '-', at most 64, starting with a letter or digit"
+
+
+def _take_lock(folder: Path, url: str | None) -> WriterLock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return WriterLock.take(folder / LOCK, url)
+    except OSError as error:
+        raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
+
+
+def _open_store(folder: Path, site: str, base: str | None, *, read_only: bool) -> SqliteStore:
+    path = folder / JOURNAL
+    if read_only:
+        return SqliteStore.open(path, read_only=True)
+    store = SqliteStore.create(path, Header(site, base or default_base(site)))
+    try:
+        _check_header(store, site, base)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _check_header(store: SqliteStore, site: str, base: str | None) -> None:
+    header = store.header
+    if header.site != site:
+        message = f"the folder holds site {header.site!r}, not {site!r}"
+        raise StoreError(message, code="STORE_SITE", place=Place(path=str(store.path)))
+    if base is None or base == header.base:
+        return
+    if store.head().sequence:
+        message = f"site {site} has the base IRI {header.base}, fixed by its first import"
+        raise ConflictError(message, code="SITE_BASE_FIXED", hint="leave --base out, or use another site")
+    store.rebase(base)
+
+
+def _living(state: State, readings: Readings) -> Readings:
+    """The readings whose points are living twins."""
+    points = readings.points
+    known = (points >= 0) & (points < state.twins.size)
+    known[known] = state.twins.alive.take(points[known])
+    if known.all():
+        return readings
+    return Readings(points[known], readings.times_ns[known], readings.words[known], readings.quality[known])
+
+
+def _texts(state: State, readings: Readings) -> list[str | None]:
+    """What the words of code and text points mean; empty where no point is one."""
+    coded = state.coded_points(readings.points)
+    if not coded.any():
+        return []
+    value = state.pools.texts.value
+    words = readings.words.tolist()
+    return [value(word) if is_code else None for word, is_code in zip(words, coded.tolist(), strict=True)]

@@ -1,0 +1,264 @@
+"""Several sites as one snapshot. A stub for a twin of another site gives way to that twin where a site has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graph.csr import merge_found
+from graph.joined import JoinedAttributes, JoinedColumn, MappedColumn, PartColumn, Starts
+from graph.snapshot import Snapshot
+from graph.tables import EdgeView, TwinView
+from graph.values import KindRecord, Way
+from ontology.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from graph.columns import Rows
+    from graph.csr import Found
+    from ontology.schema import Kind, Schema
+
+
+def union(snapshots: Sequence[Snapshot], schema: Schema | None = None) -> Snapshot:
+    """One snapshot over sites that share their pools (sites of one Mesh do).
+
+    Rows of the sites follow each other, see `Snapshot.site_row`. schema: the sites' schemas as one, where known.
+    """
+    pools = snapshots[0].pools
+    if any(part.pools is not pools for part in snapshots):
+        raise UsageError("only sites that were opened by one Mesh can be joined", code="POOLS_DIFFER")
+    joined = schema or join_schemas([part.schema for part in snapshots])
+    starts = Starts.of([part.size for part in snapshots])
+    stubs = _find_stubs(snapshots, starts)
+    return Snapshot(
+        heads=tuple(head for part in snapshots for head in part.heads),
+        schema=joined,
+        pools=pools,
+        twins=_join_twins(snapshots, starts, stubs),
+        edges=_join_edges(snapshots, starts, stubs),
+        residue=_join_residue(snapshots),
+        starts=starts,
+    )
+
+
+def join_schemas(schemas: Sequence[Schema]) -> Schema:
+    """The first schema with the user kinds of all the others."""
+    first = schemas[0]
+    records = [
+        _record(schema, kind) for schema in schemas[1:] if schema is not first for kind in schema.user_kinds()
+    ]
+    return first.with_kinds(records) if records else first
+
+
+def _record(schema: Schema, kind: Kind) -> KindRecord:
+    parents = tuple(schema.kinds[parent].iri for parent in kind.parents)
+    return KindRecord(kind.iri, kind.name, parents, kind.label, kind.placeholder)
+
+
+# Stubs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stubs:
+    """Stubs that give way: `stub` int64[k], rows of the union, ascending; `twin` int64[k], what each stands for."""
+
+    stub: npt.NDArray[np.int64]
+    twin: npt.NDArray[np.int64]
+
+    def resolve(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Rows of the union with stubs replaced by what they stand for."""
+        if not len(self.stub):
+            return rows
+        places = np.minimum(np.searchsorted(self.stub, rows), len(self.stub) - 1)
+        return np.where(self.stub[places] == rows, self.twin[places], rows).astype(np.int32)
+
+    def within(self, start: int, stop: int) -> Stubs:
+        """The stubs of one part, ascending by twin: so that its rows are found from outside."""
+        here = np.flatnonzero((self.stub >= start) & (self.stub < stop))
+        order = here[np.argsort(self.twin[here])]
+        return Stubs(self.stub[order] - start, self.twin[order])
+
+
+def _find_stubs(snapshots: Sequence[Snapshot], starts: Starts) -> Stubs:
+    pairs: list[tuple[int, int]] = []
+    firsts: dict[str, int] = {}  # of stubs without a twin anywhere, the first stands for all
+    for number, (part, (start, _)) in enumerate(zip(snapshots, starts, strict=True)):
+        for row in _stub_rows(part):
+            iri = part.id(row)
+            twin = _find_twin(snapshots, starts, iri, number)
+            if twin < 0:
+                twin = firsts.setdefault(iri, start + row)
+            if twin != start + row:
+                pairs.append((start + row, twin))
+    table = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    return Stubs(table[:, 0], table[:, 1])
+
+
+def _stub_rows(part: Snapshot) -> list[int]:
+    return part.rows_of_kind(part.schema.external_kind).tolist()
+
+
+def _find_twin(snapshots: Sequence[Snapshot], starts: Starts, iri: str, without: int) -> int:
+    """The row of a twin that is no stub, -1 if no other site has it."""
+    for number, (part, (start, _)) in enumerate(zip(snapshots, starts, strict=True)):
+        row = part.row(iri) if number != without else -1
+        if row >= 0 and part.kinds(row) != (part.schema.external_kind,):
+            return start + row
+    return -1
+
+
+# Twins
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _UnionIds:
+    parts: Sequence[Snapshot]
+    starts: Starts
+    stubs: Stubs
+
+    def row(self, iri: str) -> int:
+        """The living twin of that IRI before any dead one."""
+        dead = -1
+        for part, (start, _) in zip(self.parts, self.starts, strict=True):
+            row = part.twins.ids.row(iri)
+            if row >= 0:
+                if part.twins.alive.at(row):
+                    return int(self.stubs.resolve(np.array([start + row], np.int32))[0])
+                dead = start + row
+        return dead
+
+    def iri(self, row: int) -> str:
+        part, place = self.starts.split(row)
+        return self.parts[part].id(place)
+
+    def by_local(self, text: str) -> Sequence[int]:
+        pairs = zip(self.parts, self.starts, strict=True)
+        return [start + row for part, (start, _) in pairs for row in part.twins.ids.by_local(text)]
+
+    def by_external(self, text: str) -> Sequence[int]:
+        pairs = zip(self.parts, self.starts, strict=True)
+        return [start + row for part, (start, _) in pairs for row in part.twins.ids.by_external(text)]
+
+
+def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> TwinView:
+    views = [part.twins for part in parts]
+
+    def living(rows: Rows, alive: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return alive & ~np.isin(rows, stubs.stub)
+
+    return TwinView(
+        size=starts.size,
+        site=PartColumn(starts),
+        ids=_UnionIds(parts, starts, stubs),
+        alive=MappedColumn(JoinedColumn([v.alive for v in views], starts, np.bool_), living),
+        kind_set=JoinedColumn([v.kind_set for v in views], starts, np.int32),
+        name=JoinedColumn([v.name for v in views], starts, np.int32),
+        local=JoinedColumn([v.local for v in views], starts, np.int32),
+        revision=JoinedColumn([v.revision for v in views], starts, np.int64),
+        external=JoinedColumn([v.external for v in views], starts, np.int32),
+        origins=JoinedColumn([v.origins for v in views], starts, np.int32),
+        point_time=JoinedColumn([v.point_time for v in views], starts, np.int64),
+        point_word=JoinedColumn([v.point_word for v in views], starts, np.uint64),
+        point_quality=JoinedColumn([v.point_quality for v in views], starts, np.uint8),
+        attributes=JoinedAttributes([v.attributes for v in views], starts, parts[0].pools),
+    )
+
+
+# Relationships
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _UnionLinks:
+    """Relationships of all sites: those of a twin may live in its own site and in every site that has a stub of it."""
+
+    parts: Sequence[Snapshot]
+    starts: Starts
+    edge_starts: Starts
+    stubs: Sequence[Stubs]  # by part, see `Stubs.within`
+
+    def expand(self, rows: Rows, way: Way, relations: npt.NDArray[np.bool_] | None) -> Found:
+        found: Found = (np.zeros(0, np.int32), np.zeros(0, np.int32))
+        for number, part in enumerate(self.parts):
+            local, places = self.local_rows(number, rows)
+            edges, owner = part.edges.links.expand(local, way, relations)
+            edges = (edges + self.edge_starts.rows[number]).astype(np.int32)
+            found = merge_found(found, _sorted(edges, places[owner]))
+        return found
+
+    def local_rows(self, number: int, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """Those of some rows that one part knows, itself or as a stub: its own rows, and positions in `rows`."""
+        start, stop = self.starts.rows[number], self.starts.rows[number + 1]
+        own = np.flatnonzero((rows >= start) & (rows < stop))
+        stubs = self.stubs[number]
+        if not len(stubs.stub):
+            return (rows[own] - start).astype(np.int64), own.astype(np.int32)
+        places = np.minimum(np.searchsorted(stubs.twin, rows), len(stubs.twin) - 1)
+        known = np.flatnonzero(stubs.twin[places] == rows)
+        local = np.concatenate((rows[own] - start, stubs.stub[places[known]]))
+        return local.astype(np.int64), np.concatenate((own, known)).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _UnionKeys:
+    links: _UnionLinks
+
+    def by_ends(self, source: int, relation: int, target: int, group: int) -> Sequence[int]:
+        found: list[int] = []
+        for number, part in enumerate(self.links.parts):
+            sources, _ = self.links.local_rows(number, np.array([source]))
+            targets, _ = self.links.local_rows(number, np.array([target]))
+            start = int(self.links.edge_starts.rows[number])
+            for one in sources.tolist():
+                for other in targets.tolist():
+                    known = part.edges.keys.by_ends(one, relation, other, group)
+                    found.extend(start + edge for edge in known)
+        return found
+
+    def by_own_id(self, own_id: str) -> Sequence[int]:
+        pairs = zip(self.links.parts, self.links.edge_starts, strict=True)
+        return [start + edge for part, (start, _) in pairs for edge in part.edges.keys.by_own_id(own_id)]
+
+
+def _join_edges(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> EdgeView:
+    views = [part.edges for part in parts]
+    edges = Starts.of([view.size for view in views])
+    links = _UnionLinks(parts, starts, edges, [stubs.within(*span) for span in starts])
+
+    def ends(rows: Rows, local: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        return stubs.resolve((local + starts.rows[edges.parts(rows)]).astype(np.int32))
+
+    return EdgeView(
+        size=edges.size,
+        site=PartColumn(edges),
+        keys=_UnionKeys(links),
+        links=links,
+        alive=JoinedColumn([v.alive for v in views], edges, np.bool_),
+        source=MappedColumn(JoinedColumn([v.source for v in views], edges, np.int32), ends),
+        target=MappedColumn(JoinedColumn([v.target for v in views], edges, np.int32), ends),
+        relation=JoinedColumn([v.relation for v in views], edges, np.int32),
+        group=JoinedColumn([v.group for v in views], edges, np.int32),
+        own_id=JoinedColumn([v.own_id for v in views], edges, np.int32),
+        mark=JoinedColumn([v.mark for v in views], edges, np.uint64),
+        stated=JoinedColumn([v.stated for v in views], edges, np.int32),
+        origins=JoinedColumn([v.origins for v in views], edges, np.int32),
+        attributes=JoinedAttributes([v.attributes for v in views], edges, parts[0].pools),
+    )
+
+
+def _sorted(edges: npt.NDArray[np.int32], owner: npt.NDArray[np.int32]) -> Found:
+    order = np.lexsort((edges, owner))
+    return edges[order], owner[order]
+
+
+def _join_residue(parts: Sequence[Snapshot]) -> Mapping[str, tuple[str, ...]]:
+    """Two sites may hold triples of an origin of the same name: both sets are kept."""
+    joined: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        for origin, lines in part.residue.items():
+            joined[origin] = (*joined.get(origin, ()), *lines)
+    return joined

@@ -1,0 +1,187 @@
+"""What one request sees: a snapshot through a scope, within a budget. All reads of a query go through it.
+
+A twin out of scope does not exist here: not found, not listed, not counted, and no relationship leads to it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graph.values import Way
+from ontology.errors import InputError, LimitError, NotFoundError, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from graph.columns import Rows
+    from graph.snapshot import Snapshot
+    from ontology.terms import Kind
+    from ontology.units import Units
+
+
+class Budget:
+    """How much one request may still do. Not shared between requests."""
+
+    def __init__(
+        self, *, nodes_max: int, wall_s: float, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.nodes_left = nodes_max
+        self._nodes_max = nodes_max
+        self._wall_s = wall_s
+        self._clock_s = clock_s
+        self._ends_s = clock_s() + wall_s
+
+    @property
+    def is_half_gone(self) -> bool:
+        """Whether half of the time is gone: long walks end here, so that what they found can still be answered."""
+        return self._clock_s() > self._ends_s - self._wall_s / 2
+
+    def spend(self, nodes: int) -> None:
+        """Account for objects of the answer. LimitError NODE_BUDGET or TIME_BUDGET."""
+        self.nodes_left -= nodes
+        if self.nodes_left < 0:
+            raise LimitError(
+                f"the answer holds more than {self._nodes_max:,} objects",
+                code="NODE_BUDGET",
+                hint="ask for smaller pages",
+            )
+        self.check_time()
+
+    def check_time(self) -> None:
+        if self._clock_s() > self._ends_s:
+            raise LimitError(f"the answer took more than {self._wall_s:g} s", code="TIME_BUDGET")
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A relation as it is walked: the stored relations it stands for, and the way that its name means."""
+
+    relations: npt.NDArray[np.bool_]  # bool[relations of the schema]
+    way: Way
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hops:
+    """Relationships walked from some rows. Arrays have one entry per relationship, ascending by `owner`."""
+
+    edges: npt.NDArray[np.int32]
+    owner: npt.NDArray[np.int32]  # position in the rows that were walked from
+    others: npt.NDArray[np.int32]  # row at the far end
+
+    def __len__(self) -> int:
+        return len(self.edges)
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> Hops:
+        return Hops(self.edges[mask], self.owner[mask], self.others[mask])
+
+
+@dataclass(eq=False)
+class View:
+    """A snapshot as one principal sees it. `visible` bool[size], None for all."""
+
+    snapshot: Snapshot
+    units: Units
+    budget: Budget
+    visible: npt.NDArray[np.bool_] | None = field(default=None)
+
+    @property
+    def is_narrowed(self) -> bool:
+        return self.visible is not None
+
+    def seen(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """bool[n]: which of these rows are in scope."""
+        return np.ones(len(rows), np.bool_) if self.visible is None else self.visible[rows]
+
+    @cached_property
+    def all_rows(self) -> npt.NDArray[np.int32]:
+        """Living rows in scope, ascending."""
+        alive = self.snapshot.alive
+        return np.flatnonzero(alive if self.visible is None else alive & self.visible).astype(np.int32)
+
+    def rows_of_kind(self, kind: Kind | None) -> npt.NDArray[np.int32]:
+        """Living rows in scope of a kind or below it (None: all), ascending."""
+        if kind is None:
+            return self.all_rows
+        rows = self.snapshot.rows_of_kind(kind.index)
+        return rows[self.seen(rows)]
+
+    def candidates(self, text: str) -> list[int]:
+        """All rows in scope that an IRI, `site:localId` or local id may mean."""
+        found = self.snapshot.candidates(text)
+        return found if self.visible is None else [row for row in found if self.visible[row]]
+
+    def find(self, text: str) -> int:
+        """The row that a text means. NotFoundError TWIN_UNKNOWN, InputError AMBIGUOUS_ID."""
+        found = self.candidates(text)
+        if len(found) == 1:
+            return found[0]
+        if self.visible is None:
+            return self.snapshot.find(text)  # raises, with the names of the twins it could mean
+        if found:
+            raise InputError(f"{text!r} means several twins", code="AMBIGUOUS_ID", hint="write the full IRI")
+        # No suggestion: it would name twins that are out of scope.
+        raise NotFoundError(f"no twin {text!r}", code="TWIN_UNKNOWN")
+
+    def find_all(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        return np.array([self.find(text) for text in texts], np.int32)
+
+    def trail(self, relation: str, way: Way) -> Trail:
+        """What following a relation by name means. Inverse names turn round, symmetric ones go both ways."""
+        schema = self.snapshot.schema
+        named = schema.relation(relation)
+        if named.inverse_of is not None:
+            way = {Way.OUT: Way.IN, Way.IN: Way.OUT}.get(way, way)
+            named = schema.relations[named.inverse_of]
+        return Trail(schema.relations_below(named.index), Way.BOTH if named.symmetric else way)
+
+    def trails(self, relations: Sequence[str] | None, way: Way) -> tuple[Trail, ...]:
+        """One trail per way that is needed to follow all of these relations (None: every relation)."""
+        schema = self.snapshot.schema
+        if relations is None:
+            symmetric = np.array([relation.symmetric for relation in schema.relations])
+            return (Trail(~symmetric, way), Trail(symmetric, Way.BOTH))
+        merged: dict[Way, npt.NDArray[np.bool_]] = {}
+        for name in relations:
+            trail = self.trail(name, way)
+            merged[trail.way] = merged.get(trail.way, False) | trail.relations
+        return tuple(Trail(mask, each) for each, mask in merged.items())
+
+    def hops(self, rows: Rows, trail: Trail) -> Hops:
+        """Living relationships of some rows whose far end is in scope."""
+        self.budget.check_time()
+        edges, owner = self.snapshot.expand(rows, trail.way, trail.relations)
+        hops = Hops(edges, owner, self._far_ends(np.asarray(rows)[owner], edges, trail.way))
+        return hops if self.visible is None else hops.keep(self.visible[hops.others])
+
+    def hops_along(self, rows: Rows, trails: Sequence[Trail]) -> Hops:
+        """`hops` over several trails as one, ascending by owner."""
+        parts = [self.hops(rows, trail) for trail in trails]
+        edges = np.concatenate([part.edges for part in parts])
+        owner = np.concatenate([part.owner for part in parts])
+        others = np.concatenate([part.others for part in parts])
+        order = np.argsort(owner, kind="stable")
+        return Hops(edges[order], owner[order], others[order])
+
+    def _far_ends(self, near: Rows, edges: Rows, way: Way) -> npt.NDArray[np.int32]:
+        view = self.snapshot.edges
+        if way is Way.OUT:
+            return view.target.take(edges)
+        source = view.source.take(edges)
+        return source if way is Way.IN else np.where(source == near, view.target.take(edges), source)
+
+    def check_attribute(self, name: str, *, of_edges: bool = False) -> None:
+        """NotFoundError ATTRIBUTE_UNKNOWN for a name that is neither declared nor used."""
+        snapshot = self.snapshot
+        used = snapshot.edge_attribute_names() if of_edges else snapshot.attribute_names()
+        if name in used or snapshot.schema.attribute(name) is not None:
+            return
+        known = snapshot.schema.attributes if self.is_narrowed else {*used, *snapshot.schema.attributes}
+        hint = suggestion(name, sorted(known))
+        raise NotFoundError(f"unknown attribute {name!r}", code="ATTRIBUTE_UNKNOWN", hint=hint)

@@ -1,0 +1,227 @@
+"""The writer: changes become commits. Check whole, then journal, then columns; nothing is acknowledged before it is on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from graph.codec import decode, encode, request_bytes
+from graph.drafting import draft_change
+from graph.state import State
+from graph.stores.chain import first_digest, follows, make_entry
+from graph.stores.protocol import Answer, Entry, Head
+from graph.values import Applied, Change, Commit, ItemResult, ItemStatus
+from ontology.errors import ConflictError, Place, StoreError, TwinmeshError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from graph.check import Checker
+    from graph.draft import Draft
+    from graph.pools import Pools
+    from graph.stores.protocol import Header, Store
+    from ontology.schema import Schema
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A change that waits for its answer."""
+
+    change: Change
+    applied: Applied | None = None
+    error: TwinmeshError | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.applied is not None or self.error is not None
+
+    def outcome(self) -> Applied:
+        if self.error is not None:
+            raise self.error
+        if self.applied is None:
+            raise StoreError("the change was never looked at")
+        return self.applied
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction will write."""
+
+    head: Head
+    entries: list[Entry] = field(default_factory=list[Entry])
+    answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
+    drafts: list[Draft] = field(default_factory=list["Draft"])
+
+
+class Writer:
+    """Owns the state of one site. Used by one thread at a time."""
+
+    def __init__(
+        self, store: Store, schema: Schema, pools: Pools, checker: Checker, clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._schema = schema
+        self._pools = pools
+        self._checker = checker
+        self._clock = clock
+        self._state: State | None = None
+        self._head = Head(0, 0, b"")
+
+    @property
+    def state(self) -> State:
+        """The state at the last commit; read from the journal where memory cannot be trusted (or is empty yet)."""
+        if self._state is None:
+            state = new_state(self._store.header, self._schema, self._pools)
+            self._head = replay(state, self._store)
+            self._state = state
+        return self._state
+
+    @property
+    def base_schema(self) -> Schema:
+        """The schema before any kind of users or imports."""
+        return self._schema
+
+    def follow(self) -> list[Commit]:
+        """What another process committed since; taken over into the state."""
+        state, before = self.state, self._head.sequence
+        if self._store.head().sequence == before:
+            return []
+        self._head = replay(state, self._store, self._head)
+        return read_commits(self._store.entries(before, self._head.sequence))
+
+    def run(self, tickets: Sequence[Ticket]) -> list[Commit]:
+        """Answer every ticket, in order, in one transaction; a change that fails refuses only itself.
+
+        If the transaction fails, nobody is acknowledged and memory is read again from the journal.
+        """
+        try:
+            _ = self.state  # reads the journal again where the last run failed
+            batch = _Batch(self._head)
+            for ticket in tickets:
+                self._try(ticket, batch)
+            if batch.entries or batch.answers:
+                self._store.append(batch.entries, list(batch.answers.values()))
+                self._head = batch.head
+        except TwinmeshError as error:
+            self._state = None
+            for ticket in tickets:
+                ticket.applied, ticket.error = None, error
+            return []
+        except BaseException:
+            self._state = None
+            raise
+        return [_commit(entry, draft) for entry, draft in zip(batch.entries, batch.drafts, strict=True)]
+
+    def _try(self, ticket: Ticket, batch: _Batch) -> None:
+        try:
+            draft = self._draft(ticket, batch)
+        except TwinmeshError as error:
+            ticket.error = error
+            return
+        if draft is not None and not ticket.change.dry_run:
+            self._execute(draft, batch)
+            self._remember(ticket, batch)
+
+    def _draft(self, ticket: Ticket, batch: _Batch) -> Draft | None:
+        """The draft of a change, with the ticket's answer set; None where it was answered before."""
+        change, state = ticket.change, self.state
+        ticket.applied = self._answered(change, batch)
+        if ticket.applied is not None:
+            return None
+        if change.expected_revision not in (None, state.revision):
+            message = f"site {state.site} is at revision {state.revision}, not {change.expected_revision}"
+            raise ConflictError(message, code="REVISION_CONFLICT", hint="read again, then repeat the change")
+        draft = draft_change(state, change, self._checker)
+        revision = None if change.dry_run else state.revision + (0 if draft.empty else 1)
+        ticket.applied = Applied(revision, draft.items)
+        return draft
+
+    def _answered(self, change: Change, batch: _Batch) -> Applied | None:
+        """The answer that the change's idempotency key was given before."""
+        key = change.idempotency_key
+        if key is None or change.dry_run:
+            return None
+        known = batch.answers.get(key) or self._store.answer(key)
+        if known is None:
+            return None
+        if known.request != _request_digest(change):
+            message = f"idempotency key {key!r} was used for another change"
+            raise ConflictError(message, code="IDEMPOTENCY_REUSED", hint="use a new key for new work")
+        return Applied(known.revision, _unpack_items(known.result), replayed=True)
+
+    def _execute(self, draft: Draft, batch: _Batch) -> None:
+        if draft.empty:
+            return
+        payload = encode(draft.change, draft.also_touched)
+        previous, change = batch.head, draft.change
+        time_ns = max(self._clock(), previous.time_ns + 1)  # time never goes back in a journal
+        sequence = previous.sequence + 1
+        entry = make_entry(previous.digest, sequence, time_ns, change.author, change.message, payload)
+        self.state.execute(draft, sequence, time_ns)
+        batch.entries.append(entry)
+        batch.drafts.append(draft)
+        batch.head = Head(sequence, time_ns, entry.digest)
+
+    def _remember(self, ticket: Ticket, batch: _Batch) -> None:
+        key, applied = ticket.change.idempotency_key, ticket.applied
+        if key is not None and applied is not None and applied.revision is not None:
+            digest = _request_digest(ticket.change)
+            batch.answers[key] = Answer(key, digest, applied.revision, _pack_items(applied.items))
+
+
+def new_state(header: Header, schema: Schema, pools: Pools) -> State:
+    return State(header.site, header.base, schema, pools)
+
+
+def replay(state: State, store: Store, after: Head | None = None, until: int | None = None) -> Head:
+    """Bring a state up to a sequence (None: the last). Raises StoreError JOURNAL_CORRUPT with the place."""
+    head = after or Head(0, 0, first_digest(store.header))
+    for entry in store.entries(head.sequence, until):
+        wrong = follows(entry, head.digest, head.sequence)
+        if wrong:
+            place = Place(item=f"site {state.site} commit {entry.sequence}")
+            raise StoreError(wrong, code="JOURNAL_CORRUPT", place=place, hint="restore a backup")
+        change, _ = decode(entry.payload)
+        state.execute(draft_change(state, change, None), entry.sequence, entry.time_ns)
+        head = Head(entry.sequence, entry.time_ns, entry.digest)
+    return head
+
+
+def read_commits(entries: Iterator[Entry]) -> list[Commit]:
+    """Entries of a journal as commits."""
+    return [_read_commit(entry) for entry in entries]
+
+
+def _read_commit(entry: Entry) -> Commit:
+    change, also = decode(entry.payload)
+    touched = _touched(change, also)
+    return Commit(entry.sequence, entry.time_ns, entry.author, entry.message, change, entry.digest, touched)
+
+
+def _commit(entry: Entry, draft: Draft) -> Commit:
+    touched = _touched(draft.change, draft.also_touched)
+    fields = (entry.sequence, entry.time_ns, entry.author, entry.message)
+    return Commit(*fields, draft.change, entry.digest, touched)
+
+
+def _touched(change: Change, also: Sequence[str]) -> tuple[str, ...]:
+    named = [record.id for records in (change.put_twins, change.merge_twins) for record in records]
+    ends = [end for record in change.put_relationships for end in (record.source, record.target)]
+    withdrawn = [iri for iris in change.withdraw_twins.values() for iri in iris]
+    return tuple(dict.fromkeys((*named, *change.remove_twins, *withdrawn, *ends, *also)))
+
+
+def _request_digest(change: Change) -> bytes:
+    return sha256(request_bytes(change)).digest()
+
+
+def _pack_items(items: Sequence[ItemResult]) -> bytes:
+    return msgspec.msgpack.encode([(item.id, item.status, item.code, item.message) for item in items])
+
+
+def _unpack_items(packed: bytes) -> tuple[ItemResult, ...]:
+    rows = msgspec.msgpack.decode(packed)
+    return tuple(ItemResult(iri, ItemStatus(status), code, message) for iri, status, code, message in rows)
