@@ -82,7 +82,7 @@ def cells_of_edges(view: View, name: str, edges: Rows) -> Cells:
 def in_one_unit(cells: Cells, units: Units, unit: str | None) -> tuple[Cells, str | None]:
     """The numbers of `cells` in one unit, and which it is.
 
-    With `unit` (UCUM) all are converted to it, and those that do not convert become absent (UNIT_MISMATCH where
+    With `unit` (UCUM) all are converted to it; those that do not convert become absent (UNIT_MISMATCH where
     the attribute is declared in another dimension). Without, numbers that share a unit stay as stated, others
     are converted to the declared unit; where none is, UNIT_NEEDED: a unit is never guessed.
     """

@@ -1,13 +1,14 @@
 """Aggregates over matched twins, grouped by texts, attributes, or the twins at the end of a path.
 
-A path reads `step/step/...`; a step is a relation, `^` before it follows it backwards, `:kind` behind it repeats it
-until twins of that kind are met: `^pointOf/partOf:rec:Level`. A twin with several ends counts in each group, one with
-none in the group whose key is null.
+A path reads `step/step/...`; a step is a relation, `^` before it follows it backwards, `:kind` behind it
+repeats it until twins of that kind are met: `^pointOf/partOf:rec:Level`. A twin with several ends counts in each
+group, one with none in the group whose key is null.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -15,7 +16,8 @@ import numpy as np
 from graph.attributes import Tag, unpack
 from graph.cells import cells_of_twins, in_one_unit
 from graph.execute import matching_rows
-from graph.plan import POINT_VALUE, GroupKey, Measurement, Step, TextField
+from graph.history import Aggregate
+from graph.plan import POINT_VALUE, GroupKey, Step, TextField
 from graph.values import Quality, Way
 from ontology.errors import InputError, LimitError
 
@@ -34,14 +36,14 @@ GROUPS_MAX: Final = 1_000
 _STEPS_MAX: Final = 8
 # How often a step with a kind is repeated: no building has more storeys of containment.
 _REPEATS_MAX: Final = 64
-_QUANTILES: Final = {Measurement.P05: 0.05, Measurement.P50: 0.50, Measurement.P95: 0.95}
+_QUANTILES: Final = {Aggregate.P05: 0.05, Aggregate.P50: 0.50, Aggregate.P95: 0.95}
 
 Key: TypeAlias = "tuple[JSONValue, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """One group: its keys by name, its figures by name (None where nothing was to be measured), their units."""
+    """One group: its keys by name, its figures (None where nothing was to be measured) and units by name."""
 
     keys: dict[str, JSONValue]
     values: dict[str, float | int | None]
@@ -98,7 +100,7 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
 def _groups(
     view: View, rows: Rows, group_keys: Sequence[GroupKey]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[Key]]:
-    """(members, group, keys): member i (a position in rows) belongs to group[i], whose key is keys[group[i]]."""
+    """(members, group, keys): member i, a position in rows, is in group[i]; its key is keys[group[i]]."""
     members = np.arange(len(rows))
     group = np.zeros(len(rows), np.int64)
     keys: list[Key] = [()] if len(rows) or not group_keys else []
@@ -126,7 +128,7 @@ def _join(
 def _key_of(
     view: View, rows: Rows, key: GroupKey
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[JSONValue]]:
-    """(owner, code, values): row owner[i] has the key values[code[i]]; `owner` ascends, every row is there."""
+    """(owner, code, values): row owner[i] has the key values[code[i]]; `owner` ascends, no row is missing."""
     if key.steps:
         return _path_key(view, rows, key.steps)
     if key.name in _FIXED_KEYS:
@@ -217,8 +219,11 @@ def _follow(
 
 
 def _way_of(view: View, ends: Rows, step: Step) -> Way:
-    """The way of a step. `^` on twins that only have the relation outwards is read as the relation itself: many
-    vocabularies name both ways (hasPoint, isPointOf), and `^pointOf` from a point can mean nothing else."""
+    """The way of a step.
+
+    `^` on twins that have the relation only outwards is read as the relation itself: vocabularies name both
+    ways (hasPoint, isPointOf), and `^pointOf` from a point can mean nothing else.
+    """
     if step.way is not Way.IN or len(view.hops(ends, view.trail(step.relation, Way.IN))):
         return step.way
     return Way.OUT
@@ -237,10 +242,10 @@ def _distinct(
 def _figures(
     view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, measured: Measured
 ) -> tuple[list[float | int | None], str | None]:
-    if measured.measurement is Measurement.COUNT and measured.of == POINT_VALUE:
+    if measured.aggregate is Aggregate.COUNT and measured.of == POINT_VALUE:
         return list(np.bincount(group, minlength=groups).tolist()), None
     cells = cells_of_twins(view, measured.of, rows)
-    if measured.measurement is Measurement.COUNT:
+    if measured.aggregate is Aggregate.COUNT:
         return list(np.bincount(group[cells.present], minlength=groups).tolist()), None
     cells, unit = in_one_unit(cells, view.units, None)
     usable = cells.is_number | (cells.tag == Tag.BOOLEAN)
@@ -249,26 +254,28 @@ def _figures(
     order = np.lexsort((cells.word[usable], group[usable]))
     values, owners = cells.word[usable][order], group[usable][order]
     bounds = np.searchsorted(owners, np.arange(groups + 1))
-    pieces = [values[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
-    return [_figure(measured.measurement, piece) for piece in pieces], unit
+    pieces = [values[low:high] for low, high in pairwise(bounds.tolist())]
+    return [_figure(measured.aggregate, piece) for piece in pieces], unit
 
 
-def _figure(measurement: Measurement, values: npt.NDArray[np.float64]) -> float | None:
+def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | None:
     """`values` ascend. Quantiles are nearest-rank: always a value that was there."""
     if not len(values):
         return None
-    if measurement in _QUANTILES:
-        rank = int(np.ceil(_QUANTILES[measurement] * len(values)))
+    if aggregate in _QUANTILES:
+        rank = int(np.ceil(_QUANTILES[aggregate] * len(values)))
         return float(values[max(rank, 1) - 1])
-    if measurement is Measurement.MIN:
+    if aggregate is Aggregate.MIN:
         return float(values[0])
-    if measurement is Measurement.MAX:
+    if aggregate is Aggregate.MAX:
         return float(values[-1])
-    return float(values.mean() if measurement is Measurement.MEAN else values.sum())
+    return float(values.mean() if aggregate is Aggregate.MEAN else values.sum())
 
 
-def _sortable(value: JSONValue) -> tuple[bool, str, str]:
-    """Numbers by size, then texts, nulls last."""
+def _sortable(value: JSONValue) -> tuple[int, float, str]:
+    """Numbers by size, then everything else as text, nulls last."""
+    if value is None:
+        return 2, 0.0, ""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return (False, f"0{value:+030.9f}" if value >= 0 else f"-{1e18 + value:030.9f}", "")
-    return (value is None, "1", str(value))
+        return 0, float(value), ""
+    return 1, 0.0, str(value)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from graph.values import Way
 
 if TYPE_CHECKING:
+    from graph.history import Aggregate
     from graph.values import JSONValue
 
 PAGE_DEFAULT: Final = 50
@@ -58,17 +59,6 @@ class Quantifier(StrEnum):
 class Nulls(StrEnum):
     FIRST = "FIRST"
     LAST = "LAST"
-
-
-class Measurement(StrEnum):
-    COUNT = "COUNT"
-    MIN = "MIN"
-    MAX = "MAX"
-    MEAN = "MEAN"
-    SUM = "SUM"
-    P05 = "P05"
-    P50 = "P50"
-    P95 = "P95"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +188,7 @@ class GroupKey:
 class Measured:
     """One figure per group; `COUNT` of "value" counts twins, of an attribute those that have it."""
 
-    measurement: Measurement
+    aggregate: Aggregate
     of: str
     name: str
 

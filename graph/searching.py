@@ -1,4 +1,4 @@
-"""Finding twins by what a person types: each word must begin a word of the name, local id or an outside id."""
+"""Finding twins by what a person types: each word must begin a word of name, local id or outside id."""
 
 from __future__ import annotations
 

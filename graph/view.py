@@ -40,7 +40,7 @@ class Budget:
 
     @property
     def is_half_gone(self) -> bool:
-        """Whether half of the time is gone: long walks end here, so that what they found can still be answered."""
+        """Whether half of the time is gone: long walks end then, so that what they found can be answered."""
         return self._clock_s() > self._ends_s - self._wall_s / 2
 
     def spend(self, nodes: int) -> None:

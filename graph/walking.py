@@ -118,8 +118,8 @@ def _by_id_within_depth(
 def run_routes(view: View, routes: Routes) -> RoutesFound:
     """The k shortest paths, fewest relationships first. TWIN_UNKNOWN, RELATION_UNKNOWN, PATHS_INVALID.
 
-    Only twins that lie on some way from start to end are looked at; beyond a bound the longer ways are left out,
-    and running out of time ends the search: both are said in `cut`.
+    Only twins that lie on some way from start to end are looked at; beyond a bound the longer ways are left
+    out, and running out of time ends the search: both are said in `cut`.
     """
     if not 1 <= routes.k <= PATHS_MAX:
         raise InputError(f"k lies between 1 and {PATHS_MAX}", code="PATHS_INVALID")
