@@ -109,6 +109,10 @@ class Router:
             self._seen_ns[route.binding][route.row] = time_ns
 
     @property
+    def route_count(self) -> int:
+        return len(self._routes)
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """Bindings that can never deliver as the graph stands, and routes that were refused."""
         return tuple(self._problems.values())

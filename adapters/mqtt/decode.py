@@ -25,6 +25,7 @@ EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 QUALITIES = {"GOOD": Quality.GOOD, "UNCERTAIN": Quality.UNCERTAIN, "BAD": Quality.BAD}
 BOOLEANS = (True, False, "true", "false")
 TIME_MAX_NS = 1 << 62
+TEXT_MAX = 4_096  # texts are kept for ever, once each
 NUMBER_MAX = 10**308  # JSON allows longer integers than a float holds
 
 Refusal = str  # a stable code
@@ -147,7 +148,7 @@ def _value(raw: object, binding: Binding, value_type: ValueType) -> float | str 
         return int(raw)
     if value_type is ValueType.BOOLEAN and isinstance(raw, bool | int | str) and raw in BOOLEANS:
         return int(raw in (True, "true"))
-    if value_type in (ValueType.TEXT, ValueType.CODE) and isinstance(raw, str):
+    if value_type in (ValueType.TEXT, ValueType.CODE) and isinstance(raw, str) and len(raw) <= TEXT_MAX:
         return raw
     raise _RefusedError("VALUE_TYPE")
 

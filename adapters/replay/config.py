@@ -34,7 +34,7 @@ class ReplayConfig:
 
 
 def parse_replay(document: Mapping[str, object], path: Path) -> tuple[ReplayConfig, ...]:
-    """The `[[replay]]` tables of a document that was read from `path`. Raises InputError with every problem."""
+    """The `[[replay]]` tables of the document read from `path`. Raises InputError with every problem."""
     top = Table({"replay": document.get("replay", [])}, Place(path=path.name))
     problems: list[Problem] = []
     configs: list[ReplayConfig] = []

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
-    from graph.twin import Twin
 
     from adapters.model import ReadingRows
     from adapters.replay.config import ReplayConfig
     from graph.snapshot import Snapshot
+    from graph.twin import Twin
     from graph.values import JSONValue
 
 BATCH_NS = 1_000_000_000  # readings of one second of a paced replay go in together
@@ -183,7 +183,8 @@ def _batches(times_ns: npt.NDArray[np.int64], rows_max: int) -> Iterator[tuple[i
     """Slices of at most a second of recorded time and `rows_max` rows each."""
     start = 0
     while start < len(times_ns):
-        end = int(np.searchsorted(times_ns, times_ns[start] + BATCH_NS, side="left"))
+        until = np.int64(times_ns[start]) + BATCH_NS
+        end = int(np.searchsorted(times_ns, until, side="left"))
         end = min(max(end, start + 1), start + rows_max)
         yield start, end
         start = end

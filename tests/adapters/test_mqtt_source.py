@@ -1,0 +1,235 @@
+"""MQTT against a real broker: nothing lost, nothing silent, back after every break."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from adapters.binding import parse_bindings
+from adapters.mqtt.config import MqttConfig, parse_mqtt
+from adapters.mqtt.source import MqttSource
+from ontology.errors import InputError, StoreError
+from ontology.units import load_units
+
+UNITS = load_units()
+T0 = 1_768_219_200_000_000_000
+
+
+class Broker:
+    """A mosquitto on one port that can be killed and started again, with its sessions kept on disk."""
+
+    def __init__(self, program, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n"
+            f"persistence true\npersistence_location {folder}/\n"
+            "autosave_interval 1\nautosave_on_changes true\n"
+            "max_queued_messages 0\nuser root\n"
+        )
+        self._program = program
+        self.start()
+
+    def start(self):
+        self._process = subprocess.Popen([self._program, "-c", str(self._config)])
+        wait_for(self._answers)
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(10)
+
+    def publish(self, items, qos=1):
+        client = Client(CallbackAPIVersion.VERSION2)
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        sent = [client.publish(topic, body, qos=qos) for topic, body in items]
+        for message in sent:
+            message.wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+    def _answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+def wait_for(happened, timeout_s=20.0):
+    until = time.monotonic() + timeout_s
+    while not happened():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def reading(value, number):
+    return json.dumps({"value": value, "time": (T0 + number) // 1, "n": number}).encode()
+
+
+@pytest.fixture
+def broker(mosquitto, tmp_path):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(mosquitto, folder)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def listen(broker, campus_twin):
+    """Start a source with the given settings; all are stopped at the end."""
+    sources = []
+    rule = {"topic": "c/{x}", "point": "{x}", "pointer": "/value", "time_pointer": "/time", "time_unit": "ns"}
+    table = parse_bindings({"binding": [rule]}, "b.toml", UNITS)
+
+    def start(twin=campus_twin, **settings):
+        config = MqttConfig(
+            "campus", "127.0.0.1", Path("b.toml"), port=broker.port, client_id="test", **settings
+        )
+        source = MqttSource.start(twin, config, table, UNITS)
+        sources.append(source)
+        return source
+
+    yield start
+    for source in sources:
+        source.stop()
+
+
+def stored_times(twin, point):
+    samples = twin.history.range(twin.base + point, 0, 2**62, 1_000_000)
+    return [int(t) - T0 for t in samples.times_ns]
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_every_message_of_qos_1_is_recorded_once(listen, broker, campus_twin, protocol):
+    source = listen(protocol=protocol)
+    wait_for(lambda: source.health().connected)
+    broker.publish([("c/FREE", reading(i / 4, i)) for i in range(2_000)])
+    wait_for(lambda: source.health().recorded == 2_000)
+    assert sorted(stored_times(campus_twin, "FREE")) == list(range(2_000))
+    health = source.health()
+    assert (health.shed, health.unrouted, health.queued, health.last_error) == (0, 0, 0, None)
+    assert health.bindings[0].messages == 2_000
+
+
+def test_refused_and_unrouted_messages_are_counted(listen, broker):
+    source = listen()
+    wait_for(lambda: source.health().connected)
+    broker.publish([("c/FREE", b"{"), ("c/nobody", reading(1, 1)), ("c/FREE", reading("x", 1)), ("d", b"1")])
+    wait_for(lambda: source.health().received == 3)
+    wait_for(lambda: source.health().queued == 0 and source.health().unrouted == 1)
+    wait_for(lambda: source.health().bindings[0].refused == {"PAYLOAD_SYNTAX": 1, "VALUE_TYPE": 1})
+    assert source.health().recorded == 0
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_was_sent_while_we_were_away_arrives_when_we_are_back(listen, broker, campus_twin, protocol):
+    first = listen(protocol=protocol)
+    wait_for(lambda: first.health().connected)
+    first.stop()
+    assert not first.health().connected
+    broker.publish([("c/FREE", reading(i, i)) for i in range(100)])
+    second = listen(protocol=protocol)
+    wait_for(lambda: second.health().recorded == 100)
+    assert sorted(stored_times(campus_twin, "FREE")) == list(range(100))
+
+
+def test_a_broker_that_dies_is_found_again(listen, broker, campus_twin):
+    source = listen(reconnect_s_max=1)
+    wait_for(lambda: source.health().connected)
+    broker.publish([("c/FREE", reading(1, 1))])
+    wait_for(lambda: source.health().recorded == 1)
+    broker.stop()
+    wait_for(lambda: not source.health().connected)
+    assert source.health().last_error
+    broker.start()
+    wait_for(lambda: source.health().connected)
+    broker.publish([("c/FREE", reading(2, 2))])
+    wait_for(lambda: 2 in stored_times(campus_twin, "FREE"))
+    assert source.health().connects == 2
+    assert source.health().last_error is None
+
+
+class Refusing:
+    """A twin whose store is full for a while."""
+
+    def __init__(self, twin):
+        self._twin = twin
+        self.full = True
+
+    def __getattr__(self, name):
+        return getattr(self._twin, name)
+
+    def record(self, readings):
+        if self.full:
+            raise StoreError("disk full", code="STORE_FULL")
+        return self._twin.record(readings)
+
+
+def test_nothing_is_acknowledged_before_it_is_kept(listen, broker, campus_twin):
+    refusing = Refusing(campus_twin)
+    first = listen(refusing)
+    wait_for(lambda: first.health().connected)
+    broker.publish([("c/FREE", reading(i, i)) for i in range(50)])
+    wait_for(lambda: first.health().last_error is not None)
+    assert "STORE_FULL" in first.health().last_error
+    first.stop()
+    second = listen()
+    wait_for(lambda: second.health().recorded >= 50)
+    assert set(stored_times(campus_twin, "FREE")) == set(range(50))
+
+
+def test_a_store_that_recovers_is_written_without_a_restart(listen, broker, campus_twin):
+    refusing = Refusing(campus_twin)
+    source = listen(refusing)
+    wait_for(lambda: source.health().connected)
+    broker.publish([("c/FREE", reading(i, i)) for i in range(50)])
+    wait_for(lambda: source.health().last_error is not None)
+    refusing.full = False
+    wait_for(lambda: source.health().recorded == 50)
+    assert source.health().last_error is None
+
+
+def test_what_does_not_fit_is_shed_and_counted(listen, broker, campus_twin):
+    refusing = Refusing(campus_twin)
+    source = listen(refusing, queue_rows_max=100, batch_rows_max=10)
+    wait_for(lambda: source.health().connected)
+    broker.publish([("c/FREE", reading(i, i)) for i in range(500)], qos=0)
+    wait_for(lambda: source.health().received == 500)
+    assert source.health().shed >= 380
+    refusing.full = False
+    wait_for(lambda: source.health().recorded + source.health().shed == 500)
+    assert len(stored_times(campus_twin, "FREE")) == source.health().recorded
+
+
+def test_settings_are_strict(tmp_path):
+    path = tmp_path / "twinmesh.toml"
+    good = {"mqtt": [{"site": "campus", "host": "h", "bindings": "b.toml", "tls": True}]}
+    (config,) = parse_mqtt(good, path)
+    assert (config.port, config.bindings, config.client_id) == (8883, tmp_path / "b.toml", "twinmesh-campus")
+    with pytest.raises(InputError) as caught:
+        parse_mqtt({"mqtt": [{"site": "campus", "hots": "h", "port": 70_000, "protocol": "4"}]}, path)
+    assert sorted(problem.code for problem in caught.value.problems) == [
+        "CONFIG_KEY_MISSING",
+        "CONFIG_KEY_MISSING",
+        "CONFIG_RANGE",
+        "CONFIG_RANGE",
+        "CONFIG_UNKNOWN_KEY",
+    ]
+
+
+def test_a_password_or_authority_that_is_missing_is_an_error_at_the_start(listen, tmp_path):
+    with pytest.raises(InputError, match="MQTT_PASSWORD"):
+        listen(username="x", password_env="TWINMESH_TEST_NO_SUCH_VARIABLE")
+    with pytest.raises(InputError, match="MQTT_CA_FILE"):
+        listen(tls=True, ca_file=tmp_path / "absent.pem")
