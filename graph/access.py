@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """visible: bool[size of the snapshot]; never True for a tombstone. A relationship is seen if both ends are."""
+    """visible: bool[size of the snapshot]; never True for a tombstone.
+
+    A relationship is seen if both ends are.
+    """
 
     visible: npt.NDArray[np.bool_]
 
@@ -29,7 +32,11 @@ class Scope:
 
     @classmethod
     def of(
-        cls, snapshot: Snapshot, *, sites: Iterable[str] | None = None, kinds: Iterable[int] | None = None
+        cls,
+        snapshot: Snapshot,
+        *,
+        sites: Iterable[str] | None = None,
+        kinds: Iterable[int] | None = None,
     ) -> Scope:
         """Twins of some sites (None: of all) that are of some kinds or of kinds below them (None: any)."""
         visible = snapshot.alive.copy()

@@ -1,4 +1,4 @@
-"""Attribute columns: each row holds nothing, or a value of any JSON type with the unit and the origin that stated it."""
+"""Attribute columns: each row holds nothing, or a JSON value with its unit and the origin that stated it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from graph.columns import Reader, Rows
     from graph.pools import Pools
+    from graph.values import JSONValue
 
 # Every integer up to here is a float64 without loss; larger ones are kept as JSON, exactly.
 EXACT_INTEGER_MAX = 2**53
@@ -167,9 +168,7 @@ def pack(value: Value | None, pools: Pools) -> tuple[int, float]:
     return Tag.JSON, float(pools.objects.intern(plain))
 
 
-def unpack(
-    tag: int, word: float, pools: Pools
-) -> bool | int | float | str | list[object] | dict[str, object] | None:
+def unpack(tag: int, word: float, pools: Pools) -> JSONValue:
     """The JSON value of (tag, word)."""
     if tag == Tag.NUMBER:
         return word

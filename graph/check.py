@@ -1,4 +1,7 @@
-"""Change -> violations: ids, kinds, attribute names, types, ranges, units. What concerns several records: check_links."""
+"""Change -> violations of single records: ids, kinds, attribute names, types, ranges, units.
+
+What shows only between records is in check_links.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ class _Wrong:
 
 
 class Checker:
-    """Checks changes against a schema. Remembers decisions about names and units, so bulk imports pay once."""
+    """Checks changes against a schema.
+
+    Remembers decisions about names and units, so bulk imports pay once.
+    """
 
     def __init__(self, schema: Schema, units: Units | None) -> None:
         self._attributes = schema.attributes

@@ -1,4 +1,4 @@
-"""Violations that only show between records: cycles of parts, need groups that disagree, ends of the wrong kind."""
+"""Violations that only show between records: cycles of parts, groups that disagree, ends of a wrong kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graph.state import State
     from graph.twin_drafting import TwinDrafter
     from graph.values import JSONValue, Value
-    from ontology.schema import Relation, Schema
+    from ontology.schema import Schema
 
 # Of the whole need group: its rows agree on these or leave them empty.
 GROUP_ATTRIBUTES = (

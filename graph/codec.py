@@ -1,4 +1,7 @@
-"""Change <-> bytes: the payload of a commit. Format 1: msgpack, every id and term once in a table of strings."""
+"""Change <-> bytes: the payload of a commit.
+
+Format 1: msgpack, each id and term once in a table of strings.
+"""
 
 from __future__ import annotations
 

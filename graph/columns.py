@@ -1,7 +1,7 @@
-"""Typed columns in pages, with copy-on-write: a snapshot costs one small table, a write copies only the pages it meets.
+"""Typed columns in pages, copied on write: a snapshot costs one small table, a write only the pages it meets.
 
-All pages of a column lie in one 2-D array, so reading and writing many rows is one numpy call. Slot 0 is the page
-of zeros that every absent page shares; sparse columns cost only the pages they fill.
+All pages of a column lie in one 2-D array, so reading and writing many rows is one numpy call. Slot 0 is the
+page of zeros that every absent page shares; sparse columns cost only the pages they fill.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class PagedColumn(Generic[D]):
         self._frozen = None
 
     def freeze(self, rows: int) -> FrozenColumn[D]:
-        """An immutable view of the first `rows` rows; the same object as before if nothing was written since."""
+        """The first `rows` rows, immutable; the same object as before if nothing was written since."""
         if self._frozen is None or self._frozen_rows != rows:
             self._frozen = FrozenColumn(self._pages, self._table.copy(), rows)
             self._frozen_rows = rows

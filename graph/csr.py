@@ -1,7 +1,7 @@
 """Which relationships start or end at a twin: a sorted base and a small tail of newer ones.
 
-Relationships are numbered in order of creation and never renumbered, so the tail is just the last numbers. Dead ones
-stay in place and are filtered when read.
+Relationships are numbered in order of creation and never renumbered, so the tail is just the last numbers.
+Dead ones stay in place and are filtered when read.
 """
 
 from __future__ import annotations
@@ -33,15 +33,18 @@ class Links(Protocol):
         """All living relationships of some twins.
 
         rows: twins, in any order, repeats allowed. relations: bool[relations of the schema], None for all.
-        Returns (edges int32[k], owner int32[k]): `owner` counts positions in `rows` and ascends; the edges of one
-        owner ascend.
+        Returns (edges int32[k], owner int32[k]): `owner` counts positions in `rows` and ascends; the edges of
+        one owner ascend.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Csr:
-    """The first relationships, sorted by one end. `edges` int32[m]; those of row r: edges[start[r]:start[r + 1]]."""
+    """The first relationships, sorted by one end.
+
+    Of row r: edges[start[r]:start[r + 1]]; int32[m], int64[n + 1].
+    """
 
     edges: npt.NDArray[np.int32]
     start: npt.NDArray[np.int64]

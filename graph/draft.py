@@ -1,4 +1,4 @@
-"""What a change comes to, row by row: drafted against the columns, checked, then either written or thrown away."""
+"""What a change comes to, row by row: drafted against the columns, checked, then written or thrown away."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ class EdgeDrafter:
         if not stubs:
             return []
         edges, owner = self._state.expand(np.array(stubs, np.int32), Way.BOTH)
-        left = {stubs[place] for edge, place in zip(edges, owner, strict=True) if edge not in self.removed}
+        pairs = zip(edges.tolist(), owner.tolist(), strict=True)
+        left: set[int] = {stubs[place] for edge, place in pairs if edge not in self.removed}
         return [row for row in stubs if row not in left]
 
     # Results
@@ -161,7 +162,7 @@ class EdgeDrafter:
         return relationship_iri(base, record.source, record.relation, record.target, record.group)
 
     def _open(self, iri: str, record: RelationshipRecord, ends: tuple[int, int, int]) -> EdgeDraft:
-        """The draft of a relationship, begun from what is there: the living one, else a dead one of the same id."""
+        """The draft of a relationship, begun from what is there: a living one, else a dead one of that id."""
         edge = self._known_edge(iri, record, ends)
         living = edge >= 0 and self._state.edges.alive.at(edge)
         before = self._state.edge_fields(edge) if living else EdgeFields()

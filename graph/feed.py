@@ -23,7 +23,10 @@ _RESUME_COMMITS = 256
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Commits that a slow watcher missed: after < sequence <= until. `watch(resume_from=after)` brings them back."""
+    """Commits that a slow watcher missed: after < sequence <= until.
+
+    `watch(resume_from=after)` brings them back.
+    """
 
     after: int
     until: int
@@ -31,7 +34,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadingsEvent:
-    """Readings of one site. `conflated`: how many older ones of the same points were left out before these."""
+    """Readings of one site.
+
+    `conflated`: how many older ones of the same points were left out before these.
+    """
 
     readings: Readings
     conflated: int
@@ -191,7 +197,10 @@ class Feed:
 
 
 def newest_readings(batches: Iterable[Readings]) -> Readings:
-    """The newest reading of each point over several batches, in order of point; of equal times the later one."""
+    """The newest reading of each point over several batches, in order of point.
+
+    Of equal times the later one.
+    """
     parts = list(batches)
     points = np.concatenate([part.points for part in parts])
     times = np.concatenate([part.times_ns for part in parts])

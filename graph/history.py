@@ -1,4 +1,7 @@
-"""Readings over time: append, range, buckets. A thin SQLite file behind a protocol that a Parquet store will share."""
+"""Readings over time: append, range, buckets.
+
+A thin SQLite file behind a protocol that a Parquet store will share.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,9 @@ CREATE TABLE IF NOT EXISTS last (point INTEGER PRIMARY KEY, time_ns INTEGER NOT 
 CREATE INDEX IF NOT EXISTS last_by_batch ON last (batch);
 """
 _PUT = "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?)"
-_PUT_LAST = """INSERT INTO last VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (point) DO UPDATE SET time_ns = excluded.time_ns,
-    word = excluded.word, quality = excluded.quality, coded = excluded.coded, batch = excluded.batch
+_PUT_LAST = """INSERT INTO last VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (point) DO UPDATE SET
+    time_ns = excluded.time_ns, word = excluded.word, quality = excluded.quality,
+    coded = excluded.coded, batch = excluded.batch
     WHERE excluded.time_ns >= last.time_ns"""
 
 
@@ -91,7 +95,7 @@ class History(Protocol):
     ) -> None:
         """Add readings, all arrays n long; durable on return. The same point and time again replaces.
 
-        texts: str[n] with what the words of code and text points mean, None for others; empty: no such points.
+        texts: str[n], what the words of code and text points mean, None for others; empty: no such points.
         """
         ...
 

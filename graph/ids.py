@@ -16,7 +16,7 @@ _DOT_SEGMENTS = {".": "%2E", "..": "%2E%2E"}
 
 
 def is_iri(text: str) -> bool:
-    """True if a text is an IRI and not a local id: it holds `://` or starts with `urn:`, `dtmi:` or `tag:`."""
+    """True if a text is an IRI, no local id: it holds `://` or starts with `urn:`, `dtmi:` or `tag:`."""
     return "://" in text or text.startswith(_SCHEMES_WITHOUT_SLASHES)
 
 

@@ -36,7 +36,10 @@ class _Joined:
 
 
 class Mesh:
-    """All sites of one data folder, sharing their pools. Made by `Mesh.open`; a context manager; thread-safe."""
+    """All sites of one data folder, sharing their pools.
+
+    Made by `Mesh.open`; a context manager; thread-safe.
+    """
 
     def __init__(
         self, folder: Path, schema: Schema, units: Units | None, *, read_only: bool, url: str | None
@@ -99,7 +102,8 @@ class Mesh:
     def create_site(self, site: str, base: str | None = None) -> Twin:
         """The sub-twin of a site, new if there is none.
 
-        base: fixed by the first commit: another one is ConflictError SITE_BASE_FIXED. UsageError SITE_NAME_INVALID.
+        base: fixed by the first commit; another one is ConflictError SITE_BASE_FIXED.
+        Raises UsageError SITE_NAME_INVALID.
         """
         if not is_site_name(site):
             raise UsageError(

@@ -1,7 +1,7 @@
 """Append-only pools of interned values, shared by all sites of a mesh and by every snapshot.
 
-A code, once given, never changes its meaning, so readers need no lock and columns of several sites can be joined
-without translation. Code 0 always means "absent".
+A code, once given, never changes its meaning, so readers need no lock and columns of several sites can be
+joined without translation. Code 0 always means "absent".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Snapshot: an immutable view of one site, or of several sites as one, at one revision of each. Safe in any thread."""
+"""Snapshot: an immutable view of one site, or of several sites as one, at one revision of each.
+
+Safe in any thread.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.attributes import Column
-    from graph.columns import Reader, Rows
+    from graph.columns import Rows
     from graph.csr import Found
     from graph.joined import Starts
     from graph.pools import Pools
@@ -74,7 +77,10 @@ class Snapshot:
 
     @property
     def revision(self) -> int:
-        """The revision of a snapshot of one site; of several sites, the largest (a rough mark of progress)."""
+        """The revision of a snapshot of one site.
+
+        Of several sites, the largest (a rough mark of progress).
+        """
         return max(self.revisions, default=0)
 
     @property
@@ -101,7 +107,10 @@ class Snapshot:
 
     @property
     def kind(self) -> npt.NDArray[np.int32]:
-        """int32[size]: index in `schema.kinds` of each twin's leading kind; -1 for a row that never had one."""
+        """int32[size]: index in `schema.kinds` of each twin's leading kind.
+
+        -1 for a row that never had one.
+        """
         return self.kind_sets.leading[self.twins.kind_set.flat]
 
     @property
@@ -160,7 +169,8 @@ class Snapshot:
 
     def local_id(self, row: int) -> str:
         given = self.pools.texts.value(self.twins.local.at(row))
-        return given or local_id_of(self.id(row), self.heads[self.twins.site.at(row)].base)
+        site: int = self.twins.site.at(row)
+        return given or local_id_of(self.id(row), self.heads[site].base)
 
     def local_ids(self, rows: Rows) -> list[str]:
         return [self.local_id(row) for row in rows.tolist()]
@@ -192,7 +202,10 @@ class Snapshot:
         return self.pools.origin_sets.value(self.twins.origins.at(row)) or ()
 
     def rows_of_kind(self, kind: int, subkinds: bool = True) -> npt.NDArray[np.int32]:
-        """Living rows of which any kind is `kind` (an index of the schema) or, with `subkinds`, below it; ascending."""
+        """Living rows of which any kind is `kind` (an index of the schema) or, with `subkinds`, below it.
+
+        Ascending.
+        """
         known = self._rows_of_kind.get((kind, subkinds))
         if known is None:
             known = self._find_rows_of_kind(kind, subkinds)
@@ -269,9 +282,14 @@ class Snapshot:
         if own:
             return own
         source, target = self.edges.source.at(edge), self.edges.target.at(edge)
-        relation = self.schema.relations[self.edges.relation.at(edge)].iri
+        relation = self.relation_of(edge)
         base = self.heads[self.edge_site(edge)].base
         return relationship_iri(base, self.id(source), relation, self.id(target), self.group(edge))
+
+    def relation_of(self, edge: int) -> str:
+        """IRI of the relation of a relationship."""
+        relation: int = self.edges.relation.at(edge)
+        return self.schema.relations[relation].iri
 
     def edge_site(self, edge: int) -> int:
         """Index in `sites` of the site in which the relationship lives."""
@@ -373,7 +391,7 @@ class Snapshot:
         """A relationship as a record that would put it again."""
         return RelationshipRecord(
             source=self.id(self.edges.source.at(edge)),
-            relation=self.schema.relations[self.edges.relation.at(edge)].iri,
+            relation=self.relation_of(edge),
             target=self.id(self.edges.target.at(edge)),
             group=self.group(edge),
             id=self.pools.texts.value(self.edges.own_id.at(edge)),
@@ -426,7 +444,8 @@ class Snapshot:
 class KindSets:
     """The pool of kind sets, resolved against one schema. All arrays are indexed by kind-set code.
 
-    leading: int32[codes], index of the leading kind, -1 for none. members, owners: int32[k], every (kind, code) pair.
+    leading: int32[codes], index of the leading kind, -1 for none.
+    members, owners: int32[k], every (kind, code) pair.
     """
 
     leading: npt.NDArray[np.int32]

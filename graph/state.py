@@ -1,4 +1,7 @@
-"""State: the columns of one site and the one place that writes them. Never shared between threads; snapshots are."""
+"""State: the columns of one site and the one place that writes them.
+
+Never shared between threads; snapshots are.
+"""
 
 from __future__ import annotations
 
@@ -88,9 +91,11 @@ class State:
         edges, ids = self.edges, self.twins.ids.texts
         own = self.pools.texts.value(edges.own_id.at(edge))
         group = self.pools.texts.value(edges.group.at(edge)) or ""
-        relation = self.schema.relations[edges.relation.at(edge)].iri
-        source, target = ids[edges.source.at(edge)], ids[edges.target.at(edge)]
-        return own or relationship_iri(self.base, source, relation, target, group)
+        relation: int = edges.relation.at(edge)
+        source: int = edges.source.at(edge)
+        target: int = edges.target.at(edge)
+        iri = self.schema.relations[relation].iri
+        return own or relationship_iri(self.base, ids[source], iri, ids[target], group)
 
     def expand(
         self, rows: npt.NDArray[np.int32], way: Way, relations: npt.NDArray[np.bool_] | None = None

@@ -1,4 +1,4 @@
-"""The two tables of a site, twins and relationships: the writer's side and the immutable view that snapshots read."""
+"""The two tables of a site, twins and relationships: the writer's side, and what snapshots read of it."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Twin:
     ) -> Twin:
         """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
 
-        base: of the site's IRIs; may be changed only while nothing was ever written (ConflictError SITE_BASE_FIXED).
+        base: of the site's IRIs; may change only while nothing was written (ConflictError SITE_BASE_FIXED).
         read_only: follow the journal that another process writes. url: where this writer can be reached.
         Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
         """
@@ -117,7 +117,8 @@ class Twin:
     def apply(self, change: Change) -> Applied:
         """Apply a change, all of it or nothing; durable on return.
 
-        Raises ChangeError with every violation, ConflictError REVISION_CONFLICT or IDEMPOTENCY_REUSED, or StoreError.
+        Raises ChangeError with every violation, StoreError, or
+        ConflictError REVISION_CONFLICT, IDEMPOTENCY_REUSED.
         Calls from several threads share transactions; each gets its own answer.
         """
         self._check_writable()
@@ -138,7 +139,9 @@ class Twin:
         with self._lock:
             state = self._writer.state
             kept = _living(state, readings)
-            iris = [state.twins.ids.texts[row] for row in kept.points.tolist()]
+            texts_of = state.twins.ids.texts
+            rows: list[int] = kept.points.tolist()
+            iris = [texts_of[row] for row in rows]
             texts = _texts(state, kept)
         if len(kept):
             self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
@@ -149,7 +152,10 @@ class Twin:
         return len(kept)
 
     def intern_texts(self, texts: Sequence[str]) -> npt.NDArray[np.uint64]:
-        """uint64[n]: the words of texts, for readings of code and text points. Valid while this process lives."""
+        """uint64[n]: the words of texts, for readings of code and text points.
+
+        Valid while this process lives.
+        """
         return np.array(self.pools.texts.intern_all(texts), np.uint64)
 
     def announce(self, url: str) -> None:
@@ -202,8 +208,8 @@ class Twin:
     def watch(self, resume_from: int | None = None, notify: Callable[[], None] | None = None) -> Watch:
         """Commits after `resume_from` (None: from now on) and readings from now on.
 
-        notify is called from the writer's thread whenever something arrives: it must only wake somebody up, as
-        `loop.call_soon_threadsafe` does.
+        notify is called from the writer's thread whenever something arrives: it must only wake somebody
+        up, as `loop.call_soon_threadsafe` does.
         """
         with self._lock:
             return self._feed.watch(self.commits, self._writer.state.revision, resume_from, notify)

@@ -52,7 +52,10 @@ class TwinDrafter:
         self.removed[row] = self._state.twins.ids.texts[row]
 
     def draft(self, records: Sequence[TwinRecord], *, merge: bool, removed: Sequence[str] = ()) -> None:
-        """Draft records as put or merged. `removed`: what the same change removes, which is a contradiction."""
+        """Draft records as put or merged.
+
+        `removed`: what the same change removes, which is a contradiction.
+        """
         gone = set(removed)
         seen: set[str] = set()
         for record in records:
@@ -112,7 +115,7 @@ class TwinDrafter:
         return tuple(record for record in records if self.drafts[record.id].changed)
 
     def stub_records(self) -> tuple[TwinRecord, ...]:
-        """Stubs go to the journal as twins of their own, so that a replay needs to know nothing of other sites."""
+        """Stubs go to the journal as twins of their own, so that a replay needs nothing of other sites."""
         return tuple(TwinRecord(draft.iri, kinds=draft.after.kinds) for draft in self._stubs)
 
     def withdrawn(self, wished: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -180,7 +183,10 @@ class TwinDrafter:
             after.name = record.name
 
     def _clear_unstated(self, draft: TwinDraft, record: TwinRecord) -> None:
-        """A put drops what its origin stated before and no longer does; a user's put drops all it leaves out."""
+        """A put drops what its origin stated before and no longer does.
+
+        A user's put drops all it leaves out.
+        """
         for name, value in self._values(draft).items():
             if name not in record.attributes and record.origin in (None, value.origin):
                 draft.values[name] = None

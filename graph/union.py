@@ -1,4 +1,7 @@
-"""Several sites as one snapshot. A stub for a twin of another site gives way to that twin where a site has it."""
+"""Several sites as one snapshot.
+
+A stub for a twin of another site gives way to that twin where a site has it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 def union(snapshots: Sequence[Snapshot], schema: Schema | None = None) -> Snapshot:
     """One snapshot over sites that share their pools (sites of one Mesh do).
 
-    Rows of the sites follow each other, see `Snapshot.site_row`. schema: the sites' schemas as one, where known.
+    Rows of the sites follow each other, see `Snapshot.site_row`.
+    schema: the sites' schemas as one, where it is known already.
     """
     pools = snapshots[0].pools
     if any(part.pools is not pools for part in snapshots):
@@ -65,7 +69,10 @@ def _record(schema: Schema, kind: Kind) -> KindRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stubs:
-    """Stubs that give way: `stub` int64[k], rows of the union, ascending; `twin` int64[k], what each stands for."""
+    """Stubs that give way: `stub` int64[k], rows of the union, ascending.
+
+    `twin` int64[k], what each stands for.
+    """
 
     stub: npt.NDArray[np.int64]
     twin: npt.NDArray[np.int64]
@@ -174,7 +181,7 @@ def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> Twin
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _UnionLinks:
-    """Relationships of all sites: those of a twin may live in its own site and in every site that has a stub of it."""
+    """Relationships of all sites: those of a twin may live in its own site and wherever there is a stub of it."""
 
     parts: Sequence[Snapshot]
     starts: Starts
@@ -191,7 +198,7 @@ class _UnionLinks:
         return found
 
     def local_rows(self, number: int, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-        """Those of some rows that one part knows, itself or as a stub: its own rows, and positions in `rows`."""
+        """Those of some rows that a part knows, itself or as a stub: its own rows, and positions in `rows`."""
         start, stop = self.starts.rows[number], self.starts.rows[number + 1]
         own = np.flatnonzero((rows >= start) & (rows < stop))
         stubs = self.stubs[number]

@@ -1,7 +1,7 @@
-"""The four values that flow: Change (a wish), Readings (telemetry), Commit (a fact), Snapshot (see snapshot.py).
+"""The four values that flow: Change (a wish), Readings (telemetry), Commit (a fact), Snapshot (snapshot.py).
 
-All are frozen. Ids are full IRIs here; local ids are resolved at the doors. Kinds, relations and attributes are IRIs
-or bare attribute names as the schema spells them.
+All are frozen. Ids are full IRIs here; local ids are resolved at the doors. Kinds and relations are IRIs,
+attributes bare names as the schema spells them.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ class RelationshipKey:
 class Change:
     """A wish: all of it or nothing.
 
-    Put replaces a record, merge adds to it; both keep the twin's relationships. A record with an origin replaces only
-    what that origin stated: attributes of other origins stay, and stating one of them differently is an error. A user
-    (no origin) may override any. In a merge, an attribute of value None is cleared.
+    Put replaces a record, merge adds to it; both keep the twin's relationships. A record with an origin
+    replaces only what that origin stated: attributes of other origins stay, and stating one of them
+    differently is an error. A user (no origin) may override any. In a merge, an attribute of value None is cleared.
     """
 
     put_twins: tuple[TwinRecord, ...] = ()
@@ -164,7 +164,7 @@ class Readings:
 
     points:  int32[n], rows of points in the sub-twin's columns
     times_ns: int64[n], Unix time
-    words:   uint64[n], read by each point's ValueType (float64 bits; 0/1; interned code; interned text; uint64 count)
+    words:   uint64[n], read by each point's ValueType (float64 bits; 0/1; code of a text; uint64 count)
     quality: uint8[n], Quality
     """
 

@@ -1,4 +1,7 @@
-"""The writer: changes become commits. Check whole, then journal, then columns; nothing is acknowledged before it is on disk."""
+"""The writer: changes become commits.
+
+Check whole, then journal, then columns; nothing is acknowledged before it is on disk.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,10 @@ class Writer:
 
     @property
     def state(self) -> State:
-        """The state at the last commit; read from the journal where memory cannot be trusted (or is empty yet)."""
+        """The state at the last commit.
+
+        Read from the journal where memory cannot be trusted (or is empty yet).
+        """
         if self._state is None:
             state = new_state(self._store.header, self._schema, self._pools)
             self._head = replay(state, self._store)

@@ -34,7 +34,7 @@ def make_entry(
 
 
 def follows(entry: Entry, previous: bytes, sequence: int) -> str | None:
-    """Why an entry is not the one that belongs after `previous` (of sequence `sequence`), or None if it is."""
+    """Why an entry is not the one that belongs after `previous` (of this sequence), or None if it is."""
     if entry.sequence != sequence + 1:
         return f"commit {entry.sequence} stands where {sequence + 1} belongs"
     made = chain(previous, entry.sequence, entry.time_ns, entry.author, entry.message, entry.payload)

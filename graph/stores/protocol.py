@@ -1,4 +1,4 @@
-"""What every store of commits promises: one append-only journal per site, durable before it is acknowledged."""
+"""What every store of commits promises: an append-only journal per site, durable before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One commit as it is stored. `digest` = sha256(previous digest + sequence, time, author, message + payload)."""
+    """One commit as it is stored.
+
+    `digest` = sha256(previous digest + sequence, time, author, message + payload).
+    """
 
     sequence: int
     time_ns: int

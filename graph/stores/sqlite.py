@@ -1,4 +1,4 @@
-"""The journal in SQLite: WAL and `synchronous=FULL`, so that a commit is on the disk before it is acknowledged.
+"""The journal in SQLite: WAL and `synchronous=FULL`, so that a commit is on disk before it is acknowledged.
 
 With NORMAL a power loss took every acknowledged row (notes/trust.md fact 3).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graph.stores.chain import first_digest, follows
 from graph.stores.protocol import Answer, Entry, Head, Header
@@ -31,11 +31,19 @@ CREATE TABLE commits (
     digest BLOB NOT NULL
 ) STRICT;
 CREATE INDEX commits_by_time ON commits (time_ns);
-CREATE TABLE answers (key TEXT PRIMARY KEY, request BLOB NOT NULL, revision INTEGER NOT NULL, result BLOB NOT NULL)
-    STRICT, WITHOUT ROWID;
+CREATE TABLE answers (
+    key TEXT PRIMARY KEY,
+    request BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    result BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE header (one INTEGER PRIMARY KEY CHECK (one = 1), site TEXT NOT NULL, base TEXT NOT NULL) STRICT;
 -- The last commit once more: without it, a journal cut off at the end would still be a valid chain.
-CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL, digest BLOB NOT NULL) STRICT;
+CREATE TABLE head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    sequence INTEGER NOT NULL,
+    digest BLOB NOT NULL
+) STRICT;
 """
 _ENTRY_COLUMNS = "sequence, time_ns, author, message, payload, digest"
 
@@ -146,7 +154,7 @@ class SqliteStore:
         item = None if sequence is None else f"commit {sequence}"
         return Problem("JOURNAL_CORRUPT", message, Place(path=str(self.path), item=item), "restore a backup")
 
-    def _row(self, query: str, *values: object) -> tuple[object, ...] | None:
+    def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
         with _store_errors(self.path):
             return self._connection.execute(query, values).fetchone()
 
