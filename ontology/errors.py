@@ -1,6 +1,6 @@
 """The whole error tree.
 
-TwinmeshError                 one base; every instance has a stable `code`, a message, and where it helps a place and a hint
+TwinmeshError                 one base; each has a stable `code`, a message, perhaps a place and a hint
 ├── UsageError                the command or the request is formed wrongly (exit code 2)
 ├── InputError                a file, a cell, a document or a scenario is wrong; nothing was applied
 ├── ChangeError               a change breaks the schema; carries every violation

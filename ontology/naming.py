@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ VOCABULARIES = ("tm", "brick", "rec", "supply")
 
 # Types of the GraphQL schema (INTERFACE section 6) that no kind may take; `Twin` and `Point` are kinds.
 # fmt: off
-FIXED_TYPES = frozenset(
+FIXED_TYPES: frozenset[str] = frozenset(
     (
         "Query", "Mutation", "Subscription", "Revision", "DateTime", "Duration", "JSON", "ID", "String",
         "Int", "Float", "Boolean", "Attribute", "ExternalId", "Link", "LinkEdge", "LinkConnection",
@@ -47,7 +48,7 @@ FIXED_TYPES = frozenset(
         "StringFilter", "AttributeFilter", "LinkFilter", "TwinOrder", "Measure", "PageInfo",
     )
 )
-FIXED_FIELDS = frozenset(
+FIXED_FIELDS: frozenset[str] = frozenset(
     (
         "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
         "schema", "_service", "_entities",
@@ -68,51 +69,54 @@ def split_iri(iri: str) -> tuple[str, str]:
 
 def field_name(bare: str) -> str:
     """lowerCamelCase: AHU -> ahu, Air_Handling_Unit -> airHandlingUnit, ProductionLine -> productionLine."""
-    words = _WORD.findall(bare) or [bare]
-    return words[0].lower() + "".join(word[0].upper() + word[1:].lower() for word in words[1:])
+    words = _WORD.findall(bare)
+    name = "".join([word.capitalize() for word in words])
+    return name[: len(words[0])].lower() + name[len(words[0]) :] if words else bare.lower()
 
 
 def graphql_names(kinds: Sequence[Kind]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(type names, root field names) of all kinds; earlier kinds keep theirs whatever is appended.
 
-    A kind K takes `K`, `KTwin`, root `k`, `kList`; where one of them is taken, the prefix goes in front
-    (`BrickCommand`).
+    A kind K takes `K`, `KTwin`, `KConnection`, `KEdge` and the roots `k`, `kList`; where one of them is
+    taken, its prefix goes in front (`BrickCommand`, `brickCommand`).
     """
-    types: set[str] = set(FIXED_TYPES)
-    fields: set[str] = set(FIXED_FIELDS)
-    chosen: list[tuple[str, str]] = []
-    for kind in kinds:
-        name = next(name for name in _candidates(kind) if _is_free(name, types, fields))
-        field = field_name(name)
-        types.update(_types_of(name))
-        fields.update((field, field + "List"))
-        chosen.append((name, field))
-    return tuple(name for name, _ in chosen), tuple(field for _, field in chosen)
+    types: set[str] = {*FIXED_TYPES}
+    fields: set[str] = {*FIXED_FIELDS}
+    names = [_take(_candidates(kind), ("", "Twin", "Connection", "Edge"), types) for kind in kinds]
+    roots = [
+        _take(map(_field, chain((name,), _candidates(kind))), ("", "List"), fields)
+        for name, kind in zip(names, kinds, strict=True)
+    ]
+    return tuple(names), tuple(roots)
 
 
-def _is_free(name: str, types: set[str], fields: set[str]) -> bool:
+def _take(candidates: Iterable[str], endings: tuple[str, ...], taken: set[str]) -> str:
+    """The first name that is free with all its endings; they are taken from then on."""
+    for name in candidates:
+        family = [name + ending for ending in endings]
+        if taken.isdisjoint(family):
+            taken.update(family)
+            return name
+    raise ValueError("the candidates ended")
+
+
+def _field(name: str) -> str:
     field = field_name(name)
-    return types.isdisjoint(_types_of(name)) and field not in fields and field + "List" not in fields
-
-
-def _types_of(name: str) -> tuple[str, str, str, str]:
-    return name, f"{name}Twin", f"{name}Connection", f"{name}Edge"
+    return f"_{field}" if field[0].isdigit() else field
 
 
 def _candidates(kind: Kind) -> Iterable[str]:
     """Names to try in order; the last family never ends, so one is always free."""
     bare = _legal(kind.bare)
-    prefixed = _legal(kind.vocabulary[:1].upper() + kind.vocabulary[1:] + bare)
     yield bare
+    prefixed = _legal(kind.vocabulary[:1].upper() + kind.vocabulary[1:] + bare)
     yield prefixed
-    number = 2
-    while True:
+    for number in count(2):
         yield f"{prefixed}{number}"
-        number += 1
 
 
 def _legal(name: str) -> str:
-    """`name` as a GraphQL name: letters, digits and single leading underscore, not starting with a digit."""
+    """`name` as a GraphQL name: letters, digits, at most one leading underscore, no leading digit."""
     if name.isidentifier() and name.isascii() and name[0] != "_":
         return name
     text = re.sub(r"[^0-9A-Za-z_]", "_", name).lstrip("_") or "Kind"

@@ -204,6 +204,7 @@ def compile_schema(vocabulary: Vocabulary) -> Schema:
     rows = {record.iri: row for row, record in enumerate(vocabulary.kinds)}
     twin = rows[TM + "Twin"]
     parents = [_kind_parents(record, rows, twin) for record in vocabulary.kinds]
+    ancestors = _rooted(parents, twin)
     own_media = {rows[iri]: medium for iri, medium in vocabulary.media_by_kind}
     media = inherit(own_media, parents)
     kinds = tuple(
@@ -217,7 +218,7 @@ def compile_schema(vocabulary: Vocabulary) -> Schema:
         attributes={attribute.name: attribute for attribute in vocabulary.attributes},
         media={medium.name: medium for medium in vocabulary.media},
         version=_version(vocabulary),
-        ancestors=ancestor_table(parents),
+        ancestors=ancestors,
         relation_ancestors=relation_ancestors,
         twin_kind=twin,
         point_kind=rows[TM + "Point"],
@@ -256,6 +257,15 @@ def _kind_parents(record: KindRecord, rows: Mapping[str, int], twin: int) -> tup
             raise NotFoundError(message, code="KIND_UNKNOWN", hint="state the parent as a kind too")
     parents = tuple(dict.fromkeys(rows[parent] for parent in record.parents if parent != record.iri))
     return parents or (() if rows[record.iri] == twin else (twin,))
+
+
+def _rooted(parents: list[tuple[int, ...]], twin: int) -> npt.NDArray[np.bool_]:
+    """The closure, with tm:Twin made a parent of kinds in circles that lead nowhere else."""
+    ancestors = ancestor_table(parents)
+    adrift = np.flatnonzero(~ancestors[:, twin])
+    for row in adrift:
+        parents[int(row)] = (*parents[int(row)], twin)
+    return ancestor_table(parents) if len(adrift) else ancestors
 
 
 def _compile_kind(

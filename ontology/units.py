@@ -216,7 +216,7 @@ def _plainness(name: str) -> tuple[int, int, str]:
 
 
 def _owners(table: list[list[str]]) -> dict[str, str]:
-    """UCUM code -> QUDT name. Where QUDT gives a code twice: what is not deprecated, then the plainest name."""
+    """UCUM code -> QUDT name. Of two names: what is not deprecated, then the plainest."""
     owners: dict[str, list[tuple[bool, tuple[int, int, str]]]] = defaultdict(list)
     for name, codes, *_, replaced in table:
         for code in codes.split():
