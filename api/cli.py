@@ -1,4 +1,4 @@
-"""`twinmesh`: the command line. Heavy work is imported by the verb that needs it, so that `--help` stays quick."""
+"""`twinmesh`: the command line. Heavy work is imported by the verb that needs it: `--help` stays quick."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Tell the story on the terminal, then exit.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Three sites in a temporary folder with live telemetry; --once replays them and tells what a failure does."""
+    """Three sites in a temporary folder with live telemetry; --once replays and tells what a failure does."""
     from api.demo.run import run_live, run_once
 
     if once:
@@ -96,14 +96,17 @@ def export(
     token: Token = None,
     site: Site = None,
     rdf12: Annotated[bool, typer.Option("--rdf12", help="Relationship attributes as triple terms.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="File (csv: folder); default stdout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File, or for csv a folder; default stdout.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write out what import reads."""
-    from api.commands.exporting import ExportCommand, run_export
+    from api.commands.exporting import run_export
     from api.commands.place import Place
+    from api.exporting import ExportRequest
 
-    run_export(Place.of(data, url, token), ExportCommand(format, site, rdf12, out), as_json=as_json)
+    run_export(Place.of(data, url, token), ExportRequest(format, site, rdf12), out, as_json=as_json)
 
 
 @app.command()
@@ -169,7 +172,7 @@ def watch(
     filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help="A TwinFilter.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Commits and readings as they come, one a line (with --json: one JSON document a line), until interrupted."""
+    """Commits and readings as they come, one a line, until interrupted; with --json each line is JSON."""
     from api.commands.place import Place
     from api.commands.watching import run_watch
 

@@ -1,4 +1,4 @@
-"""Benchmarks live in the checkout, not in the wheel: found beside the packages, run as programs of their own."""
+"""Benchmarks live in the checkout, not in the wheel: found beside the packages, run as programs."""
 
 from __future__ import annotations
 

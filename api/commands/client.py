@@ -32,7 +32,7 @@ class Client:
         return _document(response)
 
     def data(self, text: str, variables: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """The data of one operation. InputError or AccessError with the server's codes where it has errors."""
+        """The data of one operation. InputError or AccessError with the server's codes if it has errors."""
         answer = self.graphql(text, variables)
         errors = answer.get("errors")
         if errors:

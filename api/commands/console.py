@@ -1,4 +1,4 @@
-"""What the command line says: results on stdout, everything else on stderr, one JSON document with `--json`."""
+"""What the command line says: results on stdout, the rest on stderr, one JSON document with `--json`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def note(text: str) -> None:
 
 
 def fail(error: TwinmeshError, *, as_json: bool) -> int:
-    """Report an error: stable code, place and hint on stderr; with `as_json` the same on stdout. The exit code."""
+    """Report an error: code, place and hint on stderr; with `as_json` on stdout too. The exit code."""
     for problem in error.problems:
         note(f"error: {problem}")
     if as_json:

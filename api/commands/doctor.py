@@ -1,4 +1,4 @@
-"""Whether this machine is fit: Python, the packages, the services, and that nobody shadows our package names."""
+"""Whether this machine is fit: Python, packages, services, and that nobody shadows our package names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVICE_PATH = ":".join(("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. Only `problem` makes the exit code 1; `absent` is an option not installed."""
+    """One thing that was looked at. Only `problem` makes the exit code 1; `absent` is an option left out."""
 
     name: str
     state: Literal["ok", "absent", "problem"]

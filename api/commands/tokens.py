@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from api.auth import DAY_S, Tokens
 from api.commands.console import note, say, say_json, table
 from api.policy import Role
-from ontology.errors import NotFoundError, Place, UsageError, suggestion
+from ontology.errors import Place, StoreError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +61,8 @@ def run_revoke(folder: Path, id_or_name: str, *, as_json: bool) -> None:
 
 
 def _tokens(folder: Path) -> Tokens:
-    if not folder.is_dir():
-        raise NotFoundError("no such data folder", code="FOLDER_UNKNOWN", place=Place(str(folder)))
+    if not (folder / "twinmesh.toml").is_file():
+        raise StoreError("this is no data folder of twinmesh", code="STORE_MISSING", place=Place(str(folder)))
     return Tokens(folder / "tokens.json")
 
 

@@ -66,7 +66,7 @@ DATA_FILES = (
     "bindings-plant.toml",
     "bindings-supplier.toml",
 )
-# Ends of relationships must exist: the supplier's parts come before the plant that uses them, what the plant makes after.
+# Ends must exist: the supplier's parts come before the plant that uses them, what the plant makes after.
 IMPORTS = (
     ("campus", ("campus.ifc", "campus-brick.ttl", "campus-links.csv")),
     ("supplier", ("supplier.csv", "supplier-links.csv", "supplier-points.ttl")),
@@ -80,7 +80,7 @@ def _data(name: str) -> str:
 
 
 def _write_campus(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Write campus.ifc; IRIs of its equipment by tag, and the names of its rooms, both as the importer will."""
+    """Write campus.ifc; IRIs of its equipment by tag and the names of its rooms, as the importer has them."""
     path = folder / "campus.ifc"
     write_campus_ifc(path)
     model = ifcopenshell.open(str(path))

@@ -1,4 +1,4 @@
-"""Live telemetry for the demo: a mosquitto of its own on a free loopback port, and a thread that plays the devices."""
+"""Live telemetry for the demo: an own broker on a free loopback port, and a thread that plays the devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The points of the demo: one table that gives the Brick model, the recorded telemetry and the live messages."""
+"""The points of the demo: one table gives the Brick model, the recorded telemetry and the live messages."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def room_points(rooms: Iterable[str]) -> Iterator[DemoPoint]:
 
 
 def turtle(points: Iterable[DemoPoint], base: str, iris: Mapping[str, str]) -> str:
-    """A Brick model of points. `iris` gives the IRI of an asset that does not live under `base` (an IFC element)."""
+    """A Brick model of points. `iris` gives the IRI of an asset that is not under `base` (an IFC element)."""
     lines = [
         "@prefix brick: <https://brickschema.org/schema/Brick#> .",
         "@prefix tm: <https://twinmesh.dev/ns#> .",
@@ -104,11 +104,13 @@ def turtle(points: Iterable[DemoPoint], base: str, iris: Mapping[str, str]) -> s
     ]
     for point in points:
         measure = point.measure
-        unit = f' ; tm:unit "{measure.unit}"' if measure.unit else ""
+        facts = f'tm:valueType "{measure.value_type}"'
+        facts += f' ; tm:unit "{measure.unit}"' if measure.unit else ""
+        asset = iris.get(point.asset, point.asset)
         lines += [
             "",
             f'<{point.id}> a {measure.kind} ; rdfs:label "{point.asset} {measure.label}" ;',
-            f'  tm:valueType "{measure.value_type}"{unit} ; brick:isPointOf <{iris.get(point.asset, point.asset)}> .',
+            f"  {facts} ; brick:isPointOf <{asset}> .",
         ]
     return "\n".join(lines) + "\n"
 

@@ -20,7 +20,7 @@ Signal: TypeAlias = "Callable[[str, int], Sample]"  # (id of the point, Unix tim
 def daily(
     mean: float, swing: float, *, peak_hour: float = 15.0, noise: float = 0.0, digits: int = 2
 ) -> Signal:
-    """A value that swings once a day around `mean`, highest at `peak_hour` UTC, plus noise of that amplitude."""
+    """A value that swings once a day around `mean`, highest at `peak_hour` UTC, plus noise up to `noise`."""
 
     def value(point: str, time_ns: int) -> Sample:
         phase = 2 * math.pi * (hour_of_day(time_ns) - peak_hour) / DAY_H

@@ -1,0 +1,120 @@
+"""`simulate`: a cascade on a folder or a server, as a table or as the JSON document of INTERFACE section 4."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from simulation.impact import simulate
+
+from api.commands.console import progress, say, say_json, table
+from api.commands.place import open_to_read
+from api.commands.remote_simulation import simulate_on_server
+from ontology.errors import InputError, UsageError
+from ontology.errors import Place as Spot
+from simulation.scenario import parse_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from api.commands.place import Place
+
+ROWS_SHOWN = 40
+COLUMNS = ("twin", "site", "kind", "chance", "first h", "down h", "cost", "why")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateCommand:
+    """The options of the verb; None leaves what the scenario says."""
+
+    scenario: Path | None
+    fail: str | None
+    repair_hours: float | None
+    horizon_hours: float | None
+    runs: int | None
+    seed: int | None
+    against_baseline: bool
+
+    def document(self) -> dict[str, object]:
+        """The scenario as JSON, options laid over the file. UsageError, InputError with the place."""
+        if (self.scenario is None) == (self.fail is None):
+            raise UsageError("give --scenario FILE or --fail ID", code="SCENARIO_MISSING")
+        if self.repair_hours is not None and self.fail is None:
+            raise UsageError("--repair-hours belongs to --fail", code="REPAIR_WITHOUT_FAIL")
+        document = _read(self.scenario) if self.scenario else self._failure()
+        options = {"horizonHours": self.horizon_hours, "runs": self.runs, "seed": self.seed}
+        return {**document, **{name: value for name, value in options.items() if value is not None}}
+
+    def _failure(self) -> dict[str, object]:
+        event: dict[str, object] = {"type": "FAIL", "twin": self.fail}
+        if self.repair_hours is not None:
+            event["repairHours"] = self.repair_hours
+        return {"name": f"{self.fail} fails", "events": [event]}
+
+
+def run_simulate(place: Place, command: SimulateCommand, *, as_json: bool) -> None:
+    document = command.document()
+    with progress("simulating", quiet=as_json) as done:
+        if place.server is not None:
+            impact = simulate_on_server(place.server, document, command.against_baseline, done)
+        else:
+            assert place.folder is not None
+            with open_to_read(place.folder) as mesh:
+                found = simulate(
+                    mesh.snapshot(),
+                    parse_scenario(document),
+                    against_baseline=command.against_baseline,
+                    progress=done,
+                )
+                impact = found.to_json()
+    if as_json:
+        say_json(impact)
+    else:
+        for line in lines(impact):
+            say(line)
+
+
+def lines(impact: Mapping[str, Any]) -> Iterator[str]:
+    """The impact for a reader: the sums, then the costliest twins with the path that brought it there."""
+    summary = impact["summary"]
+    yield (
+        f"{impact['scenario'] or 'scenario'}: {summary['twinsHit']} twins hit within {impact['horizonHours']:g} h; "
+        f"expected cost {summary['expectedCost']:,.2f} ({summary['costP05']:,.2f} to {summary['costP95']:,.2f})"
+    )
+    shown = impact["impacts"][:ROWS_SHOWN]
+    if shown:
+        yield ""
+        yield from table([_row(item) for item in shown], COLUMNS)
+    if len(impact["impacts"]) > len(shown):
+        yield f"... and {len(impact['impacts']) - len(shown)} more; --json shows all"
+
+
+def _row(item: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "twin": item["localId"],
+        "site": item["site"],
+        "kind": item["kind"],
+        "chance": f"{item['probability']:.1%}",
+        "first h": item["firstHitHours"]["p50"],
+        "down h": item["expectedDownHours"],
+        "cost": item["expectedCost"],
+        "why": " -> ".join(item["why"]),
+    }
+
+
+def _read(path: Path) -> dict[str, object]:
+    place = Spot(str(path))
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", code="FILE_UNREADABLE", place=place) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8", code="SCENARIO_SYNTAX", place=place) from error
+    except json.JSONDecodeError as error:
+        spot = Spot(str(path), error.lineno, error.colno)
+        raise InputError(f"is not JSON: {error.msg}", code="SCENARIO_SYNTAX", place=spot) from error
+    if not isinstance(document, dict):
+        raise InputError("a scenario is a JSON object", code="SCENARIO_SYNTAX", place=place)
+    return cast("dict[str, object]", document)
