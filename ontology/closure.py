@@ -64,22 +64,20 @@ def _parents_first(parents: Parents) -> list[int]:
     return order
 
 
-def inherit(own: Mapping[int, str], parents: Parents) -> list[str | None]:
-    """For every index the nearest value at or above it; None where there is none or the nearest disagree.
+def inherit(own: Mapping[int, str], ancestors: npt.NDArray[np.bool_]) -> list[str | None]:
+    """For every index the value of the most specific statement at or above it.
 
-    `own` maps an index to its stated value; "-" states that there is none, and ends the inheritance.
+    `own` maps an index to its stated value. Of two statements the one below the other counts; None where none
+    counts or those that do disagree. "-" states that there is no value, and so ends an inheritance.
     """
-    found: list[tuple[int, frozenset[str]]] = [(-1, frozenset())] * len(parents)
-    for node in _parents_first(parents):
-        above = [found[parent] for parent in parents[node]]
-        found[node] = (0, frozenset((own[node],))) if node in own else _nearest(above)
-    return [next(iter(v)) if len(v) == 1 and "-" not in v else None for _, v in found]
-
-
-def _nearest(above: list[tuple[int, frozenset[str]]]) -> tuple[int, frozenset[str]]:
-    """The values at the smallest distance, one step further away; distance -1 means nothing was found."""
-    distances = [distance for distance, _ in above if distance >= 0]
-    if not distances:
-        return -1, frozenset()
-    least = min(distances)
-    return least + 1, frozenset(value for distance, values in above if distance == least for value in values)
+    stated = np.array(sorted(own), dtype=np.intp)
+    over = ancestors[:, stated]  # [n, statements]
+    below = ancestors[np.ix_(stated, stated)] & ~np.eye(len(stated), dtype=np.bool_)
+    counts = over & ~(over.astype(np.float32) @ below.astype(np.float32) > 0)
+    found: list[str | None] = [None] * len(ancestors)
+    values = [own[int(row)] for row in stated]
+    for row in np.flatnonzero(counts.any(axis=1)):
+        given = {values[int(column)] for column in np.flatnonzero(counts[row])}
+        value = given.pop()
+        found[int(row)] = value if not given and value != "-" else None
+    return found

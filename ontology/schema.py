@@ -206,7 +206,7 @@ def compile_schema(vocabulary: Vocabulary) -> Schema:
     parents = [_kind_parents(record, rows, twin) for record in vocabulary.kinds]
     ancestors = _rooted(parents, twin)
     own_media = {rows[iri]: medium for iri, medium in vocabulary.media_by_kind}
-    media = inherit(own_media, parents)
+    media = inherit(own_media, ancestors)
     kinds = tuple(
         _compile_kind(row, record, names[row], parents[row], media[row])
         for row, record in enumerate(vocabulary.kinds)

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DATA = Path(__file__).parent / "data"
+FILES = (
+    "tm.ttl",
+    "supply.ttl",
+    "kinds.tsv",
+    "relations.tsv",
+    "attributes.tsv",
+    "media.tsv",
+    "media_by_kind.tsv",
+    "units.tsv",  # for the digest: a factor that changes makes another ontology
+)
 
 RDF_TYPE = PREFIXES["rdf"] + "type"
 LABEL = PREFIXES["rdfs"] + "label"
@@ -76,13 +86,11 @@ def rows(text: str) -> Iterator[list[str]]:
 
 def read_vocabulary() -> Vocabulary:
     """The shipped vocabularies: tm, Brick, REC, supply, with attributes and media."""
-    text = {path.name: path.read_text(encoding="utf-8") for path in sorted(DATA.iterdir())}
+    text = {name: (DATA / name).read_text(encoding="utf-8") for name in FILES}
     kinds, relations = _read_tables(text["kinds.tsv"], text["relations.tsv"])
     for name in ("tm.ttl", "supply.ttl"):
         _add_turtle(text[name], kinds, relations)
-    digest = blake2b(
-        "\0".join(t for n, t in text.items() if "units" not in n).encode(), digest_size=8
-    ).hexdigest()
+    digest = blake2b("\0".join(text.values()).encode(), digest_size=8).hexdigest()
     return Vocabulary(
         kinds=tuple(sorted(kinds.values(), key=lambda kind: _rank(kind.name))),
         relations=tuple(sorted(relations.values(), key=lambda relation: _rank(relation.name))),

@@ -44,20 +44,31 @@ def test_closure_is_read_only() -> None:
     assert not ancestor_table([()]).flags.writeable
 
 
-def test_the_nearest_statement_is_inherited() -> None:
+def inherited(own: dict[int, str], parents: list[tuple[int, ...]]) -> list[str | None]:
+    return inherit(own, ancestor_table(parents))
+
+
+def test_statements_are_inherited() -> None:
     parents = [(), (0,), (1,), (2,), (0,)]
-    assert inherit({0: "air", 2: "steam"}, parents) == ["air", "air", "steam", "steam", "air"]
+    assert inherited({0: "air", 2: "steam"}, parents) == ["air", "air", "steam", "steam", "air"]
+
+
+def test_without_statements_there_is_nothing() -> None:
+    assert inherited({}, [(), (0,)]) == [None, None]
 
 
 def test_a_dash_ends_inheritance() -> None:
-    assert inherit({0: "air", 1: "-"}, [(), (0,), (1,)]) == ["air", None, None]
+    assert inherited({0: "air", 1: "-"}, [(), (0,), (1,)]) == ["air", None, None]
 
 
-def test_disagreement_at_equal_distance_is_no_answer() -> None:
-    parents = [(), (), (0, 1), (2,)]
-    assert inherit({0: "air", 1: "water"}, parents) == ["air", "water", None, None]
+def test_disagreement_is_no_answer() -> None:
+    assert inherited({0: "air", 1: "water"}, [(), (), (0, 1), (2,)]) == ["air", "water", None, None]
 
 
-def test_the_nearer_parent_wins_over_the_farther() -> None:
-    parents = [(), (0,), (), (1, 2)]
-    assert inherit({0: "air", 2: "water"}, parents) == ["air", "air", "water", "water"]
+def test_agreement_is_an_answer() -> None:
+    assert inherited({0: "air", 1: "air"}, [(), (), (0, 1)])[2] == "air"
+
+
+def test_the_more_specific_statement_wins_however_far_away() -> None:
+    """3 is directly below 0 and, over 2, below 1; what 1 says about the special case counts."""
+    assert inherited({0: "water", 1: "chilled"}, [(), (0,), (1,), (0, 2)])[3] == "chilled"

@@ -58,6 +58,15 @@ def test_media_are_stated_for_known_kinds_only() -> None:
     assert {iri for iri, _ in vocabulary.media_by_kind} <= known
 
 
+def test_no_kind_inherits_two_media_at_once() -> None:
+    """Where the most specific statements disagree, the table must say which one holds, or '-' for none."""
+    schema, stated = load_schema(), dict(read_vocabulary().media_by_kind)
+    for kind in schema.kinds:
+        above = [k for k in schema.kinds if schema.is_a(kind.index, k.index) and k.iri in stated]
+        counts = [k for k in above if not any(schema.is_a(o.index, k.index) for o in above if o is not k)]
+        assert len({stated[k.iri] for k in counts}) < 2, kind.name
+
+
 def test_every_statement_of_the_tables_finds_its_terms() -> None:
     vocabulary = read_vocabulary()
     kinds = {kind.iri for kind in vocabulary.kinds}
