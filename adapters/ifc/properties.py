@@ -1,0 +1,182 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+"""Property sets and quantities as attributes named `{set}.{property}`: raw value, unit code, origin."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from adapters.ifc.config import PROPERTY_DEPTH_MAX
+from adapters.ifc.fields import NAME, text_of
+from graph.values import JSONValue, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import ifcopenshell
+
+    from adapters.ifc.fields import Fields
+    from adapters.ifc.measures import Measures
+
+# Position of `Unit` and of the value in IfcPhysicalSimpleQuantity and IfcPropertySingleValue, in every
+# version.
+_QUANTITY_UNIT, _QUANTITY_VALUE = 2, 3
+_SINGLE_VALUE, _SINGLE_UNIT = 2, 3
+_COMPLEX = {"IfcComplexProperty": "HasProperties", "IfcPhysicalComplexQuantity": "HasQuantities"}
+
+
+class Properties:
+    """The sets of one file, each read once however many elements share it."""
+
+    def __init__(self, fields: Fields, measures: Measures, origin: str) -> None:
+        self._fields = fields
+        self._measures = measures
+        self._origin = origin
+        self._read_before: dict[int, Mapping[str, Value]] = {}  # sets and types
+
+    def by_element(
+        self, model: ifcopenshell.file, type_of: Mapping[int, ifcopenshell.entity_instance]
+    ) -> dict[int, dict[str, Value]]:
+        """Instance number of an object -> its attributes; a type states below what the object states.
+
+        type_of: instance number of an object -> its type object.
+        """
+        found: dict[int, dict[str, Value]] = defaultdict(dict)
+        for step, kind in type_of.items():
+            found[step].update(self._of_type(kind))
+        for relation in model.by_type("IfcRelDefinesByProperties"):
+            stated = self._of_definition(self._fields.get(relation, "RelatingPropertyDefinition"))
+            for one in self._fields.get(relation, "RelatedObjects") or ():
+                found[one.id()].update(stated)
+        return found
+
+    def _of_type(self, kind: ifcopenshell.entity_instance) -> Mapping[str, Value]:
+        step = kind.id()
+        if step not in self._read_before:
+            self._read_before[step] = self._of_sets(self._fields.get(kind, "HasPropertySets") or ())
+        return self._read_before[step]
+
+    def _of_definition(self, definition: ifcopenshell.entity_instance | None) -> Mapping[str, Value]:
+        """One set, or since IFC4 a bare list of sets."""
+        if definition is None:
+            return {}
+        if definition.is_a() == "IfcPropertySetDefinitionSet":
+            return self._of_sets(definition[0])
+        return self._of_set(definition)
+
+    def _of_sets(self, sets: Iterable[ifcopenshell.entity_instance]) -> Mapping[str, Value]:
+        return {name: value for one in sets for name, value in self._of_set(one).items()}
+
+    def _of_set(self, one: ifcopenshell.entity_instance) -> Mapping[str, Value]:
+        step = one.id()
+        if step not in self._read_before:
+            self._read_before[step] = dict(self._read_set(one))
+        return self._read_before[step]
+
+    def _read_set(self, one: ifcopenshell.entity_instance) -> Iterator[tuple[str, Value]]:
+        ifc = one.is_a()
+        if ifc == "IfcPropertySet":
+            yield from self._named(text_of(one[NAME]) or ifc, self._fields.get(one, "HasProperties"), 1)
+        elif ifc == "IfcElementQuantity":
+            yield from self._named(text_of(one[NAME]) or ifc, self._fields.get(one, "Quantities"), 1)
+
+    def _named(
+        self, path: str, items: Iterable[ifcopenshell.entity_instance] | None, depth: int
+    ) -> Iterator[tuple[str, Value]]:
+        """Properties or quantities under the name of what holds them."""
+        for item in items or () if depth <= PROPERTY_DEPTH_MAX else ():
+            name = text_of(item[0])
+            held = _COMPLEX.get(item.is_a())
+            if name and held:
+                yield from self._named(f"{path}.{name}", self._fields.get(item, held), depth + 1)
+            elif name:
+                value, unit = self._read(item)
+                if value is not None:
+                    yield f"{path}.{name}", Value(value, unit, self._origin)
+
+    def _read(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        """Value and unit code of one property or simple quantity."""
+        ifc = item.is_a()
+        if ifc == "IfcPropertySingleValue":
+            return self._single(item)
+        if ifc.startswith("IfcQuantity"):
+            value = item[_QUANTITY_VALUE]
+            return _plain(value), self._measures.code(item[_QUANTITY_UNIT], ifc)
+        read = {
+            "IfcPropertyEnumeratedValue": self._enumerated,
+            "IfcPropertyListValue": self._listed,
+            "IfcPropertyBoundedValue": self._bounded,
+            "IfcPropertyTableValue": self._table,
+            "IfcPropertyReferenceValue": self._reference,
+        }.get(ifc)
+        return (None, None) if read is None else read(item)
+
+    def _single(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        stated = item[_SINGLE_VALUE]
+        if stated is None:
+            return None, None
+        value = _plain(stated.wrappedValue)
+        return value, self._measures.code(item[_SINGLE_UNIT], stated.is_a()) if _is_number(value) else None
+
+    def _enumerated(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        values, unit = self._values(item, "EnumerationValues", None)
+        return (values[0] if len(values) == 1 else values or None), unit
+
+    def _listed(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        values, unit = self._values(item, "ListValues", "Unit")
+        return values or None, unit
+
+    def _bounded(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        bounds: dict[str, JSONValue] = {}
+        unit: str | None = None
+        for name, attribute in (
+            ("lower", "LowerBoundValue"),
+            ("upper", "UpperBoundValue"),
+            ("setPoint", "SetPointValue"),
+        ):
+            stated = self._fields.get(item, attribute)
+            if stated is not None:
+                bounds[name] = _plain(stated.wrappedValue)
+                unit = unit or self._measures.code(self._fields.get(item, "Unit"), stated.is_a())
+        return bounds or None, unit
+
+    def _table(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        """Two columns; the unit is that of the defined values, the defining unit stands beside them."""
+        defining, defining_unit = self._values(item, "DefiningValues", "DefiningUnit")
+        defined, unit = self._values(item, "DefinedValues", "DefinedUnit")
+        table: dict[str, JSONValue] = {
+            "defining": defining,
+            "defined": defined,
+            "definingUnit": defining_unit,
+        }
+        return (table if defining or defined else None), unit
+
+    def _reference(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
+        target = self._fields.get(item, "PropertyReference")
+        if target is None:
+            return None, None
+        return {"ifcClass": target.is_a(), "name": self._fields.text(target, "Name")}, None
+
+    def _values(
+        self, item: ifcopenshell.entity_instance, attribute: str, unit: str | None
+    ) -> tuple[list[JSONValue], str | None]:
+        stated: tuple[Any, ...] = self._fields.get(item, attribute) or ()
+        values = [_plain(one.wrappedValue) for one in stated]
+        if not values or not _is_number(values[0]):
+            return values, None
+        return values, self._measures.code(self._fields.get(item, unit) if unit else None, stated[0].is_a())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> JSONValue:
+    """A stated value as JSON: aggregates as lists; numbers beyond float64 are no values."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str) else None
