@@ -1,0 +1,1 @@
+"""GraphML out, for Gephi, yEd, Cytoscape and networkx."""

@@ -1,0 +1,156 @@
+"""What several files say -> one Change, and which file each item of it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from adapters.rdf.statements import lines_about
+from adapters.resolving import identity
+from graph.ids import relationship_iri
+from graph.values import Change, KindRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from adapters.model import Parsed
+    from adapters.resolving import Known
+    from graph.snapshot import Snapshot
+    from graph.values import ItemResult, RelationshipRecord, TwinRecord
+    from ontology.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Where an item stood: the number of its file, and the line there if the format has lines."""
+
+    file: int
+    line: int | None = None
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The parts of a Change. `missing`: by source, how many items it stated before and no longer does."""
+
+    kinds: dict[str, KindRecord] = field(default_factory=dict[str, KindRecord])
+    twins: list[TwinRecord] = field(default_factory=list["TwinRecord"])
+    twin_owners: list[Owner] = field(default_factory=list[Owner])
+    relationships: list[RelationshipRecord] = field(default_factory=list["RelationshipRecord"])
+    relationship_owners: list[Owner] = field(default_factory=list[Owner])
+    statements: dict[str, set[str]] = field(default_factory=dict[str, "set[str]"])
+    withdrawn: dict[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+    removed_relationships: list[str] = field(default_factory=list[str])
+    missing: dict[str, int] = field(default_factory=dict[str, int])
+    sources: list[str] = field(default_factory=list[str])
+    _places: dict[str, Owner] = field(default_factory=dict[str, Owner])
+
+    def change(self, author: str, *, dry_run: bool) -> Change:
+        return Change(
+            put_twins=tuple(self.twins),
+            put_relationships=tuple(self.relationships),
+            remove_relationships=tuple(self.removed_relationships),
+            put_kinds=tuple(self.kinds.values()),
+            withdraw_twins=self.withdrawn,
+            statements={source: tuple(sorted(lines)) for source, lines in self.statements.items()},
+            author=author,
+            message=f"import {', '.join(dict.fromkeys(self.sources))}",
+            dry_run=dry_run,
+        )
+
+    def outcomes(self, items: Sequence[ItemResult]) -> Iterator[tuple[Owner, ItemResult]]:
+        """What became of each twin and relationship. `items` as `Twin.apply` answers `change`."""
+        yield from zip(self.twin_owners, items, strict=False)
+        skipped = len(self.twins) + sum(map(len, self.withdrawn.values()))
+        yield from zip(self.relationship_owners, items[skipped:], strict=False)
+
+    def owner_of(self, item: str | None) -> Owner:
+        """Where an item of a violation stood; the first file where nothing tells."""
+        return self._places.get(item or "", Owner(0))
+
+    def add_twin(self, record: TwinRecord, owner: Owner) -> None:
+        self.twins.append(record)
+        self.twin_owners.append(owner)
+        self._places[record.id] = owner
+
+    def add_relationship(self, record: RelationshipRecord, owner: Owner, base: str, schema: Schema) -> None:
+        self.relationships.append(record)
+        self.relationship_owners.append(owner)
+        ends = (record.source, record.relation, record.target)
+        self._places[record.id or relationship_iri(base, *ends, record.group)] = owner
+        # Violations name a relationship by its key, with the relation's IRI or its prefixed name.
+        for relation in (record.relation, schema.compact(record.relation)):
+            parts = (record.source, relation, record.target, record.group)
+            self._places[" ".join(part for part in parts if part)] = owner
+
+
+def assemble(
+    stated: Sequence[tuple[Parsed, tuple[RelationshipRecord, ...]]],
+    known: Known,
+    schema: Schema,
+    *,
+    replace: bool,
+) -> Assembly:
+    """Puts together what files state; `stated` holds each file with its resolved relationships.
+
+    schema: of the folder; kinds of other sites' users that a twin needs come along. With `replace`, what a
+    source stated before and no longer does is withdrawn; else it is only counted, and its kept lines stay.
+    """
+    assembly = Assembly()
+    for number, (parsed, relationships) in enumerate(stated):
+        assembly.sources.append(parsed.source)
+        assembly.kinds |= {kind.iri: kind for kind in parsed.kinds}
+        _add_twins(assembly, parsed, number, known)
+        for place, record in enumerate(relationships):
+            line = parsed.relationship_lines[place] if parsed.relationship_lines else None
+            assembly.add_relationship(record, Owner(number, line), known.base, schema)
+    _add_kinds(assembly, known, schema)
+    if known.own is not None:
+        for source in dict.fromkeys(assembly.sources):
+            _settle_missing(assembly, source, known.own, replace=replace)
+    return assembly
+
+
+def _add_twins(assembly: Assembly, parsed: Parsed, number: int, known: Known) -> None:
+    """The twins of a file. What it says about twins that are nowhere is kept as lines."""
+    lines = assembly.statements.setdefault(parsed.source, set())
+    lines.update(parsed.statements)
+    for place, record in enumerate(parsed.twins):
+        if record.kinds or known.here(record.id):
+            line = parsed.twin_lines[place] if parsed.twin_lines else None
+            assembly.add_twin(record, Owner(number, line))
+        else:
+            lines.update(parsed.otherwise.get(record.id, ()))
+
+
+def _add_kinds(assembly: Assembly, known: Known, schema: Schema) -> None:
+    """Kinds that another site's users brought, and a twin of this site is now of, with all above them."""
+    own = known.own.schema if known.own is not None else None
+    waiting = [kind for record in assembly.twins for kind in dict.fromkeys(record.kinds)]
+    users = {kind.iri: kind for kind in schema.user_kinds()}
+    while waiting:
+        iri = waiting.pop()
+        kind = users.get(iri)
+        if kind is None or iri in assembly.kinds or (own is not None and own.kind_by_iri(iri)):
+            continue
+        parents = tuple(schema.kinds[parent].iri for parent in kind.parents)
+        assembly.kinds[iri] = KindRecord(iri, kind.name, parents, kind.label, kind.placeholder)
+        waiting += parents
+
+
+def _settle_missing(assembly: Assembly, source: str, own: Snapshot, *, replace: bool) -> None:
+    """Count, and with `replace` take away, what a source stated before and does not state now."""
+    stated = {record.id for record in assembly.twins if record.origin == source}
+    twins = [iri for iri in own.ids(own.rows_of_origin(source)) if iri not in stated]
+    now = {identity(record) for record in assembly.relationships if record.origin == source}
+    edges = [
+        edge for edge in own.edges_of_origin(source).tolist() if identity(own.relationship(edge)) not in now
+    ]
+    assembly.missing[source] = len(twins) + len(edges)
+    if replace:
+        if twins:
+            assembly.withdrawn[source] = tuple(twins)
+        only = (edge for edge in edges if own.edge_origins(edge) == (source,))
+        assembly.removed_relationships += [own.edge_id(edge) for edge in only]
+    elif twins:
+        kept = own.statements().get(source, ())
+        assembly.statements[source].update(lines_about(kept, set(twins)))

@@ -1,0 +1,82 @@
+"""RDF files -> quads, without a network, with the place of what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from pyoxigraph import BlankNode, NamedNode, Quad, parse
+
+from adapters.rdf.config import FORMATS
+from ontology.errors import InputError, Place
+from ontology.naming import PREFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Subject: TypeAlias = "NamedNode | BlankNode"
+_PREFIX = re.compile(r"[Tt]he prefix ([^ ]*): has not been declared")
+_WHERE = re.compile(r"^Parser error (?:at|between) .*?: (?=[A-Z])")
+
+
+@dataclass(slots=True)
+class Document:
+    """The quads of a file, in its order, and how to find them."""
+
+    quads: list[Quad]
+    prefixes: Mapping[str, str]
+    about: dict[Subject, list[Quad]] = field(default_factory=dict["Subject", "list[Quad]"])
+    uses: Counter[BlankNode] = field(default_factory=Counter["BlankNode"])  # how often each is an object
+
+    def predicates(self, subject: Subject) -> dict[str, list[Quad]]:
+        """What is said of a subject, by predicate."""
+        found: dict[str, list[Quad]] = defaultdict(list)
+        for quad in self.about.get(subject, ()):
+            found[quad.predicate.value].append(quad)
+        return found
+
+
+def read_document(path: Path, format_name: str, base: str) -> Document:
+    """Reads a file; relative IRIs are resolved against `base`.
+
+    Raises InputError RDF_SYNTAX, RDF_PREFIX (undeclared) or RDF_REMOTE_CONTEXT, with line and column.
+    """
+    try:
+        parser = parse(path=path, format=FORMATS[format_name], base_iri=base)
+        quads = [quad for quad in parser if isinstance(quad, Quad)]
+    except SyntaxError as error:
+        raise _input_error(error, path, format_name) from error
+    except (OSError, ValueError) as error:
+        raise InputError(str(error), code="RDF_UNREADABLE", place=Place(str(path))) from error
+    return indexed(quads, parser.prefixes)
+
+
+def indexed(quads: list[Quad], prefixes: Mapping[str, str]) -> Document:
+    """A document over quads."""
+    document = Document(quads, prefixes)
+    for quad in quads:
+        if isinstance(quad.subject, NamedNode | BlankNode):
+            document.about.setdefault(quad.subject, []).append(quad)
+        if isinstance(quad.object, BlankNode):
+            document.uses[quad.object] += 1
+    return document
+
+
+def _input_error(error: SyntaxError, path: Path, format_name: str) -> InputError:
+    message = _WHERE.sub("", error.msg or str(error))
+    message = re.sub(r" \(line \d+\)$", "", message)
+    place = Place(str(path), error.lineno, error.offset)
+    prefix = _PREFIX.search(message)
+    if prefix:
+        name = prefix[1]
+        hint = f"declare it: @prefix {name}: <{PREFIXES.get(name, '...')}> ."
+        return InputError(f"the prefix {name!r} is not declared", code="RDF_PREFIX", place=place, hint=hint)
+    if "LoadDocumentCallback" in message:
+        hint = "put the context into the file: twinmesh fetches nothing from the network"
+        told = "the file names a remote @context"
+        return InputError(told, code="RDF_REMOTE_CONTEXT", place=place, hint=hint)
+    hint = f"the file is read as {format_name}; --format reads it as another" if format_name else None
+    return InputError(message, code="RDF_SYNTAX", place=place, hint=hint)

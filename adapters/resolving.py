@@ -1,0 +1,194 @@
+"""Local references -> IRIs: looked up in the files of an import, its site, then the other sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from graph.ids import is_iri, local_iri
+from ontology.errors import suggestion
+from ontology.schema import Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from adapters.model import Parsed
+    from adapters.problems import Problems
+    from graph.snapshot import Snapshot
+    from graph.values import RelationshipRecord, TwinRecord
+    from ontology.schema import Schema
+
+# A suggestion for a misspelt id looks at no more local ids than this.
+_CANDIDATES_MAX = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Which twins there are: those that the files state, those of the site, those of other sites.
+
+    own: None while the site is new; others: snapshots of the other sites by name.
+    """
+
+    site: str
+    base: str
+    stated: Mapping[str, TwinRecord]
+    local: Mapping[str, Sequence[str]]  # local id that a file gave -> IRIs
+    own: Snapshot | None
+    others: Mapping[str, Snapshot]
+
+    @classmethod
+    def of(cls, site: str, base: str, parsed: Iterable[Parsed], snapshots: Mapping[str, Snapshot]) -> Known:
+        stated: dict[str, TwinRecord] = {}
+        local: dict[str, list[str]] = {}
+        for file in parsed:
+            for record in file.twins:
+                if record.kinds:
+                    stated.setdefault(record.id, record)
+                if (
+                    record.kinds
+                    and record.local_id
+                    and record.id not in local.setdefault(record.local_id, [])
+                ):
+                    local[record.local_id].append(record.id)
+        others = {name: snapshot for name, snapshot in snapshots.items() if name != site}
+        return cls(site, base, stated, local, snapshots.get(site), others)
+
+    def here(self, iri: str) -> bool:
+        """True if the site has the twin after the import, stubs not counted."""
+        return iri in self.stated or (self.own is not None and _is_real(self.own, iri))
+
+    def elsewhere(self, iri: str) -> str | None:
+        """The name of another site that has the twin."""
+        return next((name for name, snapshot in self.others.items() if _is_real(snapshot, iri)), None)
+
+    def candidates(self, reference: str) -> list[str]:
+        """The IRIs that a reference may mean. An id of this import or site hides equal ones elsewhere."""
+        if is_iri(reference):
+            return [reference]
+        mine = self._mine(reference)
+        if mine:
+            return mine
+        site, colon, rest = reference.partition(":")
+        if colon and site == self.site:
+            return self._mine(rest)
+        if colon and site in self.others:
+            return _found(self.others[site], rest)
+        return [iri for snapshot in self.others.values() for iri in _found(snapshot, reference)]
+
+    def hint(self, reference: str) -> str | None:
+        """Names like a reference that means nothing."""
+        names = list(self.local)[:_CANDIDATES_MAX]
+        if self.own is not None:
+            rows = self.own.rows_of_kind(self.own.schema.twin_kind)[:_CANDIDATES_MAX]
+            names += self.own.local_ids(rows)
+        return suggestion(reference, names) or "state the twin in one of the files, or write its full IRI"
+
+    def _mine(self, reference: str) -> list[str]:
+        derived = local_iri(self.base, reference)
+        found = [derived] if self.here(derived) else []
+        given = [*self.local.get(reference, ()), *(_found(self.own, reference) if self.own else ())]
+        return list(dict.fromkeys((*found, *given)))
+
+
+def _is_real(snapshot: Snapshot, iri: str) -> bool:
+    row = snapshot.row(iri)
+    return row >= 0 and snapshot.kinds(row) != (snapshot.schema.external_kind,)
+
+
+def _found(snapshot: Snapshot, reference: str) -> list[str]:
+    return [snapshot.id(row) for row in snapshot.candidates(reference, snapshot.sites[0])]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Gives relationships their full IRIs and says which ends are wrong."""
+
+    known: Known
+    schema: Schema
+
+    def relationships(
+        self, file: Parsed, errors: Problems, warnings: Problems
+    ) -> tuple[RelationshipRecord, ...]:
+        """The relationships of a file with IRIs at both ends; those with a wrong end are left out.
+
+        Errors END_MISSING, AMBIGUOUS_ID, WRONG_SITE, RELATIONSHIP_DUPLICATE; warning END_EXTERNAL.
+        """
+        found: list[RelationshipRecord] = []
+        seen: set[tuple[str, ...]] = set()
+        external: set[str] = set()
+        for number, record in enumerate(file.relationships):
+            line = file.relationship_lines[number] if file.relationship_lines else None
+            source = self.reference(record.source, line, errors)
+            target = self.reference(record.target, line, errors)
+            if source is None or target is None:
+                continue
+            resolved = replace(record, source=source, target=target)
+            key = identity(resolved)
+            if key in seen:
+                self._note_twice(resolved, line, errors)
+                continue
+            seen.add(key)
+            self._check_site(resolved, line, errors)
+            self._note_external(resolved, line, external, warnings)
+            found.append(resolved)
+        return tuple(found)
+
+    def reference(self, text: str, line: int | None, errors: Problems) -> str | None:
+        """The IRI that a reference means; None, and an error, if it means none or several."""
+        found = self.known.candidates(text)
+        if len(found) == 1 and not self._dangles(found[0]):
+            return found[0]
+        if len(found) > 1:
+            told = f"{text!r} may mean {' or '.join(found[:5])}"
+            errors.add("AMBIGUOUS_ID", told, line=line, item=text, hint="write site:localId or the full IRI")
+        else:
+            errors.add("END_MISSING", f"no twin {text!r}", line=line, item=text, hint=self.known.hint(text))
+        return None
+
+    def _dangles(self, iri: str) -> bool:
+        """True for an IRI under the site's own base that nobody states: that is no twin of somebody else."""
+        return iri.startswith(self.known.base) and not self.known.here(iri)
+
+    def _check_site(self, record: RelationshipRecord, line: int | None, errors: Problems) -> None:
+        """A relationship lives with its dependent end; one without dependence with either end."""
+        dependent = self._dependent_end(record)
+        ends = (record.source, record.target) if dependent is None else (dependent,)
+        homes = [self.known.elsewhere(end) for end in ends if not self.known.here(end)]
+        if len(homes) == len(ends) and homes[0] is not None:
+            told = f"the relationship belongs to site {homes[0]}, where {ends[0]} is"
+            hint = f"import it with --site {homes[0]}"
+            errors.add("WRONG_SITE", told, line=line, item=_name(record, self.schema), hint=hint)
+
+    def _dependent_end(self, record: RelationshipRecord) -> str | None:
+        relation = self.schema.relation_by_iri(record.relation)
+        dependence = relation.dependence if relation else None
+        if dependence is None:
+            return None
+        return record.target if dependence.direction is Direction.SOURCE_TO_TARGET else record.source
+
+    def _note_external(
+        self, record: RelationshipRecord, line: int | None, noted: set[str], warnings: Problems
+    ) -> None:
+        for end in (record.source, record.target):
+            if end in noted or self.known.here(end) or self.known.elsewhere(end):
+                continue
+            noted.add(end)
+            told = f"no site of this folder has {end}: kept as a stub"
+            warnings.add("END_EXTERNAL", told, line=line, item=end, hint="import the file that states it")
+
+    def _note_twice(self, record: RelationshipRecord, line: int | None, errors: Problems) -> None:
+        name = _name(record, self.schema)
+        told = f"the relationship {name} stands in the file twice"
+        errors.add("RELATIONSHIP_DUPLICATE", told, line=line, item=name, hint="give each a group of its own")
+
+
+def identity(record: RelationshipRecord) -> tuple[str, ...]:
+    """What makes a relationship itself: its own id, else ends, relation and group."""
+    if record.id is not None:
+        return (record.id,)
+    return record.source, record.relation, record.target, record.group
+
+
+def _name(record: RelationshipRecord, schema: Schema) -> str:
+    parts = (record.source, schema.compact(record.relation), record.target, record.group)
+    return " ".join(part for part in parts if part)
