@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from ontology.errors import InputError, Place
-from simulation.distributions import Duration, parse_duration
+from simulation.distributions import HOURS_MAX, Duration, parse_duration
+from simulation.reading import is_number
 from simulation.world import FULL
 
 if TYPE_CHECKING:
@@ -44,16 +45,21 @@ class CascadeAttribute:
     holds: Holds
     absent: float | None
 
+    @property
+    def maximum(self) -> float:
+        return _MAXIMUM.get(self.holds, HOURS_MAX)
+
     def read(self, stated: object, place: Place) -> float | Duration:
         """A stated value, checked: Duration for hours, else a number. InputError ATTRIBUTE_INVALID."""
-        if self.holds is Holds.HOURS and isinstance(stated, str):
-            return parse_duration(stated, place)
-        number = self._number(stated, place)
-        return parse_duration(number, place) if self.holds is Holds.HOURS else number
+        return (
+            self.read_hours(stated, place) if self.holds is Holds.HOURS else self.read_number(stated, place)
+        )
 
-    def _number(self, stated: object, place: Place) -> float:
-        limit = _MAXIMUM.get(self.holds, math.inf)
-        if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0.0 <= stated <= limit:
+    def read_hours(self, stated: object, place: Place) -> Duration:
+        return parse_duration(stated if isinstance(stated, str) else self.read_number(stated, place), place)
+
+    def read_number(self, stated: object, place: Place) -> float:
+        if not is_number(stated) or not 0.0 <= stated <= self.maximum:
             message = f"{self.name} is {stated!r}, but should be {self.holds.value}"
             raise InputError(message, code="ATTRIBUTE_INVALID", place=place)
         return float(stated)
@@ -85,6 +91,11 @@ OF_GROUP: Final = _table(
     CascadeAttribute("toleranceHours", Holds.HOURS, 0.0),
 )
 OF_RELATIONSHIP: Final = {**OF_EDGE, **OF_GROUP}
+
+
+def thousandths(money: float) -> int:
+    """Money as whole thousandths, half up."""
+    return math.floor(money * 1000.0 + 0.5)
 
 
 def fixed_down(number: float) -> int:

@@ -9,16 +9,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ontology.errors import InputError, Place, suggestion
 from simulation.cascade.elementary import exp, log, normal_quantile
 from simulation.cascade.jit import kernel
 from simulation.world import HOUR_US, NEVER
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 HOURS_MAX = 1e8
 """Longest duration that may be stated: eleven thousand years."""
+Float64s: TypeAlias = npt.NDArray[np.float64]
+ABSENT = -1
+"""`Durations.family` where nothing is stated."""
 _SPREAD_MAX = 1e6
 _NEVER_HOURS = NEVER / HOUR_US
 
@@ -55,6 +63,70 @@ class Duration:
     def to_us(self, rounding: Rounding, unit: float = 0.5) -> int:
         """Microseconds for one uniform number in (0, 1); for a fixed duration the number does not matter."""
         return int(draw_us(int(self.family), self.first, self.second, unit, int(rounding)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Durations:
+    """Many durations: family int8[n] (ABSENT where there is none), first and second float64[n]."""
+
+    family: npt.NDArray[np.int8]
+    first: npt.NDArray[np.float64]
+    second: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, stated: Iterable[Duration | None]) -> Durations:
+        rows = [(ABSENT, 0.0, 0.0) if d is None else (int(d.family), d.first, d.second) for d in stated]
+        table = np.array(rows, np.float64).reshape(-1, 3)
+        return cls(table[:, 0].astype(np.int8), table[:, 1].copy(), table[:, 2].copy())
+
+    @classmethod
+    def fixed(cls, hours: npt.NDArray[np.float64]) -> Durations:
+        """Fixed durations in hours; NaN is absent."""
+        family = np.where(np.isnan(hours), ABSENT, int(Family.FIXED)).astype(np.int8)
+        return cls(family, np.nan_to_num(hours), np.zeros(len(hours)))
+
+    @property
+    def present(self) -> npt.NDArray[np.bool_]:
+        return self.family != ABSENT
+
+    @property
+    def drawn(self) -> npt.NDArray[np.bool_]:
+        """Where a run has to draw."""
+        return self.family > int(Family.FIXED)
+
+    @property
+    def zero(self) -> npt.NDArray[np.bool_]:
+        """Where no time at all is stated, or nothing."""
+        return ~self.present | ((self.family == int(Family.FIXED)) & (self.first == 0))
+
+    def one(self, row: int) -> Duration:
+        """One row that is present."""
+        return Duration(Family(int(self.family[row])), float(self.first[row]), float(self.second[row]))
+
+    def take(self, rows: npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]) -> Durations:
+        return Durations(self.family[rows], self.first[rows], self.second[rows])
+
+    def put(self, row: int, duration: Duration) -> None:
+        """State one row, in place: only while the rows are being gathered."""
+        self.family[row] = duration.family
+        self.first[row], self.second[row] = duration.first, duration.second
+
+    def joined(self, other: Durations) -> Durations:
+        """These, then the others."""
+        family = np.concatenate((self.family, other.family))
+        first, second = np.append(self.first, other.first), np.append(self.second, other.second)
+        return Durations(family, first, second)
+
+    def same(self, other: Durations) -> npt.NDArray[np.bool_]:
+        """bool[n]: row by row equal."""
+        alike = (self.first == other.first) & (self.second == other.second)
+        return alike & (self.family == other.family)
+
+    def fixed_us(self, rounding: Rounding, absent_us: int) -> npt.NDArray[np.int64]:
+        """Microseconds of the fixed rows; `absent_us` where absent, 0 where a run has to draw."""
+        out = np.where(self.present, 0, absent_us).astype(np.int64)
+        _fill_fixed_us(self.family, self.first, int(rounding), out)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +231,15 @@ def draw_us(family: int, first: float, second: float, unit: float, rounding: int
     else:
         hours = first + second * unit
     return whole_us(hours, rounding)
+
+
+@kernel
+def _fill_fixed_us(
+    family: npt.NDArray[np.int8], hours: npt.NDArray[np.float64], rounding: int, out: npt.NDArray[np.int64]
+) -> None:
+    for row in range(len(family)):
+        if family[row] == 0:
+            out[row] = whole_us(hours[row], rounding)
 
 
 @kernel

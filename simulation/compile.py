@@ -1,0 +1,101 @@
+"""Snapshot and scenario -> case: which twins can be hit, what they need, what the scenario does to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ontology.errors import LimitError
+from simulation.assembly import Parts, assemble
+from simulation.cascade.jit import kernel
+from simulation.circles import outgoing
+from simulation.effects import Effects, Stage, read_effects, set_stage
+from simulation.groups import Groups, build_groups
+from simulation.selection import select
+from simulation.traits import Traits, read_traits
+
+if TYPE_CHECKING:
+    from graph.snapshot import Snapshot
+    from simulation.case import Case
+    from simulation.network import Label
+    from simulation.nodes import Nodes
+    from simulation.scenario import Scenario
+    from simulation.world import Bools, Int32s, Int64s
+
+TWINS_MAX = 5_000_000
+"""Most twins that one cascade may reach."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """A case and what its rows stand for."""
+
+    case: Case
+    nodes: Nodes
+    ids: tuple[str, ...]  # [n] ascending
+    node: Int32s  # [n] of each twin
+    label: tuple[Label, ...]  # [g] of each group
+
+
+def compile_case(
+    snapshot: Snapshot, scenario: Scenario, *, unknown: bool = False, whole: bool = False
+) -> Compiled:
+    """The case of a scenario on a snapshot.
+
+    unknown: relationships of unknown direction carry dependence both ways (the pass for `probabilityHigh`).
+    whole: every twin with a dependence is in it, reached or not (for the model report).
+
+    Raises what the parts raise: TWIN_UNKNOWN, RELATION_UNKNOWN, RELATIONSHIP_UNKNOWN, AMBIGUOUS_ID,
+    SCENARIO_INVALID with the event's place; GROUP_CONFLICT, ATTRIBUTE_INVALID, DURATION_INVALID with the id
+    of the twin or relationship; LIMIT_EXCEEDED.
+    """
+    stage = set_stage(snapshot, scenario.events, unknown=unknown)
+    effects = read_effects(stage, scenario.events)
+    groups = build_groups(stage.nodes, stage.network, stage.added)
+    traits = read_traits(stage.nodes, effects)
+    hit = _whole(stage) if whole else _reached(stage, groups, effects, traits)
+    if int(hit.sum()) > TWINS_MAX:
+        raise LimitError(f"the cascade reaches {int(hit.sum())} twins, at most {TWINS_MAX} are allowed")
+    selection = select(stage, groups, hit)
+    case = assemble(Parts(stage, groups, effects, traits, selection), scenario)
+    label: list[int] = groups.label[selection.group].tolist()
+    labels = tuple(stage.network.labels[i] for i in label)
+    return Compiled(case, stage.nodes, selection.ids, selection.node, labels)
+
+
+def _whole(stage: Stage) -> Bools:
+    hit = np.zeros(len(stage.nodes), np.bool_)
+    hit[stage.network.source] = True
+    hit[stage.network.dependent] = True
+    return hit
+
+
+def _reached(stage: Stage, groups: Groups, effects: Effects, traits: Traits) -> Bools:
+    """Nodes whose level can fall below full: where something is wrong, and all that follows from there."""
+    wrong = (traits.health < 1) | (traits.failure > 0) | traits.life.present
+    wrong[groups.dependent[groups.short]] = True
+    wrong[list(effects.touched)] = True
+    wrong[stage.network.dependent[[*effects.edge_cap, *effects.edge_extra]]] = True
+    start, edge = outgoing(stage.network.source, len(stage.nodes))
+    _spread(wrong, start, stage.network.dependent[edge])
+    return wrong
+
+
+@kernel
+def _spread(reached: Bools, start: Int64s, dependent: Int32s) -> None:
+    """Mark everything downstream of what is marked; `dependent` is sorted by source as `start` says."""
+    queue = np.flatnonzero(reached)
+    waiting = np.empty(len(reached), np.int64)
+    waiting[: len(queue)] = queue
+    size, position = len(queue), 0
+    while position < size:
+        node = waiting[position]
+        position += 1
+        for place in range(start[node], start[node + 1]):
+            following = dependent[place]
+            if not reached[following]:
+                reached[following] = True
+                waiting[size] = following
+                size += 1
