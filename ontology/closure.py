@@ -73,11 +73,13 @@ def inherit(own: Mapping[int, str], ancestors: npt.NDArray[np.bool_]) -> list[st
     stated = np.array(sorted(own), dtype=np.intp)
     over = ancestors[:, stated]  # [n, statements]
     below = ancestors[np.ix_(stated, stated)] & ~np.eye(len(stated), dtype=np.bool_)
-    counts = over & ~(over.astype(np.float32) @ below.astype(np.float32) > 0)
-    found: list[str | None] = [None] * len(ancestors)
     values = [own[int(row)] for row in stated]
-    for row in np.flatnonzero(counts.any(axis=1)):
-        given = {values[int(column)] for column in np.flatnonzero(counts[row])}
+    found: list[str | None] = [None] * len(ancestors)
+    for row in np.flatnonzero(over.any(axis=1)):
+        columns = np.flatnonzero(over[row])
+        if len(columns) > 1:
+            columns = columns[~below[np.ix_(columns, columns)].any(axis=0)]
+        given = {values[int(column)] for column in columns} or {"-"}
         value = given.pop()
         found[int(row)] = value if not given and value != "-" else None
     return found

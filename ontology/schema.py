@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from ontology.closure import ancestor_table, inherit
 from ontology.errors import NotFoundError, suggestion
 from ontology.naming import PREFIXES, graphql_names, split_iri
+from ontology.suggest import kinds_meant
 from ontology.terms import (
     Attribute,
     Dependence,
@@ -125,16 +125,9 @@ class Schema:
         return self.relation_ancestors[:, relation]
 
     def suggest_kind(self, name: str) -> str | None:
-        """A hint for an unknown kind: kinds of the same words in another order, else the nearest names."""
-        bare = split_iri(name)[1] or name
-        words = sorted(bare.lower().split("_"))
-        same = [kind.name for kind in self.kinds if sorted(kind.bare.lower().split("_")) == words]
-        return f"did you mean {' or '.join(same[:3])}?" if same else self._nearest_kinds(bare)
-
-    def _nearest_kinds(self, bare: str) -> str | None:
-        by_lower = {kind.bare.lower(): kind.name for kind in reversed(self.kinds)}
-        near = get_close_matches(bare.lower(), by_lower, n=3, cutoff=0.75)
-        return f"did you mean {' or '.join(by_lower[name] for name in near)}?" if near else None
+        """A hint for an unknown kind: what was probably meant, if anything is near."""
+        near = kinds_meant(split_iri(name)[1] or name, self.kinds)
+        return f"did you mean {' or '.join(near)}?" if near else None
 
     def shadowed(self) -> list[Shadow]:
         """Bare kind names with more than one owner, in order of name."""

@@ -21,9 +21,9 @@ def test_loading_is_quick() -> None:
     """Under 50 ms of processor time; the best of several tries, since tests share the machine."""
     seconds: list[float] = []
     for _ in range(7):
-        start = time.process_time()
+        start = time.thread_time()
         load_schema()
-        seconds.append(time.process_time() - start)
+        seconds.append(time.thread_time() - start)
     assert min(seconds) < 0.05
 
 
@@ -52,7 +52,7 @@ def test_kind_names_resolve_in_order(schema: Schema, name: str, meant: str) -> N
         ("brick:Building_Electric_Meter", "brick:Building_Electrical_Meter"),
         (
             "brick:Chilled_Water_Supply_Temperature_Setpoint",
-            "brick:Supply_Chilled_Water_Temperature_Setpoint",
+            "brick:Leaving_Chilled_Water_Temperature_Setpoint",
         ),
         ("https://brickschema.org/schema/1.0.2/Brick#VAV", "brick:VAV"),
     ],
