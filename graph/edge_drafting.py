@@ -36,6 +36,7 @@ class EdgeDrafter:
             str | ItemResult
         ] = []  # ids of drafts, or final results, in the order of the change
         self._records: list[tuple[str, RelationshipRecord]] = []
+        self._stated: set[tuple[str, str | None]] = set()  # each origin may state a relationship once
         self._explicit: list[int] = []  # removed by wish, not because an end went
 
     def remove(self, removals: Sequence[str | RelationshipKey]) -> list[ItemResult]:
@@ -126,19 +127,20 @@ class EdgeDrafter:
         source, target = self._end(record, record.source), self._end(record, record.target)
         if source < 0 or target < 0:
             return
-        iri = self._iri(record)
-        if iri in self.drafts:
-            message = "the same relationship twice in one change"
-            self._findings.complain("DUPLICATE_ID", message, _key(record))
-            return
         ends = (source, relation.index, target)
-        draft = self._open(iri, record, ends)
+        iri = self._iri(record)
+        draft = self.drafts.get(iri) or self._open(iri, record, ends)
+        draft = self.drafts.get(draft.iri, draft)
         if draft.edge in self.removed:
             message = "the same relationship put and removed in one change"
             self._findings.complain("DUPLICATE_ID", message, _key(record))
-        if draft.iri in self.drafts:
-            message = "two records of one change mean the same relationship"
+        stated = (draft.iri, record.origin)
+        same = (draft.source, draft.relation, draft.target, draft.group) == (*ends, record.group)
+        if stated in self._stated or not same:
+            message = "the same relationship twice in one change"
             self._findings.complain("DUPLICATE_ID", message, _key(record))
+            return
+        self._stated.add(stated)
         self.drafts[draft.iri] = draft
         self._records.append((draft.iri, record))
         self._fill(draft, record)
@@ -196,10 +198,12 @@ class EdgeDrafter:
             self._findings.complain("DUPLICATE_ID", message, _key(record), hint)
 
     def _fill(self, draft: EdgeDraft, record: RelationshipRecord) -> None:
-        draft.after.stated = record.stated
+        if record.origin is None or draft.after.origins in ((), (record.origin,)):
+            draft.after.stated = record.stated  # of several sources the first one stays
         if record.origin is not None and record.origin not in draft.after.origins:
             draft.after.origins = (*draft.after.origins, record.origin)
-        known = self._state.edges.attributes.of(draft.edge) if draft.living else {}
+        before = self._state.edges.attributes.of(draft.edge) if draft.living else {}
+        known = {name: value for name, value in {**before, **draft.values}.items() if value is not None}
         for name, value in known.items():
             if name not in record.attributes and record.origin in (None, value.origin):
                 draft.values[name] = None

@@ -57,13 +57,14 @@ class TwinDrafter:
         `removed`: what the same change removes, which is a contradiction.
         """
         gone = set(removed)
-        seen: set[str] = set()
+        seen: set[tuple[str, str | None]] = set()  # each origin may state a twin once
         for record in records:
-            if record.id in seen or record.id in gone:
-                why = "twice in one change" if record.id in seen else "put and removed in one change"
+            key = (record.id, record.origin)
+            if key in seen or record.id in gone:
+                why = "twice in one change" if key in seen else "put and removed in one change"
                 self._findings.complain("DUPLICATE_ID", f"the same twin {why}", record.id)
                 continue
-            seen.add(record.id)
+            seen.add(key)
             self._stated.add((record.id, record.origin))
             self._draft_one(self._open(record.id), record, merge=merge)
 
