@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MAX = 2 << 30
 ZIP_RATIO_MAX = 100  # IFC text shrinks 5 to 20 times; more is made to explode
-WARNINGS_PER_CODE_MAX = 20
+PROBLEMS_PER_CODE_MAX = 20
 PROPERTY_DEPTH_MAX = 8  # complex properties inside complex properties
 
 PART_OF = PREFIXES["tm"] + "partOf"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import ifcopenshell
 from ifcopenshell import ifcopenshell_wrapper
 
-from adapters.ifc.config import FILE_BYTES_MAX, ZIP_RATIO_MAX
+from adapters.ifc.config import FILE_BYTES_MAX, PROBLEMS_PER_CODE_MAX, ZIP_RATIO_MAX
 from ontology.errors import InputError, Place, Problem
 
 if TYPE_CHECKING:
@@ -90,7 +90,12 @@ def _refusal(code: str, message: str, path: Path, hint: str, line: int | None = 
 
 
 def _read(path: Path) -> bytes:
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise _refusal(
+            "FILE_UNREADABLE", error.strerror or "cannot be read", path, "check the path"
+        ) from error
     if size == 0:
         raise _refusal(
             "IFC_EMPTY", "the file is empty", path, "export it again from the program that wrote it"
@@ -251,8 +256,17 @@ def _read_log(log: str, text: bytes, path: Path) -> list[Problem]:
         else:
             damage.append(_logged("IFC_DAMAGED", message, text, path))
     if damage:
-        raise InputError.of(damage)
-    return odd
+        raise InputError.of(_bounded(damage, path))
+    return _bounded(odd, path)
+
+
+def _bounded(found: list[Problem], path: Path) -> list[Problem]:
+    """The first of many, and how many there are."""
+    rest = len(found) - PROBLEMS_PER_CODE_MAX
+    if rest <= 0:
+        return found
+    more = Problem(found[0].code, f"{rest} more of this kind", Place(str(path)))
+    return [*found[:PROBLEMS_PER_CODE_MAX], more]
 
 
 def _logged(code: str, message: str, text: bytes, path: Path) -> Problem:

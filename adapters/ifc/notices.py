@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.ifc.config import WARNINGS_PER_CODE_MAX
+from adapters.ifc.config import PROBLEMS_PER_CODE_MAX
 from ontology.errors import Place, Problem
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def problems(notices: Iterable[Notice], opened: Opened) -> tuple[Problem, ...]:
 
 
 def _shown(group: list[Notice], opened: Opened) -> list[Problem]:
-    shown = [_problem(notice, opened) for notice in group[:WARNINGS_PER_CODE_MAX]]
+    shown = [_problem(notice, opened) for notice in group[:PROBLEMS_PER_CODE_MAX]]
     rest = len(group) - len(shown)
     if rest:
         message = f"{rest} more of the same kind, {len(group)} in all"
