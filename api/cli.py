@@ -31,7 +31,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the server; 0 picks one.")] = 8000,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="0 picks one; default 8000 where it is free.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Tell the story on the terminal, then exit.")] = False,
     as_json: Json = False,
@@ -102,11 +104,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write out what import reads."""
-    from api.commands.exporting import run_export
+    from api.commands.exporting import ExportCommand, run_export
     from api.commands.place import Place
-    from api.exporting import ExportRequest
 
-    run_export(Place.of(data, url, token), ExportRequest(format, site, rdf12), out, as_json=as_json)
+    command = ExportCommand(format, site, rdf12, out)
+    run_export(Place.of(data, url, token), command, as_json=as_json)
 
 
 @app.command()
@@ -214,8 +216,8 @@ def bench(name: Annotated[str, typer.Argument(help="cascade, import, ...")], as_
 
 @tokens.command("create")
 def tokens_create(
-    name: Annotated[str, typer.Argument(help="Who it is for.")],
     data: DataDir,
+    name: Annotated[str, typer.Option("--name", help="Who it is for.")],
     role: Annotated[str, typer.Option(help="operator, analyst, admin or partner.")] = "analyst",
     days: Annotated[float, typer.Option(help="How long it lives.")] = 90,
     site: Annotated[list[str] | None, typer.Option("--site", help="Only these sites.")] = None,

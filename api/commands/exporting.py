@@ -3,71 +3,86 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 
-from adapters.csv.sink import write_csv_folder
+from adapters.exporting import EXPORT_FORMATS, export_document, export_to
 from api.commands.client import problem_of
 from api.commands.console import note, say_json
 from api.commands.place import open_to_read
-from api.exporting import export, selections
 from ontology.errors import Place as Spot
-from ontology.errors import StoreError
+from ontology.errors import StoreError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from api.commands.client import Client
     from api.commands.place import Place
-    from api.exporting import ExportRequest
 
 
-def run_export(place: Place, request: ExportRequest, out: Path | None, *, as_json: bool) -> None:
-    """Write the document to `out` or stdout; CSV into a folder, where `out` is one, as a file for each table."""
-    if place.folder and out and out.is_dir() and request.format == "csv":
-        with open_to_read(place.folder) as mesh:
-            paths = write_csv_folder(selections(mesh, request.site), out)
-        _report(request, as_json, [str(path) for path in paths])
-        return
-    content = _from_server(place.server, request) if place.server else _from_folder(place, request)
-    if out is not None:
-        _write(out, content)
-        _report(request, as_json, [str(out)])
-    elif as_json:
-        say_json({"format": request.format, "content": content.decode()})
+@dataclass(frozen=True, slots=True)
+class ExportCommand:
+    """The options of the verb. UsageError FORMAT_UNKNOWN at once, before any folder is opened."""
+
+    format: str
+    site: str | None
+    rdf12: bool
+    out: Path | None
+
+    def __post_init__(self) -> None:
+        if self.format not in EXPORT_FORMATS:
+            hint = suggestion(self.format, EXPORT_FORMATS) or f"one of {', '.join(EXPORT_FORMATS)}"
+            raise UsageError(f"no export format {self.format!r}", code="FORMAT_UNKNOWN", hint=hint)
+
+
+def run_export(place: Place, command: ExportCommand, *, as_json: bool) -> None:
+    """Write the document to a file, to a folder as CSV tables, or to stdout."""
+    content: bytes | None = None
+    paths: tuple[Path, ...] = ()
+    if place.server is not None:
+        content = _from_server(place.server, command)
+        paths = _written(command.out, content)
     else:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        with open_to_read(place.data_folder) as mesh:
+            if command.out is None:
+                content = export_document(mesh, command.format, site=command.site, rdf12=command.rdf12)
+            else:
+                out = command.out
+                paths = export_to(mesh, command.format, out, site=command.site, rdf12=command.rdf12)
+    _tell(command, content, paths, as_json)
 
 
-def _from_folder(place: Place, request: ExportRequest) -> bytes:
-    assert place.folder is not None
-    with open_to_read(place.folder) as mesh:
-        return export(request, selections(mesh, request.site))
-
-
-def _from_server(server: Client, request: ExportRequest) -> bytes:
-    params = {"format": request.format, "rdf12": str(request.rdf12).lower()}
-    if request.site is not None:
-        params["site"] = request.site
+def _from_server(server: Client, command: ExportCommand) -> bytes:
+    params = {"format": command.format, "rdf12": str(command.rdf12).lower()}
+    if command.site is not None:
+        params["site"] = command.site
     response = server.send("GET", "/export", params=params)
     if response.status_code != httpx.codes.OK:
         raise problem_of(response)
     return response.content
 
 
-def _write(out: Path, content: bytes) -> None:
+def _written(out: Path | None, content: bytes) -> tuple[Path, ...]:
+    if out is None:
+        return ()
     try:
         out.write_bytes(content)
     except OSError as error:
-        raise StoreError(
-            f"cannot be written: {error.strerror}", code="FILE_WRITE", place=Spot(str(out))
-        ) from error
+        place = Spot(str(out))
+        raise StoreError(f"cannot be written: {error.strerror}", code="FILE_WRITE", place=place) from error
+    return (out,)
 
 
-def _report(request: ExportRequest, as_json: bool, paths: list[str]) -> None:
-    if as_json:
-        say_json({"format": request.format, "files": paths})
+def _tell(command: ExportCommand, content: bytes | None, paths: tuple[Path, ...], as_json: bool) -> None:
+    names = [str(path) for path in paths]
+    if paths and as_json:
+        say_json({"format": command.format, "files": names})
+    elif paths:
+        note(f"wrote {', '.join(names)}")
+    elif as_json:
+        say_json({"format": command.format, "content": (content or b"").decode()})
     else:
-        note(f"wrote {', '.join(paths)}")
+        sys.stdout.buffer.write(content or b"")
+        sys.stdout.buffer.flush()

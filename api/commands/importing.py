@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
-from adapters.importing import import_files
 
+from adapters.importing import import_files
 from api.commands.client import problem_of
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, note, progress, say, say_json
 from api.commands.place import open_to_write
@@ -41,8 +41,7 @@ def run_import(place: Place, command: ImportCommand, *, as_json: bool) -> int:
         if place.server is not None:
             report = _on_server(place.server, command)
         else:
-            assert place.folder is not None
-            report = _in_folder(place.folder, command)
+            report = _in_folder(place.data_folder, command)
     failed = any(file["errors"] for file in report["files"])
     if as_json:
         say_json(report)
@@ -105,7 +104,8 @@ def _tell_problems(report: Mapping[str, Any]) -> None:
 def _lines(report: Mapping[str, Any], failed: bool, dry_run: bool) -> Iterator[str]:
     for file in report["files"]:
         counts = ", ".join(f"{file[name]} {name}" for name in COUNTS)
-        yield f"{file['path']}: {file['format']}, source {file['source']}: {counts}"
+        readings = f", {file['readings']} readings" if file["readings"] else ""
+        yield f"{file['path']}: {file['format']}, source {file['source']}: {counts}{readings}"
     if failed:
         yield "nothing was applied"
     elif dry_run:

@@ -22,6 +22,12 @@ class Place:
     folder: Path | None
     server: Client | None
 
+    @property
+    def data_folder(self) -> Path:
+        """The folder; only where there is no server."""
+        assert self.folder is not None
+        return self.folder
+
     @classmethod
     def of(cls, folder: Path | None, url: str | None, token: str | None) -> Place:
         """UsageError where neither or both of --data and --url are given, or the URL is none."""

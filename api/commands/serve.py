@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from starlette.applications import Starlette
-
     from api.config import Settings
+    from graph.mesh import Mesh
 
 READY_S_MAX = 120.0
 POLL_S = 0.05
@@ -43,49 +42,68 @@ class ServeRequest:
     port: int
 
     @property
-    def config_path(self) -> Path | None:
-        """The settings file: the one that was named, else twinmesh.toml of the folder where there is one."""
-        default = self.folder / "twinmesh.toml"
-        return self.config or (default if default.is_file() else None)
+    def config_path(self) -> Path:
+        """The settings file: the one that was named, else twinmesh.toml of the folder."""
+        return self.config or self.folder / "twinmesh.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A bound socket and how to answer on it."""
+
+    host: str
+    listener: socket.socket
+    dev: bool
+    config: Path
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        return url_of(self.host, int(self.listener.getsockname()[1]))
 
 
 def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     """Serve until a signal comes, then finish what is under way. StoreError STORE_LOCKED, PORT_TAKEN."""
     if request.dev and not _is_loopback(request.host):
         raise UsageError(f"--dev serves loopback only, not {request.host}", code="DEV_OFF_LOOPBACK")
-    settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(contextlib.closing(_bind(request.host, request.port)))
-        url = url_of(request.host, int(listener.getsockname()[1]))
-        mesh = stack.enter_context(open_to_write(request.folder))
-        mesh.announce(url)
-        sources = stack.enter_context(started(mesh, request.config_path))
-        app = create_app(mesh, settings, dev=request.dev, sources=sources.health)
-        run_app(app, listener, url, settings, lambda: _announce(url, as_json))
+    with (
+        contextlib.closing(bind(request.host, request.port)) as listener,
+        open_to_write(request.folder) as mesh,
+    ):
+        settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
+        listening = Listening(request.host, listener, request.dev, request.config_path, settings)
+        serve_mesh(mesh, listening, lambda url: announce(url, as_json))
 
 
-def run_app(
-    app: Starlette, listener: socket.socket, url: str, settings: Settings, on_ready: Callable[[], None]
-) -> None:
-    """Serve an application on a bound socket until a signal; `on_ready` is called once /readyz says 200."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            timeout_graceful_shutdown=round(settings.server.drain_s),
-            ws="websockets-sansio",
+def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]) -> None:
+    """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once /readyz says 200."""
+    url = listening.url
+    mesh.announce(url)
+    with started(mesh, listening.config) as sources:
+        app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                timeout_graceful_shutdown=round(listening.settings.server.drain_s),
+                ws="websockets-sansio",
+            )
         )
-    )
-    threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
-    with _quiet_signals():
-        server.run(sockets=[listener])
+        threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
+        with _quiet_signals():
+            server.run(sockets=[listening.listener])
 
 
-def url_of(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def announce(url: str, as_json: bool) -> None:
+    """Say where the server is."""
+    if as_json:
+        say_json({"ready": url})
+    else:
+        say(f"ready {url}")
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to an address; port 0 is any free one. StoreError PORT_TAKEN."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -93,12 +111,13 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise StoreError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            code="PORT_TAKEN",
-            hint="--port 0 picks a free one",
-        ) from error
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise StoreError(message, code="PORT_TAKEN", hint="--port 0 picks a free one") from error
     return listener
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -110,7 +129,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _quiet_signals() -> Iterator[None]:
-    """uvicorn raises the signal again once it has drained; we still have sources to stop and a store to close."""
+    """uvicorn raises the signal again once it has drained; sources and stores must still be closed."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -119,18 +138,11 @@ def _quiet_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _when_ready(url: str, server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
+def _when_ready(url: str, server: uvicorn.Server, on_ready: Callable[[str], None]) -> None:
     until = time.monotonic() + READY_S_MAX
     while time.monotonic() < until and not server.should_exit:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{url}/readyz", timeout=5.0).status_code == httpx.codes.OK:
-                on_ready()
+                on_ready(url)
                 return
         time.sleep(POLL_S)
-
-
-def _announce(url: str, as_json: bool) -> None:
-    if as_json:
-        say_json({"ready": url})
-    else:
-        say(f"ready {url}")

@@ -1,4 +1,4 @@
-"""`simulate`: a cascade on a folder or a server, as a table or as the JSON document of INTERFACE section 4."""
+"""`simulate`: a cascade on a folder or a server, as a table or as the JSON document of INTERFACE 4."""
 
 from __future__ import annotations
 
@@ -60,8 +60,7 @@ def run_simulate(place: Place, command: SimulateCommand, *, as_json: bool) -> No
         if place.server is not None:
             impact = simulate_on_server(place.server, document, command.against_baseline, done)
         else:
-            assert place.folder is not None
-            with open_to_read(place.folder) as mesh:
+            with open_to_read(place.data_folder) as mesh:
                 found = simulate(
                     mesh.snapshot(),
                     parse_scenario(document),
@@ -79,10 +78,9 @@ def run_simulate(place: Place, command: SimulateCommand, *, as_json: bool) -> No
 def lines(impact: Mapping[str, Any]) -> Iterator[str]:
     """The impact for a reader: the sums, then the costliest twins with the path that brought it there."""
     summary = impact["summary"]
-    yield (
-        f"{impact['scenario'] or 'scenario'}: {summary['twinsHit']} twins hit within {impact['horizonHours']:g} h; "
-        f"expected cost {summary['expectedCost']:,.2f} ({summary['costP05']:,.2f} to {summary['costP95']:,.2f})"
-    )
+    name, hours = impact["scenario"] or "scenario", impact["horizonHours"]
+    cost, low, high = (f"{summary[key]:,.2f}" for key in ("expectedCost", "costP05", "costP95"))
+    yield f"{name}: {summary['twinsHit']} twins hit within {hours:g} h; expected {cost} ({low} to {high})"
     shown = impact["impacts"][:ROWS_SHOWN]
     if shown:
         yield ""

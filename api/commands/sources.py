@@ -1,4 +1,4 @@
-"""The live sources of a data folder: what `[[mqtt]]` and `[[replay]]` of its settings ask for, started and stopped."""
+"""The live sources of a data folder: what `[[mqtt]]` and `[[replay]]` of its settings ask for."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from adapters.binding import load_bindings
+from adapters.csv.source import read_csv
+from adapters.model import ImportRequest
 from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
 from adapters.tables import read_toml
+from ontology.errors import InputError, Place, suggestion
 from ontology.units import load_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from graph.world import Mesh
+    from adapters.model import ReadingRows
+    from adapters.replay.config import ReplayConfig
+    from graph.mesh import Mesh
+    from graph.twin import Twin
+    from ontology.units import Units
 
-
-SECTIONS = ("mqtt", "replay")
+SECTIONS = ("mqtt", "replay", "format")  # parts of twinmesh.toml that are no settings of the server
 Source = MqttSource | ReplaySource
 
 
@@ -41,20 +47,39 @@ class Sources:
 
 @contextlib.contextmanager
 def started(mesh: Mesh, config: Path | None) -> Iterator[Sources]:
-    """Start the sources of a settings file; they stop, and drain, at the end. Raises InputError before any starts."""
-    document = read_toml(config) if config else {}
+    """Start the sources of a settings file; they drain and stop at the end. InputError before any starts."""
     path = config or mesh.folder / "twinmesh.toml"
+    document = read_toml(path)
     units = load_units()
-    mqtt = [(config, load_bindings(config.bindings, units)) for config in parse_mqtt(document, path)]
-    replays = [(config, _rows(mesh, config, units)) for config in parse_replay(document, path)]
+    mqtt = [(item, load_bindings(item.bindings, units)) for item in parse_mqtt(document, path)]
+    replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
     with contextlib.ExitStack() as stack:
         sources: dict[str, Source] = {}
         for number, (settings, bindings) in enumerate(mqtt, 1):
-            source = MqttSource.start(_site(mesh, settings, path), settings, bindings, units)
+            source = MqttSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"mqtt {number} {settings.site}"] = source
         for number, (settings, rows) in enumerate(replays, 1):
-            source = ReplaySource.start(_site(mesh, settings, path), settings, rows)
+            source = ReplaySource.start(_twin(mesh, settings.site, path), settings, rows)
             stack.callback(source.stop)
             sources[f"replay {number} {settings.site}"] = source
         yield Sources(sources)
+
+
+def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> ReadingRows:
+    twin = _twin(mesh, config.site, path)
+    request = ImportRequest(twin.site, twin.base, config.readings.stem)
+    rows = read_csv(config.readings, request, twin.schema, units).readings
+    if rows is None:
+        place = Place(str(config.readings), 1)
+        raise InputError("holds no readings", code="READINGS_MISSING", place=place, hint="point,time,value")
+    return rows
+
+
+def _twin(mesh: Mesh, site: str, path: Path) -> Twin:
+    if site not in mesh.sites:
+        place = Place(path.name)
+        raise InputError(
+            f"no site {site!r}", code="SITE_UNKNOWN", place=place, hint=suggestion(site, mesh.sites)
+        )
+    return mesh.twin(site)

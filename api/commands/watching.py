@@ -92,12 +92,13 @@ def _of_reading(site: str, snapshot: Snapshot, row: int) -> dict[str, Any]:
 def line_of(event: dict[str, Any]) -> str:
     """One event for a reader."""
     if event["type"] == "reading":
-        unit = f" {event['unit']}" if event["unit"] else ""
-        return f"{event['time']}  {event['site']}  {event['localId']} = {event['value']}{unit}  {event['quality']}"
+        value = f"{event['value']} {event['unit'] or ''}".rstrip()
+        return f"{event['time']}  {event['site']}  {event['localId']} = {value}  {event['quality']}"
     touched = ", ".join(event["touched"][:TOUCHED_SHOWN])
     more = len(event["touched"]) - TOUCHED_SHOWN
     tail = f" and {more} more" if more > 0 else ""
-    return f"{event['time']}  {event['site']}  revision {event['revision']} by {event['author']}: {touched}{tail}"
+    what = f"revision {event['revision']} by {event['author']}: {touched}{tail}"
+    return f"{event['time']}  {event['site']}  {what}"
 
 
 def _iso(time_ns: int) -> str:

@@ -7,19 +7,18 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import ifcopenshell
+
 from adapters.importing import import_files
 from api.demo.campus import write_campus_ifc
-
 from api.demo.points import FIXED_POINTS, room_points, turtle
-from graph.ids import local_iri
+from ontology.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from adapters.importing import ImportReport
-    from graph.world import Mesh
-
     from api.demo.points import DemoPoint
+    from graph.mesh import Mesh
 
 SITES = ("campus", "plant", "supplier")
 BASE = "https://twinmesh.invalid/{site}/"
@@ -31,7 +30,9 @@ ECONOMICS = {
     "AHU-1": 'tm:timeToRepair "lognormal(8,3)" ; tm:repairCost 5200 ; tm:restartHours 0.2',
     "AHU-2": 'tm:timeToRepair "lognormal(8,3)" ; tm:repairCost 5200 ; tm:restartHours 0.2',
 }
-ROOM_VALUE = "tm:valuePerHour 18"
+# What an hour without air costs in a room, by the end of its number; any other room is an office.
+ROOM_VALUES = {"05": 140, "06": 420, "07": 60}  # laboratory, server room, open office
+OFFICE_VALUE = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Demo:
     """What was built: every point that has a signal, and what each import said."""
 
     points: tuple[DemoPoint, ...]
-    reports: tuple[ImportReport, ...]
+    imports: tuple[tuple[str, ImportReport], ...]  # (site, report), in the order they were made
 
 
 def build(mesh: Mesh, folder: Path) -> Demo:
@@ -49,10 +50,7 @@ def build(mesh: Mesh, folder: Path) -> Demo:
     _write_models(folder, points, elements, rooms)
     for name in DATA_FILES:
         (folder / name).write_text(_data(name), "utf-8")
-    reports = tuple(
-        import_files(mesh, [folder / name for name in names], site=site) for site, names in IMPORTS
-    )
-    return Demo(points, reports)
+    return Demo(points, tuple((site, _import(mesh, folder, site, names)) for site, names in IMPORTS))
 
 
 DATA_FILES = (
@@ -75,6 +73,13 @@ IMPORTS = (
 )
 
 
+def _import(mesh: Mesh, folder: Path, site: str, names: tuple[str, ...]) -> ImportReport:
+    report = import_files(mesh, [folder / name for name in names], site=site)
+    if report.errors:
+        raise InputError.of(report.errors)
+    return report
+
+
 def _data(name: str) -> str:
     return (files("api.demo") / "data" / name).read_text("utf-8")
 
@@ -84,7 +89,7 @@ def _write_campus(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     path = folder / "campus.ifc"
     write_campus_ifc(path)
     model = ifcopenshell.open(str(path))
-    base = local_iri(BASE.format(site="campus"), "")
+    base = BASE.format(site="campus")
     spaces = {space.Name: f"{base}ifc/campus/{space.GlobalId}" for space in model.by_type("IfcSpace")}
     tagged = (item for item in model.by_type("IfcElement") if item.Tag)
     elements = {item.Tag: f"{base}ifc/campus/{item.GlobalId}" for item in tagged}
@@ -104,5 +109,6 @@ def _write_models(
 
 
 def _economics(elements: dict[str, str], rooms: tuple[str, ...]) -> str:
-    stated = {**ECONOMICS, **dict.fromkeys(rooms, ROOM_VALUE)}
+    values = {room: ROOM_VALUES.get(room.rsplit(".")[-1], OFFICE_VALUE) for room in rooms}
+    stated = {**ECONOMICS, **{room: f"tm:valuePerHour {value}" for room, value in values.items()}}
     return "".join(f"\n<{elements[name]}> {facts} .\n" for name, facts in stated.items())

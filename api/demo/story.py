@@ -1,4 +1,4 @@
-"""The story that `demo --once` tells: a chiller fails; who is hit, when and why; what it costs; what would help."""
+"""The story of `demo --once`: a chiller fails; who is hit, when and why; what it costs; what would help."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from simulation.scenario import parse_scenario
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from graph.world import Mesh
-
     from api.demo.build import Demo
+    from graph.mesh import Mesh
     from graph.snapshot import Snapshot
 
 START = "2026-01-12T00:00:00Z"  # a Monday
-FAILS_AT_H = 14.0
+START_NS = 1_768_176_000_000_000_000
+FAILS_AT_H = 14
+FAILURE_NS = START_NS + FAILS_AT_H * 3_600_000_000_000
 HORIZON_H = 168
 RUNS, SEED = 1000, 7
 STOCK_H, STOCK_H_LARGER = 10, 36
@@ -34,14 +35,14 @@ query Walk($room: ID!) {
         in(relation: "feeds", kind: "Pump") { nodes { twin { localId kind
           in(relation: "feeds", kind: "Chiller") { nodes { twin { localId kind } } } } } }
         out(relation: "feeds", kind: "ProductionLine") { nodes { twin { localId kind site
-          out(relation: "supplies", kind: "Product") { nodes { twin { localId kind site name } } } } } } } } } } } }
+          out(relation: "supplies", kind: "Product") { nodes { twin { localId kind } } } } } } } } } } } }
   }
 }"""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Something one could do, what it costs, and the cascade that is left (costs in the currency of the model)."""
+    """Something one could do, what it costs, and the cascade that is left; costs in the model's currency."""
 
     name: str
     price: float
@@ -109,15 +110,15 @@ def _world(demo: Demo, snapshot: Snapshot) -> Iterator[str]:
             row for row in snapshot.rows_of_kind(snapshot.schema.point_kind) if snapshot.site[row] == index
         ]
         read = sum(int(snapshot.point_time_ns[row]) > 0 for row in points)
-        files = ", ".join(file.path.rsplit("/", 1)[-1] for file in _files(demo, site))
-        yield f"  {site:9} {twins:4} twins, {read} of {len(points)} points with readings; from {files}"
+        made_of = ", ".join(_files(demo, site))
+        yield f"  {site:9} {twins:4} twins, {read} of {len(points)} points with readings; from {made_of}"
     yield ""
 
 
-def _files(demo: Demo, site: str) -> Iterator[Any]:
-    for name, report in zip(demo.sites, demo.reports, strict=True):
-        if name == site:
-            yield from report.files
+def _files(demo: Demo, site: str) -> list[str]:
+    """Names of the files that a site was made of."""
+    reports = [report for name, report in demo.imports if name == site]
+    return [file.path.rsplit("/", 1)[-1] for report in reports for file in report.files]
 
 
 def _question(walked: Mapping[str, Any]) -> Iterator[str]:
@@ -206,7 +207,8 @@ def _what_to_do(impact: Mapping[str, Any], found: Sequence[Measure]) -> Iterator
 def _how_to_repeat(impact: Mapping[str, Any]) -> Iterator[str]:
     revisions = ", ".join(f"{site} {revision}" for site, revision in impact["revisions"].items())
     yield "TO REPEAT IT"
-    yield f"  seed {impact['seed']}, {impact['runsComputed']} runs, engine {impact['engine']}, revisions {revisions}"
+    yield f"  seed {impact['seed']}, {impact['runsComputed']} runs, engine {impact['engine']}"
+    yield f"  revisions: {revisions}"
 
 
 def _money(amount: float) -> str:

@@ -74,7 +74,7 @@ def test_help_names_every_verb_and_no_other():
         (["query", "{ sites { name } }", "--url", "h:8000"], "URL_INVALID"),
         (["export", "--data", "x", "--format", "tll"], "did you mean ttl?"),
         (["bench", "nonsense"], "BENCH_UNKNOWN"),
-        (["tokens", "create", "bob", "--data", ".", "--role", "admn"], "did you mean admin?"),
+        (["tokens", "create", "--name", "bob", "--data", ".", "--role", "admn"], "did you mean admin?"),
         (["serve", "--data", "x", "--dev", "--host", "0.0.0.0"], "DEV_OFF_LOOPBACK"),
         (["demo", "--port", "70000"], "--port"),
     ],
@@ -140,7 +140,7 @@ def test_doctor_notices_a_stranger_in_our_place(tmp_path):
 def test_tokens_are_made_listed_and_revoked(tmp_path):
     (tmp_path / "twinmesh.toml").write_text("format = 1\n")
     made = twinmesh(
-        "tokens", "create", "ops", "--data", tmp_path, "--role", "operator", "--site", "a", "--json"
+        "tokens", "create", "--name", "ops", "--data", tmp_path, "--role", "operator", "--site", "a", "--json"
     )
     text = json.loads(made.stdout)["token"]
     listed = json.loads(twinmesh("tokens", "list", "--data", tmp_path, "--json").stdout)["tokens"]
