@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from graph.check_links import check_links
 from graph.ids import is_valid_iri
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FREE_PREFIX = "x:"  # an attribute so named is never taken for a misspelling
 _NEAR = 2  # edit distance
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_JSON_DEPTH_MAX = 32
 _DISTRIBUTION = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
 _DISTRIBUTION_HINT = (
     "write a number or exponential(mean), weibull(shape,scale), lognormal(mean,sd), uniform(a,b)"
@@ -136,8 +138,9 @@ class Checker:
 
     def _value(self, name: str, value: Value, carrier: Carrier) -> Iterable[_Wrong]:
         attribute = self._declared(name, carrier)
-        if isinstance(value.value, float) and not math.isfinite(value.value):
-            yield _Wrong("VALUE_TYPE", f"{name} is {value.value}; numbers must be finite")
+        wrong = _json_problem(value.value)
+        if wrong is not None:
+            yield _Wrong("VALUE_TYPE", f"{name}: {wrong}")
             return
         if value.unit is not None:
             wrong = self._unit(value.unit, attribute.unit if attribute else None)
@@ -198,6 +201,29 @@ def _unknown_kind(schema: Schema, kind: str, place: Place) -> Problem:
     except NotFoundError as error:
         return Problem("KIND_UNKNOWN", error.message, place, error.hint)
     return Problem("KIND_UNKNOWN", f"kind {kind!r} is not an IRI", place, f"write {known.iri}")
+
+
+def _json_problem(value: object, depth: int = 0) -> str | None:
+    """Why a value cannot be kept exactly as it stands; None if it can."""
+    match value:
+        case None | bool() | str():
+            return None
+        case int():
+            return None if _INT64_MIN <= value <= _INT64_MAX else f"{value} does not fit 64 bits"
+        case float():
+            return None if math.isfinite(value) else f"{value} is no finite number"
+        case list() | dict() if depth < _JSON_DEPTH_MAX:
+            return _parts_problem(cast("list[object] | dict[object, object]", value), depth + 1)
+        case _:
+            deep = isinstance(value, (list, dict))
+            return f"more than {_JSON_DEPTH_MAX} levels deep" if deep else f"{value!r} is no JSON value"
+
+
+def _parts_problem(value: list[object] | dict[object, object], depth: int) -> str | None:
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        return "keys must be texts"
+    parts = value.values() if isinstance(value, dict) else value
+    return next((problem for part in parts if (problem := _json_problem(part, depth))), None)
 
 
 def _fits(attribute: Attribute, plain: JSONValue, number: float | int | None) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graph.edge_drafting import EdgeDrafter
     from graph.state import State
     from graph.twin_drafting import TwinDrafter
-    from graph.values import JSONValue, Value
+    from graph.values import Value
     from ontology.schema import Schema
 
 # Of the whole need group: its rows agree on these or leave them empty.
@@ -31,6 +31,7 @@ GROUP_ATTRIBUTES = (
     "damageProbability",
     "toleranceHours",
 )
+_OF_GROUPS = frozenset((*GROUP_ATTRIBUTES, "medium"))  # what may bring a disagreement about
 _CYCLE_SHOWN = 8  # twins of a cycle that its message names
 
 
@@ -158,16 +159,26 @@ def _find_cycle(above: dict[int, list[int]]) -> list[int]:
 # Need groups
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A need group. Without a name there is one per relation and medium."""
+
+    dependent: int
+    relation: int
+    name: str
+    medium: str | None
+
+
 def _group_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     """Rows of one need group agree on what belongs to the group, or leave it empty."""
-    stating = [draft for draft in drafts if any(draft.values.get(name) for name in GROUP_ATTRIBUTES)]
+    stating = [draft for draft in drafts if not _OF_GROUPS.isdisjoint(draft.values)]
     if not stating:
         return []
-    wanted = {key for draft in stating if (key := _group_of_draft(view, draft)) is not None}
-    stated: dict[tuple[object, ...], tuple[Value, str]] = {}
+    wanted = {group for draft in stating if (group := _group_of_draft(view, draft)) is not None}
+    first_stated: dict[tuple[_Group, str], tuple[Value, str]] = {}
     problems: list[Problem] = []
-    for key, name, value, item in _group_statements(view, wanted):
-        first, where = stated.setdefault((key, name), (value, item))
+    for group, name, value, item in _group_statements(view, wanted):
+        first, where = first_stated.setdefault((group, name), (value, item))
         if not same_value(first, value):
             message = f"{name} is {value.value!r} here and {first.value!r} at {where}, in one need group"
             hint = "state it once, or equally in every row of the group, or name different groups"
@@ -175,30 +186,26 @@ def _group_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     return problems
 
 
-def _group_statements(
-    view: _View, wanted: set[tuple[object, ...]]
-) -> Iterator[tuple[tuple[object, ...], str, Value, str]]:
-    """(group, attribute, value, where) of all rows of some groups: those that stay as they are come first."""
+def _group_statements(view: _View, wanted: set[_Group]) -> Iterator[tuple[_Group, str, Value, str]]:
+    """(group, attribute, value, where) of all rows of some groups; those that stay as they are come first."""
     state = view.state
-    drafted = {draft.edge for draft in view.edges.drafts.values()}
-    dependents = sorted({int(str(key[0])) for key in wanted})
-    rows = np.array([row for row in dependents if row < state.twins.size], np.int32)
-    for edge in state.expand(rows, Way.BOTH)[0].tolist():
-        if edge in drafted or edge in view.edges.removed:
-            continue
-        key = _group_of_edge(view, edge)
-        if key in wanted:
+    drafts = view.edges.drafts.values()
+    untouchable = {draft.edge for draft in drafts} | view.edges.removed.keys()
+    dependents = sorted({group.dependent for group in wanted if group.dependent < state.twins.size})
+    for edge in np.unique(state.expand(np.array(dependents, np.int32), Way.BOTH)[0]).tolist():
+        group = None if edge in untouchable else _group_of_edge(view, edge)
+        if group in wanted:
             for name in GROUP_ATTRIBUTES:
                 value = state.edges.attributes.value(name, edge)
                 if value is not None:
-                    yield key, name, value, state.edge_iri(edge)
-    for draft in view.edges.drafts.values():
-        key = _group_of_draft(view, draft)
-        if key is not None and key in wanted:
+                    yield group, name, value, state.edge_iri(edge)
+    for draft in drafts:
+        group = _group_of_draft(view, draft)
+        if group in wanted:
             for name in GROUP_ATTRIBUTES:
                 value = _drafted_value(view, draft, name)
                 if value is not None:
-                    yield key, name, value, view.key(draft)
+                    yield group, name, value, view.key(draft)
 
 
 def _drafted_value(view: _View, draft: EdgeDraft, name: str) -> Value | None:
@@ -207,37 +214,33 @@ def _drafted_value(view: _View, draft: EdgeDraft, name: str) -> Value | None:
     return view.state.edges.attributes.value(name, draft.edge)
 
 
-def _group_of_draft(view: _View, draft: EdgeDraft) -> tuple[object, ...] | None:
+def _group_of_draft(view: _View, draft: EdgeDraft) -> _Group | None:
     medium = _drafted_value(view, draft, "medium")
-    return _group_key(view, draft.source, draft.relation, draft.target, draft.group, medium)
+    return _group(view, draft.source, draft.relation, draft.target, draft.group, medium)
 
 
-def _group_of_edge(view: _View, edge: int) -> tuple[object, ...] | None:
+def _group_of_edge(view: _View, edge: int) -> _Group | None:
     edges = view.state.edges
-    group = view.state.pools.texts.value(edges.group.at(edge)) or ""
-    medium = edges.attributes.value("medium", edge)
-    return _group_key(
-        view, edges.source.at(edge), edges.relation.at(edge), edges.target.at(edge), group, medium
-    )
+    ends: tuple[int, int, int] = edges.source.at(edge), edges.relation.at(edge), edges.target.at(edge)
+    name = view.state.pools.texts.value(edges.group.at(edge)) or ""
+    return _group(view, *ends, name, edges.attributes.value("medium", edge))
 
 
-def _group_key(
-    view: _View, source: int, relation: int, target: int, group: str, medium: Value | None
-) -> tuple[object, ...] | None:
-    """(dependent end, relation, name) of a need group; None where the relation carries no dependence.
-
-    Without a name there is one group per relation and medium: stated, else what the source's kind gives.
-    """
-    known = view.schema.relations[relation]
-    if known.dependence is None:
+def _group(
+    view: _View, source: int, relation: int, target: int, name: str, medium: Value | None
+) -> _Group | None:
+    """The need group of a relationship; None where its relation carries no dependence."""
+    dependence = view.schema.relations[relation].dependence
+    if dependence is None:
         return None
-    forward = known.dependence.direction is Direction.SOURCE_TO_TARGET
+    forward = dependence.direction is Direction.SOURCE_TO_TARGET
     dependent, supplier = (target, source) if forward else (source, target)
-    if group:
-        return dependent, relation, group
-    return dependent, relation, "", medium.value if medium is not None else _given_medium(view, supplier)
+    if name:
+        return _Group(dependent, relation, name, None)
+    given = str(medium.value) if medium is not None else _given_medium(view, supplier)
+    return _Group(dependent, relation, "", given)
 
 
-def _given_medium(view: _View, row: int) -> JSONValue:
+def _given_medium(view: _View, row: int) -> str | None:
     kinds = view.kinds(row)
     return view.schema.kinds[kinds[0]].medium if kinds else None

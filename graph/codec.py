@@ -18,7 +18,7 @@ from graph.values import (
     TwinRecord,
     Value,
 )
-from ontology.errors import StoreError
+from ontology.errors import ChangeError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,17 @@ class _Strings:
 
 
 def encode(change: Change, also_touched: Sequence[str] = ()) -> bytes:
-    """The payload of a change. `also_touched`: twins that the change touches without naming them."""
+    """The payload of a change. `also_touched`: twins that the change touches without naming them.
+
+    Raises ChangeError VALUE_TYPE for what cannot be written down: half a surrogate pair, a strange type.
+    """
+    try:
+        return _encode(change, also_touched)
+    except (UnicodeEncodeError, OverflowError, TypeError, RecursionError) as error:
+        raise ChangeError(f"a value cannot be kept: {error}", code="VALUE_TYPE") from error
+
+
+def _encode(change: Change, also_touched: Sequence[str]) -> bytes:
     strings = _Strings()
     body = (
         [_kind_row(kind) for kind in change.put_kinds],

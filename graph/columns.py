@@ -114,7 +114,8 @@ class PagedColumn(Generic[D]):
         if self._used + slots <= len(self._pages):
             return
         live = np.flatnonzero(self._table)
-        pages = np.zeros((1 + 2 * len(live) + slots, PAGE_ROWS), self._pages.dtype)
+        # Room for as many copies again as half the column: copying is then paid by what it makes room for.
+        pages = np.zeros((1 + len(live) + len(live) // 2 + slots, PAGE_ROWS), self._pages.dtype)
         pages[1 : 1 + len(live)] = self._pages[self._table[live]]
         self._table = np.zeros_like(self._table)
         self._table[live] = np.arange(1, 1 + len(live), dtype=np.int32)
@@ -124,6 +125,11 @@ class PagedColumn(Generic[D]):
     def filled(self) -> bool:
         """False while no row was ever written."""
         return self._used > 1
+
+    @property
+    def pages_in_use(self) -> int:
+        """Pages written since the array was made, those that only snapshots still read included."""
+        return self._used - 1
 
     @property
     def nbytes(self) -> int:

@@ -93,7 +93,8 @@ class Draft:
     edges: list[EdgeDraft]
     removed_twins: list[int]
     removed_edges: list[int]
-    also_touched: tuple[str, ...]
+    payload: bytes  # the change as the journal keeps it
+    also_touched: tuple[str, ...]  # twins that the change touches without naming them
 
     @property
     def empty(self) -> bool:

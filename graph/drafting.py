@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from graph.codec import encode
 from graph.draft import Draft, Findings
 from graph.edge_drafting import EdgeDrafter
 from graph.twin_drafting import TwinDrafter
@@ -44,15 +45,17 @@ def draft_change(state: State, change: Change, checker: Checker | None) -> Draft
             findings.problems.extend(checker.check_links(state, schema, twins, edges))
     if findings.problems:
         raise ChangeError.of(findings.problems[:PROBLEMS_MAX])
+    left, also_touched = _what_is_left(state, change, schema, twins, edges), edges.also_touched()
     return Draft(
-        change=_what_is_left(state, change, schema, twins, edges),
+        change=left,
         schema=schema,
         items=(*twins.items(change), *edges.items(), *removals, *twins.stub_items()),
         twins=twins.changed(),
         edges=edges.changed(),
         removed_twins=list(twins.removed),
         removed_edges=sorted(edges.removed),
-        also_touched=edges.also_touched(),
+        payload=encode(left, also_touched) if checker is not None else b"",
+        also_touched=also_touched,
     )
 
 

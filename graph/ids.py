@@ -54,6 +54,11 @@ def relationship_iri(base: str, source: str, relation: str, target: str, group: 
     return f"{base}rel/{blake2b(key, digest_size=16).hexdigest()}"
 
 
+def mark_of_derived(iri: str) -> int:
+    """`relationship_mark` of an IRI that `relationship_iri` made."""
+    return int(iri[-32:-16], 16)
+
+
 def relationship_mark(iri: str) -> int:
     """The first 64 bits of a derived relationship id, by which it is found again; 0 if the IRI is none."""
     found = _DERIVED_RELATIONSHIP.search(iri)

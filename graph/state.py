@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graph.draft import EdgeFields, TwinFields
-from graph.ids import relationship_iri, relationship_mark
+from graph.ids import mark_of_derived, relationship_iri, relationship_mark
 from graph.snapshot import SiteHead, Snapshot
 from graph.tables import EdgeTable, TwinTable
 from graph.values import ValueType, Way
@@ -208,7 +208,7 @@ class State:
         owned = [draft for draft in drafts if draft.own_id is not None]
         edges.own_id.write([d.edge for d in owned], [texts.intern(d.iri) for d in owned])
         derived = [draft for draft in drafts if draft.own_id is None]
-        edges.mark.write([d.edge for d in derived], [relationship_mark(d.iri) for d in derived])
+        edges.mark.write([d.edge for d in derived], [mark_of_derived(d.iri) for d in derived])
         for draft in owned:
             edges.keys.own.add(draft.iri, draft.edge)
         for draft, group in zip(drafts, groups, strict=True):

@@ -181,7 +181,7 @@ def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> Twin
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _UnionLinks:
-    """Relationships of all sites: those of a twin may live in its own site and wherever there is a stub of it."""
+    """Relationships of all sites: those of a twin may live in its own site and where it has stubs."""
 
     parts: Sequence[Snapshot]
     starts: Starts
@@ -198,7 +198,7 @@ class _UnionLinks:
         return found
 
     def local_rows(self, number: int, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-        """Those of some rows that a part knows, itself or as a stub: its own rows, and positions in `rows`."""
+        """Those of some rows that a part knows, itself or as a stub: its rows, and positions in `rows`."""
         start, stop = self.starts.rows[number], self.starts.rows[number + 1]
         own = np.flatnonzero((rows >= start) & (rows < stop))
         stubs = self.stubs[number]

@@ -99,7 +99,7 @@ class Change:
 
     Put replaces a record, merge adds to it; both keep the twin's relationships. A record with an origin
     replaces only what that origin stated: attributes of other origins stay, and stating one of them
-    differently is an error. A user (no origin) may override any. In a merge, an attribute of value None is cleared.
+    differently is an error. A user (no origin) may override any. In a merge, a value of None clears.
     """
 
     put_twins: tuple[TwinRecord, ...] = ()

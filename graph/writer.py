@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from graph.codec import decode, encode, request_bytes
+from graph.codec import decode, request_bytes
 from graph.drafting import draft_change
 from graph.state import State
 from graph.stores.chain import first_digest, follows, make_entry
@@ -161,11 +161,10 @@ class Writer:
     def _execute(self, draft: Draft, batch: _Batch) -> None:
         if draft.empty:
             return
-        payload = encode(draft.change, draft.also_touched)
         previous, change = batch.head, draft.change
         time_ns = max(self._clock(), previous.time_ns + 1)  # time never goes back in a journal
         sequence = previous.sequence + 1
-        entry = make_entry(previous.digest, sequence, time_ns, change.author, change.message, payload)
+        entry = make_entry(previous.digest, sequence, time_ns, change.author, change.message, draft.payload)
         self.state.execute(draft, sequence, time_ns)
         batch.entries.append(entry)
         batch.drafts.append(draft)

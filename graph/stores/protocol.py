@@ -1,4 +1,4 @@
-"""What every store of commits promises: an append-only journal per site, durable before it is acknowledged."""
+"""What a store of commits promises: an append-only journal per site, durable before it is acknowledged."""
 
 from __future__ import annotations
 

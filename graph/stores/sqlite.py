@@ -30,7 +30,6 @@ CREATE TABLE commits (
     payload BLOB NOT NULL,
     digest BLOB NOT NULL
 ) STRICT;
-CREATE INDEX commits_by_time ON commits (time_ns);
 CREATE TABLE answers (
     key TEXT PRIMARY KEY,
     request BLOB NOT NULL,
@@ -120,8 +119,16 @@ class SqliteStore:
                 yield from (Entry(*row) for row in rows)
 
     def sequence_at(self, time_ns: int) -> int:
-        row = self._row("SELECT max(sequence) FROM commits WHERE time_ns <= ?", time_ns)
-        return (row[0] if row else None) or 0
+        """Times ascend with sequences, so the primary key is the index over time: no second tree to write."""
+        low, high = 0, self.head().sequence
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._row("SELECT time_ns FROM commits WHERE sequence = ?", middle)
+            if row is None or row[0] > time_ns:
+                high = middle - 1
+            else:
+                low = middle
+        return low
 
     def verify(self) -> list[Problem]:
         try:

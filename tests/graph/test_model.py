@@ -1,0 +1,248 @@
+"""Twin.apply against a plain dictionary, over random changes, with reopening and looks at the past."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from graph.twin import Twin
+from graph.values import Change, RelationshipKey, RelationshipRecord, TwinRecord, Value
+from ontology.errors import ChangeError
+
+TWINS = 12
+STEPS = 120
+SEEDS = range(4)
+NAMES = ("rotation", "colour", "x:weird", "ratedPower")
+ORIGINS = (None, "ifc", "brick")
+PLAIN = (1, 2.5, True, False, "red", "", [1, {"a": None}], {"k": "v"}, 2**60, -3)
+
+
+@dataclass
+class ModelTwin:
+    kinds: list[str]
+    name: str | None = None
+    name_origin: str | None = None
+    origins: list[str] = field(default_factory=list)
+    values: dict[str, tuple[object, str | None]] = field(default_factory=dict)
+
+
+@dataclass
+class ModelEdge:
+    origins: list[str] = field(default_factory=list)
+    values: dict[str, tuple[object, str | None]] = field(default_factory=dict)
+
+
+class Conflict(Exception):
+    pass
+
+
+def _state_values(values, stated, origin, *, put: bool) -> None:
+    """The rules of Change, written down a second time."""
+    if put:
+        for name in [n for n, (_, who) in values.items() if n not in stated and origin in (None, who)]:
+            del values[name]
+    for name, plain in stated.items():
+        if plain is None:
+            values.pop(name, None)
+            continue
+        if name not in values:
+            values[name] = (plain, origin)
+            continue
+        known, who = values[name]
+        same = known == plain and isinstance(known, bool) == isinstance(plain, bool)
+        if same or (who is None and origin is not None):
+            continue
+        if origin is None or who == origin:
+            values[name] = (plain, origin)
+        else:
+            raise Conflict(name)
+
+
+class Model:
+    def __init__(self) -> None:
+        self.twins: dict[str, ModelTwin] = {}
+        self.edges: dict[tuple[str, str, str, str], ModelEdge] = {}
+
+    def put(self, record: TwinRecord, *, merge: bool) -> None:
+        twin = self.twins.get(record.id)
+        if twin is None:
+            twin = self.twins[record.id] = ModelTwin([])
+        origin = record.origin
+        if not merge and (origin is None or twin.origins == [origin]):
+            twin.kinds = list(record.kinds) or twin.kinds
+        else:
+            twin.kinds += [kind for kind in record.kinds if kind not in twin.kinds]
+        named = record.name is not None or not merge
+        if (
+            named
+            and (origin is None or twin.name is None or twin.name_origin == origin)
+            and record.name != twin.name
+        ):
+            twin.name, twin.name_origin = record.name, origin if record.name is not None else twin.name_origin
+        if origin is not None and origin not in twin.origins:
+            twin.origins.append(origin)
+        stated = {name: value.value for name, value in record.attributes.items()}
+        _state_values(twin.values, stated, origin, put=not merge)
+
+    def remove(self, iri: str) -> None:
+        if self.twins.pop(iri, None) is not None:
+            self.edges = {key: edge for key, edge in self.edges.items() if iri not in (key[0], key[2])}
+
+    def put_edge(self, record: RelationshipRecord) -> None:
+        key = (record.source, record.relation, record.target, record.group)
+        edge = self.edges.setdefault(key, ModelEdge())
+        if record.origin is not None and record.origin not in edge.origins:
+            edge.origins.append(record.origin)
+        stated = {name: value.value for name, value in record.attributes.items()}
+        _state_values(edge.values, stated, record.origin, put=True)
+
+
+class Driver:
+    """Makes random changes that are sound but for conflicts between origins."""
+
+    def __init__(self, twin: Twin, rng: random.Random) -> None:
+        self.rng = rng
+        self.base = twin.base
+        self.kinds = [twin.schema.kind(name).iri for name in ("AHU", "VAV", "Chiller", "tm:Party")]
+        self.relations = [
+            twin.schema.relation(name).iri for name in ("brick:feeds", "supplies", "tm:controls")
+        ]
+
+    def change(self, model: Model) -> Change:
+        ids = [f"{self.base}t{number}" for number in range(TWINS)]
+        put = self.rng.sample(ids, self.rng.randint(0, 3))
+        merge = self.rng.sample(ids, self.rng.randint(0, 2))
+        touched = {*put, *merge}
+        known = [iri for iri in model.twins if iri not in touched]
+        removed = self.rng.sample(known, min(len(known), self.rng.choice((0, 0, 1))))
+        there = [
+            iri for iri in {**model.twins, **dict.fromkeys(put), **dict.fromkeys(merge)} if iri not in removed
+        ]
+        edges = {(e.source, e.relation, e.target, e.group): e for e in self._edges(there)}
+        gone = [key for key in model.edges if key not in edges and self.rng.random() < 0.1]
+        return Change(
+            put_twins=tuple(self._twin(iri) for iri in put),
+            merge_twins=tuple(self._twin(iri) for iri in merge),
+            remove_twins=tuple(removed),
+            put_relationships=tuple(edges.values()),
+            remove_relationships=tuple(RelationshipKey(*key) for key in gone),
+        )
+
+    def _twin(self, iri: str) -> TwinRecord:
+        rng = self.rng
+        kinds = tuple(rng.sample(self.kinds, rng.randint(1, 2)))
+        name = rng.choice((None, "a", "b"))
+        return TwinRecord(iri, kinds, name, attributes=self._values(), origin=rng.choice(ORIGINS))
+
+    def _edges(self, ids: list[str]):
+        for _ in range(self.rng.randint(0, 4) if ids else 0):
+            source, target = self.rng.choice(ids), self.rng.choice(ids)
+            group = self.rng.choice(("", "g"))
+            relation = self.rng.choice(self.relations)
+            values, origin = self._values(), self.rng.choice(ORIGINS)
+            yield RelationshipRecord(source, relation, target, group, attributes=values, origin=origin)
+
+    def _values(self) -> dict[str, Value]:
+        names = self.rng.sample(NAMES, self.rng.randint(0, 3))
+        return {name: Value(7.5 if name == "ratedPower" else self.rng.choice(PLAIN)) for name in names}
+
+
+def seen(snapshot) -> tuple[dict, dict]:
+    """A snapshot as plain dictionaries, read through its public face."""
+    twins = {}
+    for row in snapshot.alive.nonzero()[0].tolist():
+        record = snapshot.record(row)
+        values = {name: (value.value, value.origin) for name, value in record.attributes.items()}
+        twins[record.id] = (list(record.kinds), record.name, list(snapshot.origins(row)), values)
+    edges = {}
+    for edge in snapshot.edge_alive.nonzero()[0].tolist():
+        record = snapshot.relationship(edge)
+        values = {name: (value.value, value.origin) for name, value in record.attributes.items()}
+        key = (record.source, record.relation, record.target, record.group)
+        edges[key] = (list(snapshot.edge_origins(edge)), values)
+    return twins, edges
+
+
+def expected(model: Model) -> tuple[dict, dict]:
+    twins = {iri: (t.kinds, t.name, t.origins, t.values) for iri, t in model.twins.items()}
+    return twins, {key: (e.origins, e.values) for key, e in model.edges.items()}
+
+
+def follow(model: Model, change: Change) -> bool:
+    """Apply a change to the model; False, and no trace, where two origins conflict."""
+    kept = {
+        iri: ModelTwin([*t.kinds], t.name, t.name_origin, [*t.origins], {**t.values})
+        for iri, t in model.twins.items()
+    }
+    kept_edges = {key: ModelEdge([*e.origins], {**e.values}) for key, e in model.edges.items()}
+    try:
+        for record in change.put_twins:
+            model.put(record, merge=False)
+        for record in change.merge_twins:
+            model.put(record, merge=True)
+        for key in change.remove_relationships:
+            model.edges.pop((key.source, key.relation, key.target, key.group), None)
+        for iri in change.remove_twins:
+            model.remove(iri)
+        for record in change.put_relationships:
+            model.put_edge(record)
+    except Conflict:
+        model.twins, model.edges = kept, kept_edges
+        return False
+    return True
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, *range(100, 100 + int(os.environ.get("TWINMESH_LONG", "0")))])
+def test_apply_equals_a_plain_dictionary(open_twin, seed):
+    rng = random.Random(seed)
+    twin, model = open_twin(), Model()
+    driver = Driver(twin, rng)
+    past = {0: expected(model)}
+    accepted = refused = 0
+    for step in range(STEPS):
+        change = driver.change(model)
+        if follow(model, change):
+            twin.apply(change)
+            accepted += 1
+        else:
+            refused += 1
+            before = twin.snapshot().revision
+            with pytest.raises(ChangeError) as caught:
+                twin.apply(change)
+            assert {problem.code for problem in caught.value.problems} == {"ATTRIBUTE_CONFLICT"}
+            assert twin.snapshot().revision == before
+        assert seen(twin.snapshot()) == expected(model), f"seed {seed}, step {step}"
+        past[twin.snapshot().revision] = seen(twin.snapshot())
+        if step % 30 == 29:
+            twin.close()
+            twin = open_twin()
+            assert seen(twin.snapshot()) == expected(model), f"seed {seed}, reopened after step {step}"
+    assert accepted > STEPS // 4
+    assert refused > 0
+    for revision in rng.sample(sorted(past), 8):
+        assert seen(twin.snapshot_at(revision=revision)) == past[revision]
+    assert twin.verify() == []
+
+
+def test_rows_keep_their_numbers_over_reopening(open_twin):
+    rng = random.Random(5)
+    twin, model = open_twin(), Model()
+    driver = Driver(twin, rng)
+    for _ in range(60):
+        change = driver.change(model)
+        if follow(model, change):
+            twin.apply(change)
+    before = twin.snapshot()
+    twin.close()
+    after = open_twin().snapshot()
+    assert [before.id(row) for row in range(before.size)] == [after.id(row) for row in range(after.size)]
+    assert before.edge_source.tolist() == after.edge_source.tolist()
+    assert before.edge_target.tolist() == after.edge_target.tolist()
+    assert before.edge_relation.tolist() == after.edge_relation.tolist()
+    assert before.edge_alive.tolist() == after.edge_alive.tolist()
+    assert [before.revision_of(row) for row in range(before.size)] == [
+        after.revision_of(row) for row in range(after.size)
+    ]
