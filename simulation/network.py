@@ -88,6 +88,12 @@ def build_network(nodes: Nodes, *, unknown: bool = False) -> Network:
     return Network(source.astype(np.int32), dependent.astype(np.int32), label, edge, labels)
 
 
+def has_unknown(snapshot: Snapshot) -> bool:
+    """Whether any living relationship says that its direction is not known."""
+    stated = _text_codes(snapshot, "direction", np.arange(snapshot.edge_count, dtype=np.int32))
+    return bool((_means(stated, snapshot.pools.texts.find("unknown")) & snapshot.edge_alive).any())
+
+
 def with_added(
     network: Network, nodes: Nodes, added: Sequence[AddRelation], places: Sequence[Place]
 ) -> Network:

@@ -3,8 +3,8 @@
 
 A twin whose own health fell is a root. Otherwise its worst group decides: the losses of its suppliers are
 taken in order of their arrival, and the one that took the group below its need is the cause (the need-th
-arrival). Twins are then settled outward from the roots in layers, so that no cause is its own consequence; among
-several causes of one layer the first dependence in canonical order wins. Explanations steer nothing else.
+arrival). Twins are then settled outward from the roots in layers, so that no cause is its own consequence;
+among several causes of one layer the first dependence in canonical order wins. Explanations steer nothing else.
 """
 
 from __future__ import annotations
