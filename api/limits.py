@@ -68,7 +68,12 @@ class Price:
 def parse_bounded(text: str, limits: Limits) -> DocumentNode:
     """The document of a text. LimitError (QUERY_TOO_LARGE, QUERY_TOO_DEEP), or GraphQL's own syntax error."""
     try:
-        return parse(text, max_tokens=limits.tokens_max, max_lexical_tokens=limits.tokens_max)
+        return parse(
+            text,
+            max_tokens=limits.tokens_max,
+            max_lexical_tokens=limits.tokens_max,
+            allow_empty_selection_sets=False,
+        )
     except GraphQLSyntaxError as error:
         if "nested too deeply" in error.message:
             raise _refused("QUERY_TOO_DEEP", "levels", None, limits.depth_max) from None

@@ -1,8 +1,8 @@
 """Aggregates over matched twins, grouped by texts, attributes, or the twins at the end of a path.
 
 A path reads `step/step/...`; a step is a relation, `^` before it follows it backwards, `:kind` behind it
-repeats it until twins of that kind are met: `^pointOf/partOf:rec:Level`. A twin with several ends counts in each
-group, one with none in the group whose key is null.
+repeats it until twins of that kind are met: `^pointOf/partOf:rec:Level`. A twin with several ends counts in
+each group, one with none in the group whose key is null.
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""What a resolver may reach: who asks, the worlds they may see, the services behind the mutations."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from graph.access import Scope
+from graph.union import union
+from graph.view import Budget, View
+from ontology.errors import ConflictError, InputError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from api.auth import Tokens
+    from api.commanding import Commands
+    from api.config import Settings
+    from api.policy import Principal
+    from api.simulating import Simulations
+    from graph.mesh import Mesh
+    from graph.snapshot import Snapshot
+    from ontology.units import Units
+
+MIN_REVISION_WAIT_S: Final = 2.0
+_POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Services:
+    """What all requests share."""
+
+    mesh: Mesh
+    units: Units
+    settings: Settings
+    tokens: Tokens
+    simulations: Simulations
+    commands: Commands
+
+
+@dataclass(frozen=True, slots=True)
+class WorldRequest:
+    """Which world a query reads: the present, the past, or one that does not exist yet."""
+
+    as_of_ns: int | None = None
+    at_revision: int | None = None
+    min_revision: int | None = None
+    scenario: str | None = None
+
+
+PRESENT: Final = WorldRequest()
+
+
+@dataclass(eq=False)
+class RequestContext:
+    """One operation. All its reads of the present see one snapshot."""
+
+    services: Services
+    principal: Principal
+    _budget: Budget | None = field(default=None)
+    _present: View | None = field(default=None)
+
+    @property
+    def mesh(self) -> Mesh:
+        return self.services.mesh
+
+    def present(self) -> View:
+        """The newest state that the principal may see; the same for the whole operation."""
+        if self._present is None:
+            self._present = self.view_of(self.mesh.snapshot())
+        return self._present
+
+    @property
+    def budget(self) -> Budget:
+        """What the operation, or this event of a subscription, may still do; its time runs from first use."""
+        if self._budget is None:
+            limits = self.services.settings.limits
+            self._budget = Budget(nodes_max=limits.nodes_max, wall_s=limits.wall_s)
+        return self._budget
+
+    def renew(self) -> View:
+        """The newest state with a fresh budget: after a write, and for each event of a subscription."""
+        self._present = self._budget = None
+        return self.present()
+
+    def check_principal(self) -> None:
+        """AccessError where the token has expired or was revoked since the operation began."""
+        self.services.tokens.check_still_valid(self.principal)
+
+    def view_of(self, snapshot: Snapshot) -> View:
+        visible = visible_rows(snapshot, self.principal)
+        return View(snapshot, self.services.units, self.budget, visible)
+
+    def world(self, request: WorldRequest, site: str | None = None) -> View:
+        """The world a query asks for.
+
+        `site` is whose revision `at_revision` means. UsageError NOT_AVAILABLE for scenarios, InputError
+        REVISION_AMBIGUOUS, ConflictError REVISION_NOT_REACHED where `min_revision` does not come in time.
+        """
+        if request.scenario is not None:
+            raise UsageError("reading a what-if world is not available yet", code="NOT_AVAILABLE")
+        if request.as_of_ns is not None and request.at_revision is not None:
+            raise InputError("give `asOf` or `atRevision`, not both", code="WORLD_INVALID")
+        if request.as_of_ns is not None:
+            return self.view_of(self._as_of(request.as_of_ns))
+        if request.at_revision is not None:
+            return self.view_of(self._at_revision(request.at_revision, site))
+        if request.min_revision is not None:
+            self._wait_for(request.min_revision)
+        return self.present()
+
+    def _as_of(self, time_ns: int) -> Snapshot:
+        parts = [self.mesh.twin(site).snapshot_at(time_ns=time_ns) for site in self.mesh.sites]
+        return parts[0] if len(parts) == 1 else union(parts)
+
+    def _at_revision(self, revision: int, site: str | None) -> Snapshot:
+        sites = self.mesh.sites
+        if site is None and len(sites) != 1:
+            hint = "use asOf, or node(id, atRevision)"
+            raise InputError("each site counts its own revisions", code="REVISION_AMBIGUOUS", hint=hint)
+        twin = self.mesh.twin(site or sites[0])
+        if revision > twin.snapshot().revision:
+            raise NotFoundError(f"there is no revision {revision} yet", code="REVISION_UNKNOWN")
+        return twin.snapshot_at(revision=revision)
+
+    def _wait_for(self, revision: int) -> None:
+        until = time.monotonic() + MIN_REVISION_WAIT_S
+        while self.mesh.snapshot().revision < revision:
+            if time.monotonic() > until:
+                message = f"revision {revision} was not reached in {MIN_REVISION_WAIT_S:g} s"
+                raise ConflictError(message, code="REVISION_NOT_REACHED")
+            time.sleep(_POLL_S)
+        self._present = None
+
+
+def visible_rows(snapshot: Snapshot, principal: Principal) -> npt.NDArray[np.bool_] | None:
+    """bool[size] of what a principal sees; None: everything."""
+    if principal.sees_all:
+        return None
+    if principal.sees_nothing:
+        return np.zeros(snapshot.size, np.bool_)
+    names = principal.kinds
+    # A kind that this schema does not know shows nothing.
+    known = (snapshot.schema.kind_by_iri(snapshot.schema.expand(name)) for name in names or ())
+    kinds = None if names is None else [kind.index for kind in known if kind is not None]
+    sites = None if principal.sites is None else [s for s in principal.sites if s in snapshot.sites]
+    return Scope.of(snapshot, sites=sites, kinds=kinds).visible

@@ -1,0 +1,308 @@
+"""The root of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+
+import numpy as np
+import strawberry
+
+from api.schema.context import WorldRequest
+from api.schema.enums import Direction
+from api.schema.inputs import FilterReader, Measure, TwinFilter, TwinOrder, order_keys
+from api.schema.rows import Cohort, LinkCohort, LinkRow, TwinListing, TwinRow, find_twin
+from api.schema.scalars import Json, Revision, TimeNs
+from api.schema.simulation import Simulation, find_simulation
+from api.schema.twin import Info, Link, Twin, TwinConnection
+from graph import plan
+from graph.execute import run_match
+from graph.grouping import parse_group_key, run_grouping
+from graph.searching import run_search
+from graph.view import Hops
+from graph.walking import run_routes, run_walk
+from ontology.errors import InputError, LimitError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from graph.grouping import GroupRow
+    from graph.view import View
+    from graph.walking import Cut, Reached, Route
+
+
+@strawberry.type(description="Why an answer holds less than the whole.")
+class Truncated:
+    reason: str = strawberry.field(description="FIRST: the page is full. TIME, SIZE: a budget was reached.")
+    at_depth: int | None
+
+
+@strawberry.type
+class ReachedTwin:
+    twin: Twin
+    depth: int
+
+
+@strawberry.type
+class Reachable:
+    nodes: list[ReachedTwin]
+    count: int = strawberry.field(description="All that were reached, on the page or not.")
+    truncated: Truncated | None
+
+
+@strawberry.type
+class Path:
+    links: list[Link]
+    twins: list[Twin]
+
+
+@strawberry.type
+class Paths:
+    paths: list[Path]
+    truncated: Truncated | None
+
+
+@strawberry.type
+class AggregateRow:
+    keys: Json = strawberry.field(description="By `groupBy` item; twins at the end of a path by id.")
+    values: Json = strawberry.field(
+        description="By `as`, else `op_of`; null where there was nothing to measure."
+    )
+    units: Json = strawberry.field(description="UCUM code of each value, where known.")
+
+
+@strawberry.type
+class SiteInfo:
+    name: str
+    base: str
+    revision: Revision
+    time: TimeNs | None = strawberry.field(description="Of the last commit.")
+    twins: int
+    relationships: int
+
+
+@dataclass(frozen=True, slots=True)
+class _TruncatedRow:
+    reason: str
+    at_depth: int | None
+
+    @classmethod
+    def of(cls, cut: Cut | None) -> _TruncatedRow | None:
+        return None if cut is None else cls(cut.reason, cut.at_depth)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReachedRow:
+    twin: TwinRow
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ReachableRow:
+    nodes: list[_ReachedRow]
+    count: int
+    truncated: _TruncatedRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PathRow:
+    links: list[LinkRow]
+    twins: list[TwinRow]
+
+
+@dataclass(frozen=True, slots=True)
+class _PathsRow:
+    paths: list[_PathRow]
+    truncated: _TruncatedRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class _SiteRow:
+    name: str
+    base: str
+    revision: int
+    time: int | None
+    twins: int
+    relationships: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hits:
+    """The first hits of a search as a page; it has no further ones to turn to."""
+
+    rows: npt.NDArray[np.int32]
+    total: int
+    has_previous: bool = False
+
+    @property
+    def has_next(self) -> bool:
+        return self.total > len(self.rows)
+
+    def cursor(self, index: int) -> str:
+        return f"hit:{index}"
+
+
+def _node(
+    info: Info,
+    id: strawberry.ID,
+    as_of: TimeNs | None = None,
+    at_revision: Revision | None = None,
+    min_revision: Revision | None = None,
+    scenario: strawberry.ID | None = None,
+) -> Twin | None:
+    context = info.context
+    request = WorldRequest(as_of, at_revision, min_revision, scenario)
+    now = find_twin(context.present(), id) if at_revision is not None else None
+    view = context.world(request, now.site if now else None)
+    return cast("Twin | None", find_twin(view, now.id if now else id))
+
+
+def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Twin]:
+    if len(ids) > plan.PAGE_MAX:
+        raise LimitError(f"at most {plan.PAGE_MAX:,} ids at once", code="PAGE_TOO_LARGE")
+    view = info.context.present()
+    rows = view.find_all(ids)
+    view.budget.spend(len(rows))
+    return cast("list[Twin]", Cohort(view, rows).twins())
+
+
+def _twins(
+    info: Info,
+    kind: str | None = None,
+    filter: TwinFilter | None = None,
+    order_by: list[TwinOrder] | None = None,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+    as_of: TimeNs | None = None,
+    at_revision: Revision | None = None,
+    min_revision: Revision | None = None,
+    scenario: strawberry.ID | None = None,
+) -> TwinConnection:
+    view = info.context.world(WorldRequest(as_of, at_revision, min_revision, scenario))
+    page = plan.PageRequest(first, after, last, before)
+    match = plan.Match(kind, FilterReader().predicate(filter), order_keys(order_by), page)
+    return cast("TwinConnection", TwinListing(view, run_match(view, match)))
+
+
+def _search(info: Info, text: str, kind: str | None = None, first: int | None = None) -> TwinConnection:
+    if len(text) > 200:
+        raise InputError("a search text has at most 200 characters", code="SEARCH_INVALID")
+    view = info.context.present()
+    rows, total = run_search(view, text, kind, first)
+    return cast("TwinConnection", TwinListing(view, _Hits(rows, total)))
+
+
+def _reachable(
+    info: Info,
+    from_: Annotated[list[strawberry.ID], strawberry.argument(name="from")],
+    relations: list[str] | None = None,
+    direction: Direction | None = Direction.OUT,
+    max_depth: int | None = None,
+    kind: str | None = None,
+    first: int | None = None,
+) -> Reachable:
+    view = info.context.present()
+    names = None if relations is None else tuple(relations)
+    heading = (direction or Direction.OUT).value
+    walk = plan.Walk(tuple(from_), names, heading, max_depth, kind, first)
+    return cast("Reachable", _reachable_row(view, run_walk(view, walk)))
+
+
+def _reachable_row(view: View, reached: Reached) -> _ReachableRow:
+    twins = Cohort(view, reached.rows).twins()
+    nodes = [_ReachedRow(twin, depth) for twin, depth in zip(twins, reached.depths.tolist(), strict=True)]
+    return _ReachableRow(nodes, reached.count, _TruncatedRow.of(reached.cut))
+
+
+def _paths(
+    info: Info,
+    from_: Annotated[strawberry.ID, strawberry.argument(name="from")],
+    to: strawberry.ID,
+    relations: list[str] | None = None,
+    k: int | None = 1,
+) -> Paths:
+    view = info.context.present()
+    names = None if relations is None else tuple(relations)
+    found = run_routes(view, plan.Routes(from_, to, names, k=1 if k is None else k))
+    paths = [_path_row(view, route) for route in found.routes]
+    return cast("Paths", _PathsRow(paths, _TruncatedRow.of(found.cut)))
+
+
+def _path_row(view: View, route: Route) -> _PathRow:
+    rows, edges = np.array(route.rows, np.int32), np.array(route.edges, np.int32)
+    links = LinkCohort(view, Hops(edges, np.arange(len(edges), dtype=np.int32), rows[1:]))
+    return _PathRow([LinkRow(links, place) for place in range(len(edges))], Cohort(view, rows).twins())
+
+
+def _aggregate(
+    info: Info,
+    measures: list[Measure],
+    kind: str | None = None,
+    filter: TwinFilter | None = None,
+    group_by: list[str] | None = None,
+) -> list[AggregateRow]:
+    view = info.context.present()
+    if not 1 <= len(measures) <= 20 or len(group_by or ()) > 8:
+        raise InputError("1 to 20 measures, at most 8 keys", code="AGGREGATE_INVALID")
+    measured = tuple(_measured(item) for item in measures)
+    if len({item.name for item in measured}) < len(measured):
+        raise InputError("two measures have one name", code="AGGREGATE_INVALID", hint="name them with `as`")
+    keys = tuple(parse_group_key(view.snapshot.schema, text) for text in group_by or ())
+    grouping = plan.Grouping(kind, FilterReader().predicate(filter), keys, measured)
+    rows: tuple[GroupRow, ...] = run_grouping(view, grouping)
+    return cast("list[AggregateRow]", rows)
+
+
+def _measured(given: Measure) -> plan.Measured:
+    of, operation = given.of or plan.POINT_VALUE, given.op.value
+    is_plain_count = operation == "COUNT" and of == plan.POINT_VALUE
+    return plan.Measured(
+        operation, of, given.as_ or ("count" if is_plain_count else f"{operation.lower()}_{of}")
+    )
+
+
+def _sites(info: Info) -> list[SiteInfo]:
+    context = info.context
+    snapshots = [context.mesh.twin(site).snapshot() for site in context.mesh.sites]
+    views = [context.view_of(snapshot) for snapshot in snapshots]
+    rows = [_site_row(view) for view in views if not view.is_narrowed or len(view.all_rows)]
+    return cast("list[SiteInfo]", rows)
+
+
+def _site_row(view: View) -> _SiteRow:
+    snapshot, head = view.snapshot, view.snapshot.heads[0]
+    edges = snapshot.edge_alive
+    if view.visible is not None:
+        edges = edges & view.visible[snapshot.edge_source] & view.visible[snapshot.edge_target]
+    time_ns = head.time_ns or None
+    return _SiteRow(head.name, head.base, head.revision, time_ns, len(view.all_rows), int(edges.sum()))
+
+
+def _simulation(info: Info, id: strawberry.ID) -> Simulation | None:
+    return cast("Simulation | None", find_simulation(info.context, id))
+
+
+@strawberry.type
+class Query:
+    node: Twin | None = strawberry.field(
+        resolver=_node,
+        description="The twin of an IRI, `site:localId`, or a local id that only one site has.",
+    )
+    nodes: list[Twin] = strawberry.field(resolver=_nodes)
+    twins: TwinConnection = strawberry.field(resolver=_twins)
+    search: TwinConnection = strawberry.field(
+        resolver=_search,
+        description="Every word must begin a word of the name, the local id or an outside id.",
+    )
+    reachable: Reachable = strawberry.field(resolver=_reachable)
+    paths: Paths = strawberry.field(
+        resolver=_paths, description="Shortest first, along relationships' direction."
+    )
+    aggregate: list[AggregateRow] = strawberry.field(
+        resolver=_aggregate,
+        description='`groupBy`: an attribute, "kind", "site", or a path such as `^pointOf/partOf:rec:Level`.',
+    )
+    sites: list[SiteInfo] = strawberry.field(resolver=_sites)
+    simulation: Simulation | None = strawberry.field(resolver=_simulation)
