@@ -244,29 +244,27 @@ _EXPORT_AGAIN = "the file is damaged: export it again"
 
 def _read_log(log: str, text: bytes, path: Path) -> list[Problem]:
     """The reader's log as warnings; InputError with all of them where it tells of damage."""
-    damage: list[Problem] = []
-    odd: list[Problem] = []
+    damage: list[tuple[str, str]] = []
+    odd: list[tuple[str, str]] = []
     for level, message in _LOG_LINE.findall(log):
         if any(sign in message for sign in _SAID_ELSEWHERE):
             continue
         if _OVERWRITTEN in message:
-            damage.append(_logged("IFC_DUPLICATE_INSTANCE", message, text, path))
+            damage.append(("IFC_DUPLICATE_INSTANCE", message))
         elif level == "warning" or message.startswith(_ODD_VALUE):
-            odd.append(_logged("IFC_VALUE_INVALID", message, text, path))
+            odd.append(("IFC_VALUE_INVALID", message))
         else:
-            damage.append(_logged("IFC_DAMAGED", message, text, path))
+            damage.append(("IFC_DAMAGED", message))
     if damage:
-        raise InputError.of(_bounded(damage, path))
-    return _bounded(odd, path)
+        raise InputError.of(_shown(damage, text, path))
+    return _shown(odd, text, path)
 
 
-def _bounded(found: list[Problem], path: Path) -> list[Problem]:
-    """The first of many, and how many there are."""
-    rest = len(found) - PROBLEMS_PER_CODE_MAX
-    if rest <= 0:
-        return found
-    more = Problem(found[0].code, f"{rest} more of this kind", Place(str(path)))
-    return [*found[:PROBLEMS_PER_CODE_MAX], more]
+def _shown(found: list[tuple[str, str]], text: bytes, path: Path) -> list[Problem]:
+    """The first of many with their lines, then how many more there are."""
+    shown = [_logged(code, message, text, path) for code, message in found[:PROBLEMS_PER_CODE_MAX]]
+    rest = len(found) - len(shown)
+    return [*shown, Problem(found[0][0], f"{rest} more of this kind", Place(str(path)))] if rest else shown
 
 
 def _logged(code: str, message: str, text: bytes, path: Path) -> Problem:
