@@ -120,6 +120,6 @@ class Explanation:
                     back.append(source)
                 parent = rows[0] if rows else -1
             row = parent
-        return tuple(
-            back[::-1] if len(back) <= PATH_TWINS_MAX else [back[-1], *back[PATH_TWINS_MAX - 2 :: -1]]
-        )
+        if len(back) > PATH_TWINS_MAX:
+            back[PATH_TWINS_MAX - 1 : -1] = []
+        return tuple(back[::-1])

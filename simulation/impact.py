@@ -40,7 +40,7 @@ def simulate(
     cancel: Event | None = None,
     against_baseline: bool = False,
 ) -> Impact:
-    """What a scenario does to the twins of a snapshot: equal bytes for equal inputs, on any number of threads.
+    """What a scenario does to the twins of a snapshot: equal inputs give equal bytes, on any threads.
 
     threads: default one for each processor this process may use. progress takes the share done, 0 to 1.
     against_baseline: adds differences to the same world without the events, under the same draws.

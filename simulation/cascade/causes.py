@@ -4,7 +4,7 @@
 A twin whose own health fell is a root. Otherwise its worst group decides: the losses of its suppliers are
 taken in order of their arrival, and the one that took the group below its need is the cause (the need-th
 arrival). Twins are then settled outward from the roots in layers, so that no cause is its own consequence;
-among several causes of one layer the first dependence in canonical order wins. Explanations steer nothing else.
+among several causes of one layer the first dependence in canonical order wins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulation.cascade.jit import kernel
+from simulation.cascade.jit import inlined, kernel
 from simulation.cascade.layout import Cells, Draws, Graph, Scratch
 from simulation.cascade.waves import highest, lowest
 from simulation.world import FULL, NEVER, Bools, Int32s, Int64s, UInt64s
@@ -76,7 +76,7 @@ def explain_run(
         _settle_rest(graph, scratch, twin_key, causes, row)
 
 
-@kernel
+@inlined
 def _is_root(graph: Graph, draws: Draws, scratch: Scratch, cells: Cells, causes: Causes, twin: int) -> bool:
     """Whether a hit twin fell by itself; else marks the dependences that made the difference."""
     since = scratch.pool_time[scratch.out_first[twin]]
@@ -97,7 +97,7 @@ def _is_root(graph: Graph, draws: Draws, scratch: Scratch, cells: Cells, causes:
     return not _mark_deciding(graph, draws, causes, worst, since, until)
 
 
-@kernel
+@inlined
 def _share(
     graph: Graph, draws: Draws, scratch: Scratch, causes: Causes, group: int, since: int, until: int
 ) -> float:
@@ -117,14 +117,14 @@ def _share(
     return min(float(FULL), given / need)
 
 
-@kernel
+@inlined
 def _need(graph: Graph, draws: Draws, group: int, since: int, until: int) -> float:
     first, end = draws.factor_start[group], draws.factor_start[group + 1]
     factor = highest(draws.factor_time, draws.factor_level, first, end, since, until, FULL)
     return float(graph.need[group]) * factor / FULL
 
 
-@kernel
+@inlined
 def _arrive(
     graph: Graph, draws: Draws, scratch: Scratch, causes: Causes, edge: int, since: int, until: int
 ) -> None:
@@ -147,7 +147,7 @@ def _arrive(
     causes.arrival[edge] = arrival
 
 
-@kernel
+@inlined
 def _fell(time: Int64s, level: Int32s, first: int, end: int, until: int) -> int:
     """When the last stretch below full began that was there at a time or before."""
     began = NEVER
@@ -161,7 +161,7 @@ def _fell(time: Int64s, level: Int32s, first: int, end: int, until: int) -> int:
     return began
 
 
-@kernel
+@inlined
 def _mark_deciding(graph: Graph, draws: Draws, causes: Causes, group: int, since: int, until: int) -> bool:
     """Mark the arrival that took the group below its need, and those with it; False if there is none."""
     begin, end = graph.group_start[group], graph.group_start[group + 1]
@@ -185,7 +185,7 @@ def _mark_deciding(graph: Graph, draws: Draws, causes: Causes, group: int, since
         taken_until = moment
 
 
-@kernel
+@inlined
 def _mark_since(causes: Causes, begin: int, end: int, moment: int) -> bool:
     """Mark the weak dependences of one moment (-1: of any); False if there is none."""
     found = False
@@ -196,7 +196,7 @@ def _mark_since(causes: Causes, begin: int, end: int, moment: int) -> bool:
     return found
 
 
-@kernel
+@inlined
 def _mark_weak(graph: Graph, causes: Causes, twin: int) -> bool:
     """Mark all that arrives weakened at a twin, where no group falls short by itself (inside loops)."""
     found = False
@@ -207,7 +207,7 @@ def _mark_weak(graph: Graph, causes: Causes, twin: int) -> bool:
     return found
 
 
-@kernel
+@inlined
 def _spread(graph: Graph, scratch: Scratch, twin_key: UInt64s, causes: Causes, row: int, size: int) -> int:
     """Settle, layer by layer, what the first `size` twins in `layer` caused; returns how many."""
     settled = 0
@@ -224,7 +224,7 @@ def _spread(graph: Graph, scratch: Scratch, twin_key: UInt64s, causes: Causes, r
     return settled
 
 
-@kernel
+@inlined
 def _offer(graph: Graph, scratch: Scratch, causes: Causes, row: int, source: int, reached: int) -> int:
     """Note a settled twin as the cause of those that it brought down; the first dependence wins."""
     for out in range(graph.out_start[source], graph.out_start[source + 1]):
@@ -259,7 +259,7 @@ def _settle_rest(graph: Graph, scratch: Scratch, twin_key: UInt64s, causes: Caus
             _spread(graph, scratch, twin_key, causes, row, 1)
 
 
-@kernel
+@inlined
 def _cut_edge(graph: Graph, scratch: Scratch, causes: Causes, twin: int) -> int:
     """The first deciding dependence whose source was not hit: it was removed, or delayed."""
     for place in range(graph.group_of[twin], graph.group_of[twin + 1]):
@@ -270,7 +270,7 @@ def _cut_edge(graph: Graph, scratch: Scratch, causes: Causes, twin: int) -> int:
     return NO_EDGE
 
 
-@kernel
+@inlined
 def _settle(twin_key: UInt64s, graph: Graph, causes: Causes, row: int, twin: int, edge: int) -> None:
     causes.state[twin] = _SETTLED
     causes.edge[row, twin] = edge
@@ -284,7 +284,7 @@ def _settle(twin_key: UInt64s, graph: Graph, causes: Causes, row: int, twin: int
     causes.path[row, twin] = step(before, twin_key[twin])
 
 
-@kernel
+@inlined
 def step(path: np.uint64, key: np.uint64) -> np.uint64:
     """The hash of a path with one more twin (two rounds of a multiply and xor-shift mix)."""
     mixed = (path ^ key) * np.uint64(0x9E3779B97F4A7C15)
