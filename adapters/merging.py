@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from adapters.rdf.statements import lines_about
+from adapters.rdf.lines import label_line
+from adapters.rdf.statements import Mark, Verb, lines_about, marked
 from adapters.resolving import identity
 from graph.ids import relationship_iri
-from graph.values import Change, KindRecord
+from graph.values import Change, ItemStatus, KindRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,6 +44,7 @@ class Assembly:
     removed_relationships: list[str] = field(default_factory=list[str])
     missing: dict[str, int] = field(default_factory=dict[str, int])
     sources: list[str] = field(default_factory=list[str])
+    names: dict[str, str] = field(default_factory=dict[str, str])  # of twins, by who came first
     _places: dict[str, Owner] = field(default_factory=dict[str, Owner])
 
     def change(self, author: str, *, dry_run: bool) -> Change:
@@ -58,10 +61,20 @@ class Assembly:
         )
 
     def outcomes(self, items: Sequence[ItemResult]) -> Iterator[tuple[Owner, ItemResult]]:
-        """What became of each twin and relationship. `items` as `Twin.apply` answers `change`."""
-        yield from zip(self.twin_owners, items, strict=False)
+        """What became of each twin and relationship. `items` as `Twin.apply` answers `change`.
+
+        What several files state is created by the first and updated by the others.
+        """
         skipped = len(self.twins) + sum(map(len, self.withdrawn.values()))
-        yield from zip(self.relationship_owners, items[skipped:], strict=False)
+        owners = (*self.twin_owners, *self.relationship_owners)
+        results = (*items[: len(self.twins)], *items[skipped : skipped + len(self.relationships)])
+        created: set[str] = set()
+        for owner, item in zip(owners, results, strict=True):
+            if item.status is ItemStatus.CREATED and item.id in created:
+                yield owner, dataclasses.replace(item, status=ItemStatus.UPDATED)
+                continue
+            created.add(item.id)
+            yield owner, item
 
     def owner_of(self, item: str | None) -> Owner:
         """Where an item of a violation stood; the first file where nothing tells."""
@@ -117,9 +130,21 @@ def _add_twins(assembly: Assembly, parsed: Parsed, number: int, known: Known) ->
     for place, record in enumerate(parsed.twins):
         if record.kinds or known.here(record.id):
             line = parsed.twin_lines[place] if parsed.twin_lines else None
+            lines.update(_other_name(assembly, record, parsed.source, known))
             assembly.add_twin(record, Owner(number, line))
         else:
             lines.update(parsed.otherwise.get(record.id, ()))
+
+
+def _other_name(assembly: Assembly, record: TwinRecord, source: str, known: Known) -> Iterator[str]:
+    """A twin has one name, that of the first source; what another source calls it is kept as a line."""
+    if record.name is None:
+        return
+    row = known.own.row(record.id) if known.own is not None else -1
+    if known.own is not None and row >= 0 and known.own.origins(row)[:1] not in ((), (source,)):
+        assembly.names.setdefault(record.id, known.own.name(row) or record.name)
+    if assembly.names.setdefault(record.id, record.name) != record.name:
+        yield marked(label_line(record.id, record.name), Mark(Verb.WITH, (record.id,)))
 
 
 def _add_kinds(assembly: Assembly, known: Known, schema: Schema) -> None:

@@ -55,9 +55,9 @@ def read_document(path: Path, format_name: str, base: str) -> Document:
 
 
 def indexed(quads: list[Quad], prefixes: Mapping[str, str]) -> Document:
-    """A document over quads."""
-    document = Document(quads, prefixes)
-    for quad in quads:
+    """A document over quads. A file may say a thing twice; a graph holds it once."""
+    document = Document(list(dict.fromkeys(quads)), prefixes)
+    for quad in document.quads:
         if isinstance(quad.subject, NamedNode | BlankNode):
             document.about.setdefault(quad.subject, []).append(quad)
         if isinstance(quad.object, BlankNode):

@@ -86,8 +86,13 @@ def kept_lines(kept: Sequence[Kept], twins: Collection[str]) -> tuple[str, ...]:
     lines: set[str] = set()
     for quad, one in zip(quads, kept, strict=True):
         mark = one.mark or _tied(quad, anchors, twins)
-        lines.add(f"{quad}{_BEFORE_MARK}{mark}" if mark else statement_of(quad))
+        lines.add(marked(statement_of(quad), mark))
     return tuple(sorted(lines))
+
+
+def marked(statement: str, mark: Mark | None) -> str:
+    """A statement as a kept line."""
+    return f"{statement.removesuffix(' .')}{_BEFORE_MARK}{mark}" if mark else statement
 
 
 def parse_line(line: str) -> Line:
