@@ -78,6 +78,10 @@ class Base:
     out: Csr
     into: Csr
 
+    @property
+    def nbytes(self) -> int:
+        return sum(part.edges.nbytes + part.start.nbytes for part in (self.out, self.into))
+
 
 def empty_base() -> Base:
     nothing = Csr(np.zeros(0, np.int32), np.zeros(1, np.int64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -241,6 +241,11 @@ class TwinTable:
     def size(self) -> int:
         return len(self.ids.texts)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns; the ids and their index are not in it."""
+        return self.attributes.nbytes + _column_bytes(self)
+
     def freeze(self) -> TwinView:
         n = self.size
         return TwinView(
@@ -291,6 +296,11 @@ class EdgeTable:
             known = self._links = SiteLinks(self._base, self.size, source, target, relation, alive)
         return known
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns and of the sorted ends; the index of keys is not in it."""
+        return self.attributes.nbytes + self._base.nbytes + _column_bytes(self)
+
     def freeze(self, twins: int) -> EdgeView:
         m = self.size
         links = self.links(twins)
@@ -310,3 +320,8 @@ class EdgeTable:
             origins=self.origins.freeze(m),
             attributes=self.attributes.freeze(m),
         )
+
+
+def _column_bytes(table: TwinTable | EdgeTable) -> int:
+    columns = cast("list[object]", [*vars(table).values()])
+    return sum(column.nbytes for column in columns if isinstance(column, PagedColumn))

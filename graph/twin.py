@@ -53,6 +53,14 @@ class Published:
     snapshot: Snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of columns, see `TwinTable.nbytes` and `EdgeTable.nbytes`."""
+
+    twin_bytes: int
+    relationship_bytes: int
+
+
 class Twin:
     """One site. Made by `Twin.open`; a context manager. All methods are safe from any thread."""
 
@@ -213,6 +221,12 @@ class Twin:
         """
         with self._lock:
             return self._feed.watch(self.commits, self._writer.state.revision, resume_from, notify)
+
+    def memory(self) -> Memory:
+        """What the columns of this site hold in memory."""
+        with self._lock:
+            state = self._writer.state
+            return Memory(state.twins.nbytes, state.edges.nbytes)
 
     def verify(self) -> list[Problem]:
         """Every place at which the journal is not what was written."""
