@@ -1,4 +1,5 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportCallIssue=false
 """The one door to numba: every kernel is compiled the same way and keeps its signature for type checks."""
 
 from __future__ import annotations
