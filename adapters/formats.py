@@ -64,7 +64,8 @@ def format_of(path: Path) -> str:
             start = stream.read(_SNIFFED_BYTES).decode("utf-8-sig", errors="replace")
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
-        raise InputError(message, code="FILE_UNREADABLE", place=Place(str(path))) from error
+        hint = "check the path, and that the file may be read"
+        raise InputError(message, code="FILE_UNREADABLE", place=Place(str(path)), hint=hint) from error
     found = _SUFFIXES.get(path.suffix.lower()) or _sniff(start)
     if found is None:
         hint = f"say what it is: --format {'|'.join(IMPORTERS)}"

@@ -65,7 +65,8 @@ def typed_readings(rows: ReadingRows, find: Callable[[str], Point | Wrong], erro
             value = _READERS[point.value_type](_cell(stated))
             if value is None:
                 told = f"{stated!r} is no {point.value_type.value}"
-                errors.add("VALUE_TYPE", told, line=line, column=3, item=text)
+                hint = "the attribute valueType of the point says what its readings are"
+                errors.add("VALUE_TYPE", told, line=line, column=3, item=text, hint=hint)
         iris.append(point.iri if isinstance(point, Point) else text)
         values.append(value)
     return replace(rows, points=tuple(iris), values=tuple(values))
@@ -105,7 +106,8 @@ def _typed_point(iri: str, name: str) -> Point | Wrong:
     try:
         return Point(iri, ValueType(name))
     except ValueError:
-        return Wrong("VALUE_TYPE", f"point {iri} has an unknown valueType {name!r}")
+        known = ", ".join(kind.value for kind in ValueType)
+        return Wrong("VALUE_TYPE", f"point {iri} has an unknown valueType {name!r}", f"one of {known}")
 
 
 def _in_snapshot(text: str, snapshot: Snapshot) -> Point | Wrong:

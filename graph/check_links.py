@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,8 @@ def _end_problem(view: _View, draft: EdgeDraft, row: int, allowed: Sequence[int]
     names = " or ".join(schema.kinds[kind].name for kind in allowed)
     relation = schema.relations[draft.relation].name
     message = f"{relation} needs a {names} here, {view.iri(row)} is none"
-    yield Problem("END_KIND", message, Place(item=view.key(draft)))
+    hint = f"look which way round {relation} runs, and what {view.iri(row)} is"
+    yield Problem("END_KIND", message, Place(item=view.key(draft)), hint)
 
 
 # Cycles
@@ -109,11 +111,11 @@ def _cycle_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     if not cycle:
         return []
     names = " -> ".join(view.iri(row) for row in (*cycle[:_CYCLE_SHOWN], cycle[0]))
-    return [
-        Problem(
-            "PART_OF_CYCLE", f"these would be parts of themselves: {names}", Place(item=view.iri(cycle[0]))
-        )
-    ]
+    steps = set(pairwise((*cycle, cycle[0])))
+    closing = [draft for draft in new if (draft.source, draft.target) in steps]
+    message = f"these would be parts of themselves: {names}"
+    hint = "a whole cannot be part of its part: leave out one of these relationships"
+    return [Problem("PART_OF_CYCLE", message, Place(item=view.key(closing[-1])), hint)]
 
 
 def _existing_links(view: _View, rows: set[int], acyclic: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from ontology.schema import Attribute, Schema
     from ontology.units import Units
 
+# How a cell of each datatype is written.
+_SPELLINGS = {
+    "number": "write it as 12.5; its unit stands in the header, as in ratedPower [kW]",
+    "integer": "write a whole number, as 12",
+    "boolean": "write true or false",
+    "json": "write JSON, a text in its quotes",
+}
 _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*\[([^\[\]]*)\]")
 
 
@@ -71,7 +78,8 @@ class AttributeReader:
         for index, title in enumerate(sheet.header):
             if title in seen or not title:
                 what = f"column {title!r} stands twice" if title else f"column {index + 1} has no name"
-                self._problems.add("CSV_HEADER", what, line=sheet.header_line, column=index + 1)
+                hint = "each column needs a name of its own"
+                self._problems.add("CSV_HEADER", what, line=sheet.header_line, column=index + 1, hint=hint)
             elif title not in own and not title.startswith(EXTERNAL_PREFIX):
                 columns.append(self._column(index, title, sheet))
             seen.add(title)
@@ -83,7 +91,9 @@ class AttributeReader:
         declared = None if name.startswith(FREE_PREFIX) else self._schema.attribute(name)
         column = AttributeColumn(index, declared.name if declared else name, code, declared)
         if not sheet.role.attributes:
-            self._note(sheet, column, "CSV_HEADER", f"a table of {sheet.role.role} has no column {title!r}")
+            hint = f"its columns are {', '.join((*sheet.role.required, *sheet.role.optional))}"
+            message = f"a table of {sheet.role.role} has no column {title!r}"
+            self._note(sheet, column, "CSV_HEADER", message, hint)
         elif declared is None and not name.startswith(FREE_PREFIX):
             self._check_name(sheet, column)
         return self._with_unit(sheet, column) if code is not None else column
@@ -142,13 +152,16 @@ class AttributeReader:
             value = read(text) if text else None
             if text and value is None:
                 message = f"{column.name} must be a {wanted}, not {text[:80]!r}"
-                self._problems.add("VALUE_TYPE", message, line=line, column=column.number)
+                self._problems.add(
+                    "VALUE_TYPE", message, line=line, column=column.number, hint=_SPELLINGS[wanted]
+                )
             values.append(value)
         return values
 
     def _note_twice(self, column: AttributeColumn, line: int) -> None:
         message = f"{column.name} is stated twice in one row"
-        self._problems.add("VALUE_TWICE", message, line=line, column=column.number)
+        hint = "fill in one of the columns"
+        self._problems.add("VALUE_TWICE", message, line=line, column=column.number, hint=hint)
 
     def _note(
         self, sheet: Sheet, column: AttributeColumn, code: str, message: str, hint: str | None = None

@@ -145,7 +145,8 @@ def _take_row(sheet: Sheet, line: int, cells: list[str], problems: Problems) -> 
         return
     message = f"{len(cells)} cells where the header of line {sheet.header_line} has {len(sheet.header)}"
     column = min(len(cells), len(sheet.header)) + 1
-    problems.add("CSV_CELLS", message, line=line, column=column, item=cells[0].strip() or None)
+    hint = "a cell that holds a comma stands in quotes; an empty cell keeps its comma"
+    problems.add("CSV_CELLS", message, line=line, column=column, item=cells[0].strip() or None, hint=hint)
 
 
 def plain_number(cell: str) -> int | float | None:

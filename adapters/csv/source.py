@@ -25,6 +25,25 @@ if TYPE_CHECKING:
     from ontology.schema import Kind, Relation, Schema
     from ontology.units import Units
 
+_NAME_HINT = "write brick:AHU, AHU or the full IRI; a file that declares it as a class must be imported first"
+_TWICE_HINTS = {
+    "ID_DUPLICATE": "say all of it in one row, or give one of them another id",
+    "RELATIONSHIP_DUPLICATE": "give each a group or an id of its own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """What is said of a cell that cannot be read."""
+
+    code: str
+    message: str
+    hint: str
+
+
+_NO_TIME = _Wrong("TIME_INVALID", "is no ISO 8601 time with a zone", "such as 2026-03-01T14:00:00Z")
+_NO_QUALITY = _Wrong("QUALITY_INVALID", "is not GOOD, UNCERTAIN or BAD", "an empty cell is GOOD")
+
 
 def read_csv(path: Path, request: ImportRequest, schema: Schema, units: Units) -> Parsed:
     """What a CSV file says. Raises InputError with every problem: line, cell, hint (see `Importer`)."""
@@ -100,11 +119,13 @@ class _Reader:
     def _kind_iris(self, sheet: Sheet, line: int, cell: str, item: str) -> tuple[str, ...]:
         names = [name.strip() for name in cell.split(KIND_SEPARATOR) if name.strip()]
         if not names:
-            self._note_cell(sheet, line, "kind", "KIND_MISSING", "the kind is missing", item)
+            hint = f"such as brick:AHU; several are split by {KIND_SEPARATOR}"
+            self._note_cell(sheet, line, "kind", "KIND_MISSING", "the kind is missing", item, hint)
         found = [_looked_up(name, self._kinds, self.schema.kind) for name in names]
         for error in found:
             if isinstance(error, NotFoundError):
-                self._note_cell(sheet, line, "kind", error.code, error.message, item, error.hint)
+                hint = error.hint or _NAME_HINT
+                self._note_cell(sheet, line, "kind", error.code, error.message, item, hint)
         return tuple(dict.fromkeys(kind.iri for kind in found if not isinstance(kind, NotFoundError)))
 
     def _read_relationships(self, sheet: Sheet) -> None:
@@ -116,7 +137,8 @@ class _Reader:
             self._check_reference(sheet, line, "target", target)
             relation = _looked_up(name, self._relations, self.schema.relation)
             if isinstance(relation, NotFoundError):
-                self._note_cell(sheet, line, "relation", relation.code, relation.message, name, relation.hint)
+                hint = relation.hint or _NAME_HINT
+                self._note_cell(sheet, line, "relation", relation.code, relation.message, name, hint)
                 continue
             canonical, turned = self._canonical(relation)
             record = RelationshipRecord(
@@ -164,11 +186,10 @@ class _Reader:
         for line, point, cell in zip(sheet.lines, points, cells, strict=True):
             self._check_reference(sheet, line, "point", point)
             if not cell:
-                self._note_cell(sheet, line, "value", "VALUE_MISSING", "the value is missing", point)
-        times = self._column(sheet, "time", time_ns_of, "TIME_INVALID", "is no ISO 8601 time with a zone")
-        quality = self._column(
-            sheet, "quality", quality_of, "QUALITY_INVALID", "is not GOOD, UNCERTAIN or BAD"
-        )
+                hint = "leave out the row, or state what was read"
+                self._note_cell(sheet, line, "value", "VALUE_MISSING", "the value is missing", point, hint)
+        times = self._column(sheet, "time", time_ns_of, _NO_TIME)
+        quality = self._column(sheet, "quality", quality_of, _NO_QUALITY)
         rows = ReadingRows(
             tuple(points),
             np.array([time or 0 for time in times], np.int64),
@@ -179,22 +200,25 @@ class _Reader:
         self.readings.append(rows)
 
     def _column(
-        self, sheet: Sheet, name: str, read: Callable[[str], int | None], code: str, wrong: str
+        self, sheet: Sheet, name: str, read: Callable[[str], int | None], wrong: _Wrong
     ) -> list[int | None]:
         values: list[int | None] = []
         for line, cell in zip(sheet.lines, sheet.column(name), strict=True):
             value = read(cell)
             if value is None:
-                self._note_cell(sheet, line, name, code, f"{cell[:80]!r} {wrong}", None)
+                message = f"{cell[:80]!r} {wrong.message}"
+                self._note_cell(sheet, line, name, wrong.code, message, None, wrong.hint)
             values.append(value)
         return values
 
     def _check_reference(self, sheet: Sheet, line: int, column: str, reference: str) -> None:
         """An id or a reference must be there, and must be a valid IRI if it is one."""
         if not reference:
-            self._note_cell(sheet, line, column, "ID_MISSING", f"the {column} is missing", None)
+            hint = "every row names its own"
+            self._note_cell(sheet, line, column, "ID_MISSING", f"the {column} is missing", None, hint)
         elif is_iri(reference) and not is_valid_iri(reference):
-            self._note_cell(sheet, line, column, "ID_INVALID", f"{reference!r} is no valid IRI", reference)
+            message, hint = f"{reference!r} is no valid IRI", 'IRIs hold no space and none of <>"{}|\\^`'
+            self._note_cell(sheet, line, column, "ID_INVALID", message, reference, hint)
 
     def _claim(self, key: str | tuple[str, ...], line: int, item: str, code: str, what: str) -> None:
         """Note where an id or key is used; a second use is a problem. Missing ones have been noted before."""
@@ -202,7 +226,8 @@ class _Reader:
             return
         first = self._first_line.setdefault(key, line)
         if first != line:
-            self.problems.add(code, f"{what} stands in line {first} already", line=line, column=1, item=item)
+            message = f"{what} stands in line {first} already"
+            self.problems.add(code, message, line=line, column=1, item=item, hint=_TWICE_HINTS[code])
 
     def _note_cell(
         self,
