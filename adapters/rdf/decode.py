@@ -42,7 +42,8 @@ class Document:
 def read_document(path: Path, format_name: str, base: str) -> Document:
     """Reads a file; relative IRIs are resolved against `base`.
 
-    Raises InputError RDF_SYNTAX, RDF_PREFIX (undeclared) or RDF_REMOTE_CONTEXT, with line and column.
+    Raises InputError RDF_SYNTAX, RDF_PREFIX (undeclared) or RDF_REMOTE_CONTEXT, with line and column, and
+    RDF_EMPTY: an empty file is valid RDF, but never what somebody meant to import.
     """
     try:
         parser = parse(path=path, format=FORMATS[format_name], base_iri=base)
@@ -51,6 +52,10 @@ def read_document(path: Path, format_name: str, base: str) -> Document:
         raise _input_error(error, path, format_name) from error
     except (OSError, ValueError) as error:
         raise InputError(str(error), code="RDF_UNREADABLE", place=Place(str(path))) from error
+    if not quads:
+        hint = f"the file is read as {format_name}: write it again from the program that made it"
+        told = "the file states nothing"
+        raise InputError(told, code="RDF_EMPTY", place=Place(str(path), 1), hint=hint)
     return indexed(quads, parser.prefixes)
 
 
