@@ -1,7 +1,7 @@
 """What a GraphQL request may cost, decided before it runs. One rule, each fragment looked at once.
 
-cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given), below any
-        other list of objects times LIST_GUESS
+cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given; 50 at the root),
+        below any other list of objects times LIST_GUESS
 depth = fields on the longest way down
 
 Text is bounded first (tokens while parsing), then its shape (aliases, repeated names, directives: what makes
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from api.config import Limits
 
 LIST_GUESS: Final = 10
-"""Items assumed in a list of objects that is not paged (attributes of a twin, its points)."""
+"""Items assumed where no size is stated below the root: relationships of a twin, its attributes, its points. The
+budget of executed nodes holds whatever the guess."""
 _COST_CEILING: Final = 1 << 62
 # A field takes two levels of syntax (itself, its selection set); inline fragments and values take more.
 _SYNTAX_PER_LEVEL: Final = 4
@@ -169,21 +170,22 @@ class _Pricing:
             else None
         )
         inner = get_named_type(definition.type) if definition else None
-        times = self.times(node, definition)
+        times = self.times(node, definition, is_root=parent is self.schema.query_type)
         below = self.selections(node.selection_set, inner, paged=times is not None)
         if times is None:
             times = LIST_GUESS if not paged and _is_list(definition) else 1
         return Price(min(1 + times * below.cost, _COST_CEILING), 1 + below.depth)
 
-    def times(self, node: FieldNode, definition: GraphQLField | None) -> int | None:
-        """How many objects a paged field gives at most; None if it is not paged."""
+    def times(self, node: FieldNode, definition: GraphQLField | None, *, is_root: bool) -> int | None:
+        """How many objects a paged field is expected to give; None if it is not paged."""
         stated = {argument.name.value: argument.value for argument in node.arguments or ()}
         sizes = [self.integer(stated[name]) for name in _PAGED if name in stated]
         lists = [self.length(stated[name]) for name in ("ids",) if name in stated]
         if found := [size for size in (*sizes, *lists) if size is not None]:
             return max(0, *found)
         paged = definition is not None and any(name in definition.args for name in ("first", "last"))
-        return PAGE_DEFAULT if paged else None
+        size = PAGE_DEFAULT if is_root else LIST_GUESS
+        return size if paged else None
 
     def integer(self, node: ValueNode) -> int | None:
         value = self.variable(node)

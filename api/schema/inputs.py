@@ -152,7 +152,7 @@ class EventInput:
         list[strawberry.ID] | None, strawberry.argument(description="source, relation, target, group")
     ] = None
     at_hours: float | None = None
-    repair_hours: float | None = None
+    repair_hours: Json | None = strawberry.field(default=None, description="Hours, or a distribution.")
     for_hours: float | None = None
     level: float | None = None
     hours: float | None = None

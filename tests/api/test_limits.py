@@ -41,6 +41,7 @@ def price(text: str, **variables: Any) -> Price:
         ("{ nodes(ids: [1, 2, 3]) { id } }", 1 + 3 * 1, 2),
         ("{ paths(k: 4) { id } }", 1 + 4 * 1, 2),
         ("{ twins(first: 10) { nodes { out(first: 5) { nodes { id } } } } }", 1 + 10 * (1 + (1 + 5 * 2)), 5),
+        ("{ node(id: 1) { out { nodes { id } } } }", 1 + 1 + 10 * 2, 4),
         ("{ ...f ...f } fragment f on Query { node(id: 1) { id } }", 4, 2),
         ("{ node(id: 1) { ... on Twin { id } ... { name } } }", 3, 2),
         ("{ nothing { at { all } } ...absent }", 4, 3),

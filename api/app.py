@@ -1,0 +1,166 @@
+"""The application: doors, what they share, and the outermost handler of errors."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from api.auth import LIFETIME_DEFAULT_S, Tokens
+from api.commanding import Commands
+from api.config import Settings
+from api.documents import document_door
+from api.engine import Engine
+from api.failures import problem_response
+from api.gate import Gate
+from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
+from api.graphql_socket import SocketDoor
+from api.ingest import ingest
+from api.observe import Figures, Health, Timing
+from api.policy import Action, Role
+from api.schema.build import fixed_schema
+from api.schema.context import RequestContext, Services
+from api.simulating import Cascade, Document, SimulationJob, Simulations
+from api.transfer import export_door, import_door
+from ontology.errors import TwinmeshError, UsageError
+from ontology.units import load_units
+from simulation.impact import simulate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from api.commanding import CommandRoute
+    from graph.mesh import Mesh
+
+_LOG = logging.getLogger("twinmesh.api")
+WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+
+def create_app(
+    mesh: Mesh,
+    settings: Settings | None = None,
+    *,
+    dev: bool = False,
+    sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
+    commands: Mapping[str, CommandRoute] | None = None,
+) -> Starlette:
+    """The ASGI application over a mesh; the caller opens and closes the mesh.
+
+    dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources, for figures.
+    """
+    settings = settings or Settings()
+    tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
+    _ensure_admin(tokens, settings)
+    services = Services(
+        mesh,
+        load_units(),
+        settings,
+        tokens,
+        Simulations(mesh, settings.jobs, run_cascade),
+        Commands(commands),
+    )
+    engine = Engine(services, fixed_schema())
+    figures, health = Figures(), Health(services, sources)
+    app = Starlette(
+        routes=_routes(services, engine, figures, health),
+        middleware=[
+            Middleware(Timing, figures=figures),
+            Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
+        ],
+        exception_handlers={TwinmeshError: _refused, Exception: _failed},
+        lifespan=partial(_lifespan, services=services, engine=engine, health=health),
+    )
+    app.state.engine = engine
+    return app
+
+
+def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
+    """A cascade on all processors; the job takes its progress and tells it when to stop."""
+    impact = simulate(
+        cascade.snapshot,
+        cascade.scenario,
+        progress=job.report,
+        cancel=job.cancel,
+        against_baseline=cascade.against_baseline,
+    )
+    return impact.to_json()
+
+
+def _routes(services: Services, engine: Engine, figures: Figures, health: Health) -> list[Any]:
+    limits, streams = services.settings.limits, services.settings.streams
+    graphql = GraphQLDoor(engine, WEB / "console.html", limits.body_bytes_max, streams.heartbeat_s)
+    sockets = SocketDoor(engine, services.tokens, streams, limits.body_bytes_max)
+    return [
+        Route("/", _page, methods=["GET"]),
+        Route("/graphql", graphql.__call__, methods=["GET", "POST"]),
+        WebSocketRoute("/graphql", sockets.__call__),
+        Route("/ingest", partial(_ingest, services=services, figures=figures), methods=["POST"]),
+        Route("/import", partial(import_door, services=services), methods=["POST"]),
+        Route("/export", partial(export_door, services=services), methods=["GET"]),
+        Route("/id/{rest:path}", partial(document_door, services=services), methods=["GET"]),
+        Route("/livez", health.livez, methods=["GET"]),
+        Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/metrics", partial(_metrics, figures=figures, health=health), methods=["GET"]),
+        Mount("/web", StaticFiles(directory=WEB)),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    _: Starlette, *, services: Services, engine: Engine, health: Health
+) -> AsyncGenerator[None, None]:
+    await anyio.to_thread.run_sync(engine.current_schema)  # the first request should not pay for it
+    yield
+    health.draining = True
+    await anyio.to_thread.run_sync(services.simulations.close)
+    await anyio.to_thread.run_sync(engine.close)
+
+
+async def _page(_: Request) -> Response:
+    return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+
+
+async def _ingest(request: Request, services: Services, figures: Figures) -> Response:
+    principal = principal_of(request)
+    principal.require(Action.RECORD)
+    body = await read_body(request, services.settings.limits.ingest_bytes_max)
+    context = RequestContext(services, principal)
+    report = await anyio.to_thread.run_sync(lambda: ingest(services.mesh, context.present(), body))
+    figures.count("ingest_readings", "accepted", report.accepted)
+    figures.count("ingest_readings", "refused", report.refused)
+    return JSONResponse(report.to_json())
+
+
+async def _metrics(request: Request, figures: Figures, health: Health) -> Response:
+    principal_of(request)
+    lines = [*figures.lines(), *await anyio.to_thread.run_sync(lambda: list(health.lines()))]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _ensure_admin(tokens: Tokens, settings: Settings) -> None:
+    """The admin token that the settings bring, once."""
+    text = settings.auth.admin_token
+    if text is None or any(record.name == "settings" for record in tokens.list()):
+        return
+    tokens.create("settings", Role.ADMIN, lifetime_s=LIFETIME_DEFAULT_S, text=text)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return problem_response(error if isinstance(error, TwinmeshError) else UsageError(str(error)))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    _LOG.error("internal error at %s", request.url.path, exc_info=error)
+    return problem_response(TwinmeshError("internal error; the log has it", code="INTERNAL"))

@@ -1,0 +1,148 @@
+"""Health and figures: `/livez`, `/readyz`, `/metrics` in Prometheus' text format."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from ontology.errors import TwinmeshError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from api.schema.context import Services
+
+_BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+_DOORS: Final = ("graphql", "ingest", "import", "export", "id", "metrics")
+
+
+class Figures:
+    """Counts of what was asked; safe from any thread. No ids, no names as labels."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._buckets: Counter[tuple[str, float]] = Counter()
+        self._seconds: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def request(self, door: str, status: int, seconds: float) -> None:
+        with self._lock:
+            self._requests[door, status] += 1
+            self._seconds[door] += seconds  # pyright: ignore[reportArgumentType]
+            for bucket_s in _BUCKETS_S:
+                if seconds <= bucket_s:
+                    self._buckets[door, bucket_s] += 1
+
+    def count(self, name: str, outcome: str, number: int = 1) -> None:
+        with self._lock:
+            self._counts[name, outcome] += number
+
+    def lines(self) -> Iterator[str]:
+        with self._lock:
+            requests, buckets = dict(self._requests), dict(self._buckets)
+            seconds, counts = dict(self._seconds), dict(self._counts)
+        yield "# TYPE twinmesh_requests_total counter"
+        for (door, status), number in sorted(requests.items()):
+            yield f'twinmesh_requests_total{{door="{door}",status="{status}"}} {number}'
+        yield "# TYPE twinmesh_request_duration_seconds histogram"
+        for door, total in sorted(seconds.items()):
+            number = sum(n for (each, _), n in requests.items() if each == door)
+            for bucket_s in _BUCKETS_S:
+                below = buckets.get((door, bucket_s), 0)
+                yield f'twinmesh_request_duration_seconds_bucket{{door="{door}",le="{bucket_s}"}} {below}'
+            yield f'twinmesh_request_duration_seconds_bucket{{door="{door}",le="+Inf"}} {number}'
+            yield f'twinmesh_request_duration_seconds_sum{{door="{door}"}} {total:.6f}'
+            yield f'twinmesh_request_duration_seconds_count{{door="{door}"}} {number}'
+        for name in sorted({name for name, _ in counts}):
+            yield f"# TYPE twinmesh_{name}_total counter"
+            for (each, outcome), number in sorted(counts.items()):
+                if each == name:
+                    yield f'twinmesh_{name}_total{{outcome="{outcome}"}} {number}'
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """ASGI middleware: counts and times requests by door."""
+
+    app: ASGIApp
+    figures: Figures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started_s, status = time.perf_counter(), 500
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        finally:
+            door = scope["path"].strip("/").partition("/")[0]
+            self.figures.request(door if door in _DOORS else "other", status, time.perf_counter() - started_s)
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether the server lives, and whether it may be asked."""
+
+    services: Services
+    sources: Callable[[], Mapping[str, Mapping[str, object]]] | None
+    draining: bool = field(default=False)
+
+    async def livez(self, _: Request) -> Response:
+        """The event loop turns."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _: Request) -> Response:
+        """200 when every site can be read and we are not shutting down."""
+        problem = self._problem()
+        return JSONResponse({"ready": problem is None, "problem": problem}, 503 if problem else 200)
+
+    def _problem(self) -> str | None:
+        if self.draining:
+            return "DRAINING"
+        try:
+            for site in self.services.mesh.sites:
+                self.services.mesh.twin(site).snapshot()
+        except TwinmeshError as error:
+            return error.code
+        return None
+
+    def lines(self) -> Iterator[str]:
+        mesh = self.services.mesh
+        yield "# TYPE twinmesh_store_revision gauge"
+        yield "# TYPE twinmesh_store_twins gauge"
+        yield "# TYPE twinmesh_store_relationships gauge"
+        for site in mesh.sites:
+            snapshot = mesh.twin(site).snapshot()
+            yield f'twinmesh_store_revision{{site="{site}"}} {snapshot.revision}'
+            yield f'twinmesh_store_twins{{site="{site}"}} {int(snapshot.alive.sum())}'
+            yield f'twinmesh_store_relationships{{site="{site}"}} {int(snapshot.edge_alive.sum())}'
+        yield "# TYPE twinmesh_jobs gauge"
+        for state, number in self.services.simulations.jobs.counts().items():
+            yield f'twinmesh_jobs{{state="{state}"}} {number}'
+        yield from self._source_lines()
+
+    def _source_lines(self) -> Iterator[str]:
+        """Numbers of the live sources, whatever they count."""
+        health: Mapping[str, Mapping[str, Any]] = self.sources() if self.sources else {}
+        for name, fields in health.items():
+            label = name.replace("\\", "").replace('"', "")
+            for key, value in fields.items():
+                if isinstance(value, int | float):
+                    yield f'twinmesh_source_{key}{{source="{label}"}} {float(value):g}'
