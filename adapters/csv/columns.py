@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from adapters.csv.config import EXTERNAL_PREFIX, FREE_PREFIX, NEAR_NAME_EDITS
-from adapters.csv.decode import READERS, any_number, edits_within, plain_number
+from adapters.csv.config import EXTERNAL_PREFIX
+from adapters.csv.decode import READERS, any_number, plain_number
+from graph.check import FREE_PREFIX, is_near
 from graph.values import Value
 from ontology.errors import TwinmeshError
 
@@ -99,9 +100,7 @@ class AttributeReader:
         return self._with_unit(sheet, column) if code is not None else column
 
     def _check_name(self, sheet: Sheet, column: AttributeColumn) -> None:
-        near = [
-            known for known in self._schema.attributes if edits_within(column.name, known, NEAR_NAME_EDITS)
-        ]
+        near = [known for known in self._schema.attributes if is_near(column.name, known)]
         if near:
             meant = " or ".join(near[:3])
             hint = f"did you mean {meant}? If not, write {FREE_PREFIX}{column.name}"

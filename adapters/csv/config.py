@@ -32,8 +32,5 @@ ROLES = (
 )
 
 EXTERNAL_PREFIX = "external:"  # `external:gs1`: the twin's id in another system
-FREE_PREFIX = "x:"  # an attribute whose name may look like a misspelt one
 KIND_SEPARATOR = ";"
 CELL_CHARACTERS_MAX = 1 << 20
-COLUMNS_MAX = 2000
-NEAR_NAME_EDITS = 2

@@ -8,10 +8,9 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from adapters.csv.config import CELL_CHARACTERS_MAX, ROLES, RoleColumns
+from adapters.csv.config import CELL_CHARACTERS_MAX, COLUMNS_MAX, ROLES, RoleColumns
 from graph.values import Quality
 
 if TYPE_CHECKING:
@@ -68,6 +67,9 @@ def read_sheets(path: Path, problems: Problems) -> list[Sheet]:
     sheets: list[Sheet] = []
     after_blank = True
     for line, cells in _records(text, problems):
+        if len(cells) > COLUMNS_MAX:
+            _note_wide(len(cells), line, problems)
+            return []
         role = role_of(cells) if after_blank and cells else None
         if role is not None:
             sheets.append(Sheet(role, [cell.strip() for cell in cells], line))
@@ -138,6 +140,11 @@ def _note_header(cells: list[str], line: int, problems: Problems) -> None:
     problems.add("CSV_HEADER", f"the header {shown!r} fits no role", line=line, column=1, hint=hint)
 
 
+def _note_wide(count: int, line: int, problems: Problems) -> None:
+    hint = "a table has a row for each twin and a column for each attribute"
+    problems.add("CSV_CELLS", f"{count} cells, at most {COLUMNS_MAX} are read", line=line, hint=hint)
+
+
 def _take_row(sheet: Sheet, line: int, cells: list[str], problems: Problems) -> None:
     if len(cells) == len(sheet.header):
         sheet.rows.append(cells)
@@ -203,17 +210,3 @@ def time_ns_of(cell: str) -> int | None:
     fraction_ns = int((found[2] or "").ljust(9, "0"))
     time_ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + fraction_ns
     return time_ns if abs(time_ns) <= _TIME_NS_MAX else None
-
-
-def edits_within(left: str, right: str, most: int) -> bool:
-    """True if at most `most` inserted, deleted or replaced characters turn one text into the other."""
-    if abs(len(left) - len(right)) > most:
-        return False
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
-    left, right = left[shared:], right[shared:]
-    row = list(range(len(right) + 1))
-    for i, letter in enumerate(left, 1):
-        above, row = row, [i]
-        for j, other in enumerate(right, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
-    return row[-1] <= most

@@ -81,7 +81,7 @@ def validated(data: Iterable[str], ontology: Iterable[str], shapes: Iterable[str
 
 
 def _in_memory(lines: Iterable[str]) -> Graph:
-    """A graph in rdflib's own memory: pySHACL asks in tiny steps, for which Oxigraph took 70 times as long."""
+    """A graph in rdflib's own memory: pySHACL asks in tiny steps, where Oxigraph took 70 times as long."""
     graph = Graph()
     for triple in graph_of(lines):
         graph.add(triple)
