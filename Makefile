@@ -1,7 +1,7 @@
 # The only list of commands. `make demo` and `make test` set up all they need on a machine with Python 3.11+ and make.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev services demo test unit lint format long bench tables clean
+.PHONY: help setup setup-dev services demo test unit lint format long bench tables docs clean
 
 UV := $(shell command -v uv || echo .tools/uv/bin/uv)
 # Warm kernels survive between runs of one checkout, and nothing is written beside installed files.
@@ -56,6 +56,9 @@ bench: setup-dev   ## First ratios beside the peers
 
 tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
 	@$(UV) run python scripts/make_ontology_tables.py
+
+docs: setup-dev    ## Write docs/errors.md from the source
+	@$(UV) run python scripts/make_error_docs.py
 
 clean:             ## Remove what the commands above made
 	rm -rf .venv .tools var dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -29,7 +29,10 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return any("njit" in ast.unparse(decorator) or "kernel" in ast.unparse(decorator) for decorator in function.decorator_list)
+    return any(
+        "njit" in ast.unparse(decorator) or "kernel" in ast.unparse(decorator)
+        for decorator in function.decorator_list
+    )
 
 
 def relative(path: Path) -> str:
@@ -42,14 +45,24 @@ def test_there_is_code_to_check() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_functions_are_short(path: Path) -> None:
-    sizes = {f"{f.name}:{f.lineno}": (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(path) if not is_kernel(f)}
-    kernels = {f"{f.name}:{f.lineno}": (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(path) if is_kernel(f)}
+    sizes = {
+        f"{f.name}:{f.lineno}": (f.end_lineno or f.lineno) - f.lineno + 1
+        for f in functions(path)
+        if not is_kernel(f)
+    }
+    kernels = {
+        f"{f.name}:{f.lineno}": (f.end_lineno or f.lineno) - f.lineno + 1
+        for f in functions(path)
+        if is_kernel(f)
+    }
     assert {name: size for name, size in sizes.items() if size > LINES_PER_FUNCTION_MAX} == {}
     assert {name: size for name, size in kernels.items() if size > LINES_PER_KERNEL_MAX} == {}
 
@@ -85,7 +98,9 @@ def test_own_imports_stand_at_the_top() -> None:
 
 
 def test_no_file_is_a_drawer_for_anything() -> None:
-    assert [relative(path) for path in FILES if path.stem in {"utils", "util", "helpers", "misc", "common"}] == []
+    assert [
+        relative(path) for path in FILES if path.stem in {"utils", "util", "helpers", "misc", "common"}
+    ] == []
 
 
 def test_nothing_is_left_to_do() -> None:
@@ -99,5 +114,10 @@ def test_every_package_says_what_it_is() -> None:
 
 
 def test_functions_are_annotated() -> None:
-    bare = {f"{relative(path)}:{f.name}" for path in FILES for f in functions(path) if f.returns is None and not is_kernel(f)}
+    bare = {
+        f"{relative(path)}:{f.name}"
+        for path in FILES
+        for f in functions(path)
+        if f.returns is None and not is_kernel(f)
+    }
     assert bare == set()
