@@ -16,7 +16,7 @@ FILES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")
 LINES_PER_FILE_MAX = 500
 LINES_PER_FUNCTION_MAX = 70
 LINES_PER_KERNEL_MAX = 150
-# The two places where any failure must be met: the outermost ASGI handler and the supervisor of background tasks.
+# Where any failure must be met: the outermost ASGI handler and the supervisor of background tasks.
 BROAD_EXCEPT_ALLOWED = {"api/app.py", "api/supervisor.py"}
 
 
