@@ -1,4 +1,4 @@
-"""Install uv by pip into a folder of its own: works without venv and on systems that guard their site-packages."""
+"""Install uv by pip into a folder of its own: works without venv and where site-packages are guarded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def pip_is_missing() -> bool:
 
 def main(target: Path) -> int:
     if pip_is_missing() and subprocess.run([sys.executable, "-m", "ensurepip", "--user"]).returncode != 0:
-        print("setup: python3 has no pip; install it (Debian: apt-get install python3-pip) and try again", file=sys.stderr)
+        print("setup: python3 has no pip (Debian: apt-get install python3-pip)", file=sys.stderr)
         return 1
     target.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
