@@ -34,5 +34,4 @@ ROLES = (
 EXTERNAL_PREFIX = "external:"  # `external:gs1`: the twin's id in another system
 KIND_SEPARATOR = ";"
 CELL_CHARACTERS_MAX = 1 << 20
-COLUMNS_MAX = 2000
 COLUMNS_MAX = 2000  # each attribute column costs memory for every twin of the site
