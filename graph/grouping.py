@@ -52,13 +52,18 @@ class GroupRow:
 
 def parse_group_key(schema: Schema, text: str) -> GroupKey:
     """A `groupBy` item. GROUP_INVALID for a path that cannot be read; RELATION_UNKNOWN, KIND_UNKNOWN."""
-    if "/" not in text and "^" not in text and ":" not in text:
+    is_word = not any(mark in text for mark in "/^:")
+    if is_word and (schema.attribute(text) is not None or not _is_relation(schema, text)):
         return GroupKey(text)
     parts = text.split("/")
     if len(parts) > _STEPS_MAX or not all(part.strip("^ ") for part in parts):
         message = f"{text!r} is not a path of 1 to {_STEPS_MAX} steps"
         raise InputError(message, code="GROUP_INVALID", hint="write relation/relation:kind, ^ for backwards")
     return GroupKey(text, tuple(_step(schema, part.strip()) for part in parts))
+
+
+def _is_relation(schema: Schema, name: str) -> bool:
+    return any(name == relation.bare for relation in schema.relations)
 
 
 def _step(schema: Schema, text: str) -> Step:
