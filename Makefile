@@ -4,8 +4,6 @@ SHELL := /bin/bash
 .PHONY: help setup setup-dev services demo test unit lint format long bench tables docs clean
 
 UV := $(shell command -v uv || echo .tools/uv/bin/uv)
-# Warm kernels survive between runs of one checkout, and nothing is written beside installed files.
-export NUMBA_CACHE_DIR ?= $(CURDIR)/var/numba
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 help:              ## Show this list
