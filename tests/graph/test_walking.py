@@ -187,11 +187,7 @@ def building(twin: Twin, schema: Schema) -> Twin:
     """Two levels, three rooms, five sensors of which four have a value; one sensor is of no room."""
     things = [
         *twins(schema, "rec:Level", "l1", "l2"),
-        *[
-            each
-            for number, room in enumerate(ROOMS, 1)
-            for each in twins(schema, "rec:Room", room, area=Value(number, "m2"))
-        ],
+        *[twins(schema, "rec:Room", room, area=Value(n, "m2"))[0] for n, room in enumerate(ROOMS, 1)],
         *twins(schema, "brick:Zone_Air_Temperature_Sensor", *SENSORS, "lost", unit="Cel"),
     ]
     ends = [
