@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from adapters.csv.config import EXTERNAL_PREFIX
+from adapters.csv.config import EXTERNAL_PREFIX, Role
 from adapters.csv.decode import READERS, any_number, plain_number
 from graph.check import FREE_PREFIX, is_near
 from graph.values import Value
@@ -77,9 +77,10 @@ class AttributeReader:
         columns: list[AttributeColumn] = []
         seen: set[str] = set()
         for index, title in enumerate(sheet.header):
-            if title in seen or not title:
-                what = f"column {title!r} stands twice" if title else f"column {index + 1} has no name"
-                hint = "each column needs a name of its own"
+            twice = f"column {title!r} stands twice" if title in seen else None
+            what = _wrong_title(title, sheet.role.role) or twice
+            if what:
+                hint = "each column needs a name of its own, as ratedPower [kW] or external:gs1"
                 self._problems.add("CSV_HEADER", what, line=sheet.header_line, column=index + 1, hint=hint)
             elif title not in own and not title.startswith(EXTERNAL_PREFIX):
                 columns.append(self._column(index, title, sheet))
@@ -169,8 +170,20 @@ class AttributeReader:
         self._problems.add(code, message, **place, item=column.name, hint=hint)
 
 
+def _wrong_title(title: str, role: Role) -> str | None:
+    """What is wrong with a column's name, if anything is."""
+    unit = _UNIT_IN_BRACKETS.fullmatch(title)
+    if not title or (unit and not unit[1]):
+        return f"the column {title!r} has no name"
+    if title == EXTERNAL_PREFIX:
+        return "the column of ids in another system does not name the system"
+    if title.startswith(EXTERNAL_PREFIX) and role is not Role.TWINS:
+        return f"{title!r} belongs into a table of twins: {role} have no ids in other systems"
+    return None
+
+
 def _json(cell: str) -> JSONValue:
     try:
         return cast("JSONValue", json.loads(cell))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -142,10 +142,13 @@ def _number(lexical: str) -> JSONValue:
 
 
 def _json(lexical: str) -> JSONValue:
+    """The JSON value; the text as it stands where it is none, is too deep, or holds lone surrogates."""
     try:
-        return cast("JSONValue", json.loads(lexical, parse_constant=_no_number))
-    except ValueError:
+        value = cast("JSONValue", json.loads(lexical, parse_constant=_no_number))
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return lexical
+    return value
 
 
 def _no_number(name: str) -> None:
