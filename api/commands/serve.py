@@ -76,7 +76,7 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
 
 
 def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]) -> None:
-    """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once /readyz says 200."""
+    """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once that is ready."""
     url = listening.url
     mesh.announce(url)
     with started(mesh, listening.config) as sources:

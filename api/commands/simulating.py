@@ -6,13 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from simulation.impact import simulate
-
 from api.commands.console import progress, say, say_json, table
 from api.commands.place import open_to_read
 from api.commands.remote_simulation import simulate_on_server
 from ontology.errors import InputError, UsageError
 from ontology.errors import Place as Spot
+from simulation.impact import simulate
 from simulation.scenario import parse_scenario
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ class SimulateCommand:
 
 def run_simulate(place: Place, command: SimulateCommand, *, as_json: bool) -> None:
     document = command.document()
+    scenario = parse_scenario(document)  # a server would refuse it in other words
     with progress("simulating", quiet=as_json) as done:
         if place.server is not None:
             impact = simulate_on_server(place.server, document, command.against_baseline, done)
@@ -63,7 +63,7 @@ def run_simulate(place: Place, command: SimulateCommand, *, as_json: bool) -> No
             with open_to_read(place.data_folder) as mesh:
                 found = simulate(
                     mesh.snapshot(),
-                    parse_scenario(document),
+                    scenario,
                     against_baseline=command.against_baseline,
                     progress=done,
                 )

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from api.commands.console import say
+from api.commands.place import open_to_read
+from api.commands.service import engine_of
+from api.commands.socket import subscribe
+from api.engine import Request
+from api.policy import LOCAL
 from graph.values import Quality
+from ontology.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
+    from api.commands.place import Place
+    from api.engine import Engine
     from graph.mesh import Mesh
     from graph.snapshot import Snapshot
     from graph.twin import Twin
@@ -23,6 +34,63 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 TOUCHED_SHOWN = 5
+PAGE = 1_000
+MATCH = """query Match($filter: TwinFilter!, $first: Int!) {
+  twins(filter: $filter, first: $first) { nodes { id } } }"""
+
+
+def run_watch(place: Place, filter_text: str | None, *, as_json: bool) -> None:
+    """Print events until interrupted. UsageError where the filter is no JSON object."""
+    filter_ = _filter(filter_text)
+    if place.server is not None:
+        for event in subscribe(place.server, filter_):
+            _tell(event, as_json)
+        return
+    with open_to_read(place.data_folder) as mesh, engine_of(mesh) as engine:
+        for event in chosen(follow(mesh), engine, filter_):
+            _tell(event, as_json)
+
+
+def chosen(
+    events: Iterable[dict[str, Any]], engine: Engine, filter_: dict[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """Events that touch a twin which the filter takes; of a commit, those twins alone."""
+    for event in events:
+        if filter_ is None:
+            yield event
+        elif event["type"] == "reading":
+            if _matching(engine, filter_, [event["id"]]):
+                yield event
+        elif touched := _matching(engine, filter_, event["touched"]):
+            yield {**event, "touched": touched}
+
+
+def _matching(engine: Engine, filter_: dict[str, Any], ids: list[str]) -> list[str]:
+    """Those of some ids whose twins the filter takes, in their order. InputError FILTER_INVALID."""
+    found: set[str] = set()
+    for start in range(0, len(ids), PAGE):
+        both = {"and": [{"id": {"in": ids[start : start + PAGE]}}, filter_]}
+        answer = asyncio.run(engine.run(Request(MATCH, {"filter": both, "first": PAGE}), LOCAL)).formatted
+        if answer.get("errors"):
+            raise InputError(str(answer["errors"][0]["message"]), code="FILTER_INVALID")
+        found |= {node["id"] for node in answer["data"]["twins"]["nodes"]}
+    return [iri for iri in ids if iri in found]
+
+
+def _filter(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"--filter is not JSON: {error}", code="FILTER_INVALID") from error
+    if not isinstance(value, dict):
+        raise UsageError("--filter must be a JSON object, a TwinFilter", code="FILTER_INVALID")
+    return cast("dict[str, Any]", value)
+
+
+def _tell(event: dict[str, Any], as_json: bool) -> None:
+    say(json.dumps(event, ensure_ascii=False) if as_json else line_of(event))
 
 
 @dataclass(slots=True)

@@ -107,10 +107,11 @@ def turtle(points: Iterable[DemoPoint], base: str, iris: Mapping[str, str]) -> s
         facts = f'tm:valueType "{measure.value_type}"'
         facts += f' ; tm:unit "{measure.unit}"' if measure.unit else ""
         asset = iris.get(point.asset, point.asset)
+        relation = "brick:isPointOf" if point.site == "campus" else "tm:pointOf"
         lines += [
             "",
             f'<{point.id}> a {measure.kind} ; rdfs:label "{point.asset} {measure.label}" ;',
-            f"  {facts} ; brick:isPointOf <{asset}> .",
+            f"  {facts} ; {relation} <{asset}> .",
         ]
     return "\n".join(lines) + "\n"
 

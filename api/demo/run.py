@@ -18,12 +18,12 @@ from adapters.replay.source import VirtualClock, replay, to_readings
 from api.commands.console import note, progress, say, say_json
 from api.commands.place import open_to_write
 from api.commands.serve import Listening, announce, bind, serve_mesh
-from api.commands.service import ask_mesh
+from api.commands.service import ask
 from api.config import load_settings
 from api.demo.build import SITES, build
 from api.demo.live import Publisher, broker, find_broker
 from api.demo.points import readings_csv
-from api.demo.story import FAILURE_NS, START_NS, WALK, cascade, lines, measures, scenario, to_json
+from api.demo.story import FAILURE_NS, START_NS, WALK, WALK_FROM, cascade, lines, measures, scenario, to_json
 from ontology.errors import StoreError
 from ontology.units import load_units
 
@@ -50,7 +50,7 @@ def run_once(*, as_json: bool) -> None:
         done(0.4)
         recorded = replay_telemetry(demo, mesh, folder, START_NS - DAY_NS, FAILURE_NS)
         done(0.5)
-        walked = ask_mesh(mesh, WALK, {"room": demo.walk_from})
+        walked = ask(mesh, WALK, {"room": WALK_FROM})
         impact = cascade(mesh.snapshot(), scenario())
         done(0.7)
         snapshot = mesh.snapshot()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from simulation.impact import simulate
-
 from api.commands.console import table
 from graph.values import Change, RelationshipRecord, Value
+from simulation.impact import simulate
 from simulation.scenario import parse_scenario
 
 if TYPE_CHECKING:
@@ -25,19 +24,20 @@ FAILURE_NS = START_NS + FAILS_AT_H * 3_600_000_000_000
 HORIZON_H = 168
 RUNS, SEED = 1000, 7
 STOCK_H, STOCK_H_LARGER = 10, 36
-ROWS_SHOWN = 14
+ROWS_SHOWN = 10
 
+WALK_FROM = "campus:R2.03"
 WALK = """\
 query Walk($room: ID!) {
-  node(id: $room) { localId kind
-    in(relation: "feeds", kind: "VAV") { nodes { twin { localId kind
-      in(relation: "feeds", kind: "AHU") { nodes { twin { localId kind
-        in(relation: "feeds", kind: "Pump") { nodes { twin { localId kind
-          in(relation: "feeds", kind: "Chiller") { nodes { twin { localId kind } } } } } }
-        out(relation: "feeds", kind: "ProductionLine") { nodes { twin { localId kind site
-          out(relation: "supplies", kind: "Product") { nodes { twin { localId kind } } } } } } } } } } } }
-  }
-}"""
+  node(id: $room) { ...it
+    in(relation: "feeds", kind: "Air_Diffuser") { nodes { twin { ...it
+      in(relation: "feeds", kind: "VAV") { nodes { twin { ...it
+        in(relation: "feeds", kind: "AHU") { nodes { twin { ...it
+          out(relation: "feeds", kind: "ProductionLine") { nodes { twin { ...it
+            out(relation: "supplies", kind: "Product") { nodes { twin { ...it } } } } } } } } } } } } } } } }
+}
+fragment it on Twin { localId kind site }"""
+WALKED = ("in", "in", "in", "out", "out")  # the way of each step of WALK
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,15 @@ def expected_cost(impact: Mapping[str, Any]) -> float:
 
 
 def lines(
-    demo: Demo, mesh: Mesh, walked: Mapping[str, Any], impact: Mapping[str, Any], found: Sequence[Measure]
+    demo: Demo,
+    snapshot: Snapshot,
+    recorded: int,
+    walked: Mapping[str, Any],
+    impact: Mapping[str, Any],
+    found: Sequence[Measure],
 ) -> Iterator[str]:
     """The report, line by line; it depends on the world and the seed alone."""
-    snapshot = mesh.snapshot()
-    yield from _world(demo, snapshot)
+    yield from _world(demo, snapshot, recorded)
     yield from _question(walked)
     yield from _what_fails(snapshot)
     yield from _who_is_hit(impact)
@@ -102,8 +106,18 @@ def lines(
     yield from _how_to_repeat(impact)
 
 
-def _world(demo: Demo, snapshot: Snapshot) -> Iterator[str]:
-    yield "THE WORLD"
+def to_json(
+    walked: Mapping[str, Any], impact: Mapping[str, Any], found: Sequence[Measure]
+) -> dict[str, object]:
+    """The same as one document."""
+    rows = [
+        {"name": item.name, "price": item.price, "expectedCost": expected_cost(item.impact)} for item in found
+    ]
+    return {"walk": walked, "impact": impact, "measures": rows}
+
+
+def _world(demo: Demo, snapshot: Snapshot, recorded: int) -> Iterator[str]:
+    yield f"THE WORLD: three sites, {recorded:,} readings replayed"
     for index, site in enumerate(snapshot.sites):
         twins = int((snapshot.alive & (snapshot.site == index)).sum())
         points = [
@@ -129,17 +143,17 @@ def _question(walked: Mapping[str, Any]) -> Iterator[str]:
 
 
 def names_of(walked: Mapping[str, Any]) -> list[str]:
-    """The twins of the answer, from the room over its air handler and the line to the product."""
-    room = walked["node"]
-    vav = _first(room, "in")
-    ahu = _first(vav, "in")
-    line = _first(ahu, "out")
-    product = _first(line, "out")
-    return [f"{twin['localId']} ({twin['kind'].split(':')[-1]})" for twin in (room, vav, ahu, line, product)]
+    """The twins of the answer, from the room over its air handler and the line to the first product."""
+    twin = cast("Mapping[str, Any]", walked["node"])
+    names = [_name(twin)]
+    for way in WALKED:
+        twin = cast("Mapping[str, Any]", twin[way]["nodes"][0]["twin"])
+        names.append(_name(twin))
+    return names
 
 
-def _first(twin: Mapping[str, Any], way: str) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", twin[way]["nodes"][0]["twin"])
+def _name(twin: Mapping[str, Any]) -> str:
+    return f"{twin['localId']} ({twin['kind'].split(':')[-1]} at {twin['site']})"
 
 
 def _what_fails(snapshot: Snapshot) -> Iterator[str]:
@@ -158,6 +172,8 @@ def _who_is_hit(impact: Mapping[str, Any]) -> Iterator[str]:
     yield from (
         f"  {line}" for line in table([_row(item) for item in impact["impacts"][:ROWS_SHOWN]], COLUMNS)
     )
+    rest = len(impact["impacts"]) - ROWS_SHOWN
+    yield f"  ... and {rest} more, most of them rooms"
     yield ""
     product = next(item for item in impact["impacts"] if item["localId"] == "DRIVE-200")
     yield f"  why {product['name']} at the supplier: {' -> '.join(product['why'])}"
@@ -169,7 +185,7 @@ COLUMNS = ("twin", "site", "chance", "after h", "down h", "cost", "why")
 
 def _row(item: Mapping[str, Any]) -> dict[str, object]:
     return {
-        "twin": item["localId"],
+        "twin": _titled(item),
         "site": item["site"],
         "chance": f"{item['probability']:.0%}",
         "after h": round(float(item["firstHitHours"]["p50"]) - FAILS_AT_H, 2),
@@ -179,11 +195,16 @@ def _row(item: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+def _titled(item: Mapping[str, Any]) -> str:
+    named = item["name"] and item["name"] != item["localId"]
+    return f"{item['localId']} {item['name']}" if named else str(item["localId"])
+
+
 def _what_it_costs(impact: Mapping[str, Any]) -> Iterator[str]:
     summary = impact["summary"]
     yield "WHAT IT COSTS"
-    yield f"  expected {_money(summary['expectedCost'])}; nine times in ten between "
-    yield f"  {_money(summary['costP05'])} and {_money(summary['costP95'])}"
+    low, high = _money(summary["costP05"]), _money(summary["costP95"])
+    yield f"  expected {_money(summary['expectedCost'])}; nine times in ten between {low} and {high}"
     yield ""
 
 

@@ -1,0 +1,45 @@
+"""`demo --once`: the same story, to the byte, and the one that the design promises."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def story(cli):
+    done = cli("demo", "--once")
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_the_story_is_the_same_to_the_byte(cli, story):
+    assert cli("demo", "--once").out == story
+
+
+def test_the_story_walks_from_a_room_to_a_product_of_another_company(story):
+    answer = next(line for line in story.splitlines() if "answer:" in line)
+    names = [name.split(" (")[0].strip() for name in answer.split("answer:")[1].split("->")]
+    assert names == ["R2.03", "ATD-2.03", "VAV-2.03", "AHU-2", "LINE-1", "DRIVE-200"]
+    why = next(line for line in story.splitlines() if "why" in line and "->" in line and "supplier" in line)
+    path = [name.strip() for name in why.split(":")[1].split("->")]
+    assert path[0] == "CH-1"
+    assert path[-3:] == ["AHU-2", "LINE-1", "DRIVE-200"]
+
+
+def test_the_story_holds_no_path_port_date_of_today_or_duration(story):
+    assert not re.search(r"/tmp|/var|localhost|127\.0\.0\.1|:\d{4,5}\b", story)
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", story)
+    assert not re.search(r"\d+(\.\d+)? ?(ms|seconds)\b", story)
+
+
+def test_the_story_as_json_says_what_would_help(cli):
+    document = json.loads(cli("demo", "--once", "--json").out)
+    impact = document["impact"]
+    product = next(item for item in impact["impacts"] if item["localId"] == "DRIVE-200")
+    assert product["site"] == "supplier"
+    assert product["probability"] > 0.3
+    assert {item["site"] for item in impact["impacts"]} == {"campus", "plant", "supplier"}
+    assert all(m["expectedCost"] < impact["summary"]["expectedCost"] for m in document["measures"])
