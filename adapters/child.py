@@ -7,6 +7,7 @@ Writes one pickled outcome to what was standard output; prints of libraries go t
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import resource
@@ -64,6 +65,7 @@ class Outcome:
 def main() -> None:
     """Serve one request and exit."""
     _die_with_parent()
+    gc.disable()  # one job, then exit: a file becomes millions of records, and none of them in cycles
     answer = _private_stdout()
     limits: Limits = pickle.load(sys.stdin.buffer)
     _apply(limits)

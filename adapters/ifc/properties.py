@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from adapters.ifc.config import PROPERTY_DEPTH_MAX
-from adapters.ifc.fields import NAME, text_of
+from adapters.ifc.fields import NAME
 from graph.values import JSONValue, Value
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ class Properties:
     def _read_set(self, one: ifcopenshell.entity_instance) -> Iterator[tuple[str, Value]]:
         ifc = one.is_a()
         if ifc == "IfcPropertySet":
-            yield from self._named(text_of(one[NAME]) or ifc, self._fields.get(one, "HasProperties"), 1)
+            yield from self._named(_name(one[NAME]) or ifc, self._fields.get(one, "HasProperties"), 1)
         elif ifc == "IfcElementQuantity":
-            yield from self._named(text_of(one[NAME]) or ifc, self._fields.get(one, "Quantities"), 1)
+            yield from self._named(_name(one[NAME]) or ifc, self._fields.get(one, "Quantities"), 1)
 
     def _named(
         self, path: str, items: Iterable[ifcopenshell.entity_instance] | None, depth: int
     ) -> Iterator[tuple[str, Value]]:
         """Properties or quantities under the name of what holds them."""
         for item in items or () if depth <= PROPERTY_DEPTH_MAX else ():
-            name = text_of(item[0])
+            name = _name(item[0])
             held = _COMPLEX.get(item.is_a())
             if name and held:
                 yield from self._named(f"{path}.{name}", self._fields.get(item, held), depth + 1)
@@ -117,7 +117,7 @@ class Properties:
         stated = item[_SINGLE_VALUE]
         if stated is None:
             return None, None
-        value = _plain(stated.wrappedValue)
+        value = _plain(stated[0])
         return value, self._measures.code(item[_SINGLE_UNIT], stated.is_a()) if _is_number(value) else None
 
     def _enumerated(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
@@ -138,7 +138,7 @@ class Properties:
         ):
             stated = self._fields.get(item, attribute)
             if stated is not None:
-                bounds[name] = _plain(stated.wrappedValue)
+                bounds[name] = _plain(stated[0])
                 unit = unit or self._measures.code(self._fields.get(item, "Unit"), stated.is_a())
         return bounds or None, unit
 
@@ -163,10 +163,15 @@ class Properties:
         self, item: ifcopenshell.entity_instance, attribute: str, unit: str | None
     ) -> tuple[list[JSONValue], str | None]:
         stated: tuple[Any, ...] = self._fields.get(item, attribute) or ()
-        values = [_plain(one.wrappedValue) for one in stated]
+        values = [_plain(one[0]) for one in stated]
         if not values or not _is_number(values[0]):
             return values, None
         return values, self._measures.code(self._fields.get(item, unit) if unit else None, stated[0].is_a())
+
+
+def _name(value: object) -> str | None:
+    """A name exactly as stated: real files hold "Pfeil" and " Pfeil" in one set, with different values."""
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def _is_number(value: object) -> bool:
