@@ -9,7 +9,7 @@ import numpy as np
 
 from ontology.errors import LimitError
 from simulation.assembly import Parts, assemble
-from simulation.cascade.jit import kernel
+from simulation.cascade.reach import spread
 from simulation.circles import outgoing
 from simulation.effects import Effects, Stage, read_effects, set_stage
 from simulation.groups import Groups, build_groups
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from simulation.network import Label
     from simulation.nodes import Nodes
     from simulation.scenario import Scenario
-    from simulation.world import Bools, Int32s, Int64s
+    from simulation.world import Bools, Int32s
 
 TWINS_MAX = 5_000_000
 """Most twins that one cascade may reach."""
@@ -79,23 +79,5 @@ def _reached(stage: Stage, groups: Groups, effects: Effects, traits: Traits) -> 
     wrong[list(effects.touched)] = True
     wrong[stage.network.dependent[[*effects.edge_cap, *effects.edge_extra]]] = True
     start, edge = outgoing(stage.network.source, len(stage.nodes))
-    _spread(wrong, start, stage.network.dependent[edge])
+    spread(wrong, start, stage.network.dependent[edge])
     return wrong
-
-
-@kernel
-def _spread(reached: Bools, start: Int64s, dependent: Int32s) -> None:
-    """Mark everything downstream of what is marked; `dependent` is sorted by source as `start` says."""
-    queue = np.flatnonzero(reached)
-    waiting = np.empty(len(reached), np.int64)
-    waiting[: len(queue)] = queue
-    size, position = len(queue), 0
-    while position < size:
-        node = waiting[position]
-        position += 1
-        for place in range(start[node], start[node + 1]):
-            following = dependent[place]
-            if not reached[following]:
-                reached[following] = True
-                waiting[size] = following
-                size += 1

@@ -4,13 +4,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
+import numba
 from numba import njit
+from numba.core import config
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_HERE = Path(__file__).parent
+_OUTSIDE = ("case.py", "circles.py", "distributions.py", "world.py")  # with kernels, or numbers in them
+
+
+def _cache_folder() -> Path:
+    """A folder for compiled kernels that is another one whenever any of their sources changes.
+
+    Numba looks only at the file of the function it loads, though code of the functions called is in it too:
+    after a change of one of those it would go on with the old code, or fail on types that are no more.
+    """
+    sources = sorted((*_HERE.glob("*.py"), *(_HERE.parent / name for name in _OUTSIDE)))
+    texts = [path.name.encode() + path.read_bytes() for path in sources]
+    digest = blake2b(b"\0".join((numba.__version__.encode(), *texts)), digest_size=8).hexdigest()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinmesh"
+    return (_HERE / "__pycache__" if os.access(_HERE, os.W_OK) else home) / f"kernels-{digest}"
+
+
+if not os.environ.get("NUMBA_CACHE_DIR"):  # what the user says goes first
+    setattr(config, "CACHE_DIR", str(_cache_folder()))  # noqa: B010, the type checker cannot see the attribute
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -33,8 +58,8 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 def part(function: Callable[P, R]) -> Callable[P, R]:
     """As `kernel`, for functions that only other kernels call.
 
-    Without the wrappers that the interpreter would call, which for a function over many arrays cost as much to
-    compile as the function.
+    Without the wrappers that the interpreter would call, which for a function over many arrays cost as much
+    to compile as the function.
     """
     compiled = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
     return cast("Callable[P, R]", compiled(function))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simulation.cascade.jit import kernel
-from simulation.cascade.layout import STRIKES, Graph, Scratch
+from simulation.cascade.jit import inlined, kernel, part
+from simulation.cascade.layout import STRIKES, Table, Tables
 from simulation.world import FULL, HOUR_US, NEVER, Int32s, Int64s
 
 if TYPE_CHECKING:
@@ -56,66 +56,69 @@ def new_tally(runs: int, twins: int) -> Tally:
 
 
 @kernel
-def tally_run(
-    graph: Graph, scratch: Scratch, prices: Prices, failures: Int32s, horizon: int, tally: Tally, row: int
-) -> None:
-    """Add the run that `scratch` holds to the tally, as its row."""
-    _count_strikes(graph, scratch, prices, tally, row)
-    for twin in range(len(failures)):
-        cost = failures[twin] * prices.repair[twin]
-        count = scratch.out_count[twin]
-        if count > 0:
-            begin = scratch.out_first[twin]
-            time, level = scratch.pool_time, scratch.pool_level
-            tally.hits[twin] += 1
-            tally.first[row, twin] = time[begin]
-            for place in range(begin, begin + count):
-                tally.lowest[twin] = min(tally.lowest[twin], level[place])
-            tally.down[twin] += lost(time, level, begin, begin + count, 0, horizon)
-            for piece in range(prices.start[twin], prices.start[twin + 1]):
+def tally_run(tables: Tables, prices: Prices, failures: Int64s, horizon: int, tally: Tally, row: int) -> None:
+    """Add the run that the tables hold to the tally, as its row."""
+    if tables.used[STRIKES] > 0:
+        _count_strikes(tables, prices, tally, row)
+    for number in range(len(tables.twins)):
+        twin = tables.twins[number]
+        cost = failures[number] * prices.repair[number]
+        if twin.pieces > 0:
+            first, end = twin.first_piece, twin.first_piece + twin.pieces
+            tally.hits[number] += 1
+            tally.first[row, number] = tables.pool[first].time
+            for piece in range(first, end):
+                tally.lowest[number] = min(tally.lowest[number], tables.pool[piece].value)
+            tally.down[number] += lost(tables.pool, first, end, 0, horizon)
+            for price in range(prices.start[number], prices.start[number + 1]):
                 until = horizon
-                if piece + 1 < prices.start[twin + 1]:
-                    until = min(until, prices.time[piece + 1])
-                down = lost(time, level, begin, begin + count, prices.time[piece], until)
-                cost += worth(prices.per_hour[piece], down)
-        tally.cost[twin] += cost
+                if price + 1 < prices.start[number + 1]:
+                    until = min(until, prices.time[price + 1])
+                cost += worth(
+                    prices.per_hour[price], lost(tables.pool, first, end, prices.time[price], until)
+                )
+        tally.cost[number] += cost
         tally.run_cost[row] += cost
 
 
-@kernel
-def _count_strikes(graph: Graph, scratch: Scratch, prices: Prices, tally: Tally, row: int) -> None:
+@part
+def _count_strikes(tables: Tables, prices: Prices, tally: Tally, row: int) -> None:
     """One repair for each stretch of damage of a twin; strikes that overlap are one stretch."""
-    strikes = scratch.used[STRIKES]
-    order = np.argsort(scratch.strike_start[:strikes])
-    for place in order:
-        twin = graph.group_twin[scratch.strike_group[place]]
-        if scratch.strike_start[place] > tally.struck_until[twin]:
+    strikes = tables.used[STRIKES]
+    start = np.empty(strikes, np.int64)
+    for number in range(strikes):
+        start[number] = tables.strikes[number].start
+    order = np.argsort(start)
+    for number in order:
+        strike = tables.strikes[number]
+        twin = tables.groups[strike.group].twin
+        if strike.start > tally.struck_until[twin]:
             tally.cost[twin] += prices.repair[twin]
             tally.run_cost[row] += prices.repair[twin]
-        tally.struck_until[twin] = max(tally.struck_until[twin], scratch.strike_end[place])
-    for place in order:
-        tally.struck_until[graph.group_twin[scratch.strike_group[place]]] = -1
+        tally.struck_until[twin] = max(tally.struck_until[twin], strike.end)
+    for number in order:
+        tally.struck_until[tables.groups[tables.strikes[number].group].twin] = -1
 
 
-@kernel
-def lost(time: Int64s, level: Int32s, begin: int, end: int, since: int, until: int) -> int:
+@inlined
+def lost(pieces: Table, first: int, end: int, since: int, until: int) -> int:
     """Microseconds of full loss that a row of levels amounts to between two times, rounded down.
 
     Products of time and level need more than 64 bits: high and low parts of the time are summed apart.
     """
     high, low = 0, 0
-    for place in range(begin, end):
-        start = max(time[place], since)
+    for number in range(first, end):
+        start = max(pieces[number].time, since)
         stop = until
-        if place + 1 < end:
-            stop = min(until, time[place + 1])
+        if number + 1 < end:
+            stop = min(until, pieces[number + 1].time)
         if start < stop:
-            high += ((stop - start) >> _LOW_BITS) * (FULL - level[place])
-            low += ((stop - start) & _LOW) * (FULL - level[place])
+            high += ((stop - start) >> _LOW_BITS) * (FULL - pieces[number].value)
+            low += ((stop - start) & _LOW) * (FULL - pieces[number].value)
     return high + (low >> _LOW_BITS)
 
 
-@kernel
+@inlined
 def worth(per_hour: int, down: int) -> int:
     """per_hour * down / HOUR_US, half up, without leaving 64 bits: per_hour < 2^41, down < 2^52."""
     hours, rest = down // HOUR_US, down % HOUR_US
