@@ -87,7 +87,7 @@ def counts(parsed: Parsed) -> dict[str, int]:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Least seconds of a few runs, and the last result. No garbage collector, as in the importer's process."""
+    """Least seconds of a few runs, and the last result. No garbage collector, as in the child process."""
     seconds: list[float] = []
     result = None
     for _ in range(REPEATS):
