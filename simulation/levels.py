@@ -107,16 +107,39 @@ class _Run:
             self.groups[int(world.group_twin[group])].append(group)
 
 
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A supplier of a group and how it is seen."""
+
+    number: int
+    source: int
+    weight: int
+    looped: bool  # founded, from a twin of the own loop
+    back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What is fixed in a cell before its levels are settled."""
+
+    cell: int
+    health: dict[int, int]  # by twin
+    lowest: dict[int, Levels]  # by twin: over the part of the restart window that lies in the past
+    need: dict[int, int]  # by group
+    known: dict[int, int]  # by edge: the lowest of all that arrives, without what is being settled
+    live: set[int]  # edges over which arrives what is being settled
+
+
 class _March:
     """One component, marched from hour 0 to the horizon. Writes the service of its members."""
 
     def __init__(self, run: _Run, clock: Clock, members: list[int]) -> None:
-        world, plan, inputs = run.world, run.plan, run.inputs
-        self._world, self._plan, self._inputs, self._rules = world, plan, inputs, run.rules
-        self._clock, self._members, self._service = clock, members, run.service
+        plan, inputs = run.plan, run.inputs
+        self._run, self._clock, self._members, self._service = run, clock, members, run.service
         self._groups = {twin: run.groups[twin] for twin in members}
         owned = [group for groups in self._groups.values() for group in groups]
-        edges = [edge for group in owned for edge in self._edges(group)]
+        self._edges = {group: self._new_edges(group) for group in owned}
+        edges = [edge.number for edges in self._edges.values() for edge in edges]
         self._supply = {group: self._new_supply(group) for group in owned}
         self._health = {twin: Track(FULL, inputs.health.row(twin)) for twin in members}
         self._restart = {
@@ -138,12 +161,11 @@ class _March:
         times = {0}
         for tracks in (self._health, self._restart, self._factor, self._cap, self._extra):
             times |= {time_us for track in tracks.values() for time_us in track.times}
-        for edge in self._cap:
-            delay_us = int(self._inputs.edge_delay_us[edge])
-            for time_us in self._service[int(self._world.edge_source[edge])].times:
-                times |= {
-                    time_us + delay_us + extra_us for _, extra_us in [(0, 0), *self._extra[edge].pieces]
-                }
+        for edge in (edge for edges in self._edges.values() for edge in edges):
+            delay_us = int(self._run.inputs.edge_delay_us[edge.number])
+            extras_us = {0} | {extra_us for _, extra_us in self._extra[edge.number].pieces}
+            for time_us in self._service[edge.source].times:
+                times |= {time_us + delay_us + extra_us for extra_us in extras_us}
         return sorted(times)
 
     def run(self, cells: Iterable[int]) -> None:
@@ -155,7 +177,7 @@ class _March:
             if last < cell < self._clock.cells:
                 for supply in self._supply.values():
                     supply.elapse(cell - max(last, 0))
-                for moment in self._visit(cell):
+                for moment in self._visit(self._open(cell)):
                     heappush(agenda, moment)
                 last = cell
 
@@ -169,81 +191,113 @@ class _March:
                 found.append((group, start * self._clock.cell_us, end_us))
         return found
 
-    def _visit(self, cell: int) -> list[int]:
+    def _open(self, cell: int) -> _Now:
+        """(1) A cell takes the lowest of what its microseconds take."""
+        first_us, last_us = self._clock.span(cell)
+        now = _Now(cell, {}, {}, {}, {}, set())
+        for twin, groups in self._groups.items():
+            now.health[twin] = min(self._health[twin].within(first_us, last_us))
+            now.lowest[twin] = self._lowest_raw(twin, first_us, last_us)
+            for group in groups:
+                factor = max(self._factor[group].within(first_us, last_us))
+                now.need[group] = -(-int(self._run.plan.need[group]) * factor // FULL)
+                for edge in self._edges[group]:
+                    self._look(edge, now, first_us, last_us)
+        return now
+
+    def _lowest_raw(self, twin: int, first_us: int, last_us: int) -> Levels:
+        """(14) Before hour 0 all was well."""
+        window = self._clock.whole_up(max(self._restart[twin].within(first_us, last_us)))
+        since_us = first_us - window * self._clock.cell_us
+        mains, service = (
+            min(track.within(since_us, first_us - 1), default=FULL) for track in self._raw[twin]
+        )
+        return Levels(mains, service)
+
+    def _look(self, edge: _Edge, now: _Now, first_us: int, last_us: int) -> None:
+        """(1) A delay between two cells takes the lower of both; a growing delay the lowest that it spans."""
+        arriving = self._cap[edge.number].within(first_us, last_us)
+        if edge.looped:
+            now.live.add(edge.number)
+        else:
+            delay_us = int(self._run.inputs.edge_delay_us[edge.number])
+            sent_first_us = first_us - delay_us - max(self._extra[edge.number].within(first_us, last_us))
+            sent_last_us = last_us - delay_us
+            if edge.source in self._groups and sent_last_us >= first_us:
+                now.live.add(edge.number)
+                sent_last_us = first_us - 1
+            arriving += self._service[edge.source].within(sent_first_us, sent_last_us)
+        now.known[edge.number] = min(arriving)
+
+    def _visit(self, now: _Now) -> list[int]:
         """Settle one cell, write it down, and name later cells at which this component changes by itself."""
-        settled = self._settle(cell)
-        first_us = self._clock.span(cell)[0]
+        settled = self._settle(now)
+        first_us = self._clock.span(now.cell)[0]
         moments: list[int] = []
         for twin in self._members:
-            raw = self._raw_levels(twin, cell, settled, settled)
+            raw = self._raw_levels(twin, now, settled, settled)
             for track, level in zip(self._raw[twin], raw, strict=True):
                 track.put(first_us, level)
             self._service[twin].put(first_us, settled[twin].service)
             for group in self._groups[twin]:
-                self._supply[group].enter(cell, self._share(group, cell, settled, settled, mains=False))
-                moments += [moment for moment in self._supply[group].next_changes(cell) if moment > cell]
-            if self._clock.cell_us == 1:
-                restarts = self._restart[twin].within(0, self._clock.horizon_us)
-                moments += [raw_us + lag for raw_us in self._raw[twin][1].times[-1:] for lag in restarts]
-        return moments
+                self._supply[group].enter(now.cell, self._share(group, now, settled, settled, mains=False))
+                moments += self._supply[group].next_changes(now.cell)
+            lags = self._restart[twin].within(0, self._clock.horizon_us)
+            moments += [raw_us + lag for raw_us in self._raw[twin][1].times[-1:] for lag in lags]
+        return moments if self._clock.cell_us == 1 else []  # on a grid every cell is visited anyway
 
-    def _settle(self, cell: int) -> dict[int, Levels]:
+    def _settle(self, now: _Now) -> dict[int, Levels]:
         """(15) Sustained: start all well and fall. Each loop inside rises from nothing, every time."""
         levels = dict.fromkeys(self._members, ALL_WELL)
         for _ in range(ROUNDS_MAX):
-            fallen = {twin: self._levels(twin, cell, levels, levels) for twin in self._falling}
+            fallen = {twin: self._levels(twin, now, levels, levels) for twin in self._falling}
             for members in self._loops.values():
-                fallen |= self._rise(members, cell, levels)
+                fallen |= self._rise(members, now, levels)
             if fallen == levels:
                 return levels
             levels = fallen
         raise LimitError(f"no fixed point in {ROUNDS_MAX} rounds", code="CASCADE_ROUNDS")
 
-    def _rise(self, members: list[int], cell: int, outer: Mapping[int, Levels]) -> dict[int, Levels]:
+    def _rise(self, members: list[int], now: _Now, outer: Mapping[int, Levels]) -> dict[int, Levels]:
         """(15) The least levels of one loop that agree with each other, given all that is outside it."""
         levels = dict.fromkeys(members, NOTHING)
         for _ in range(ROUNDS_MAX):
-            risen = {twin: self._levels(twin, cell, levels, outer) for twin in members}
+            risen = {twin: self._levels(twin, now, levels, outer) for twin in members}
             if risen == levels:
                 return levels
             levels = risen
         raise LimitError(f"no fixed point in {ROUNDS_MAX} rounds", code="CASCADE_ROUNDS")
 
     def _levels(
-        self, twin: int, cell: int, inner: Mapping[int, Levels], outer: Mapping[int, Levels]
+        self, twin: int, now: _Now, inner: Mapping[int, Levels], outer: Mapping[int, Levels]
     ) -> Levels:
-        """(14) The lowest level over the restart window; before hour 0 all was well."""
+        """(14) The lowest level over the restart window."""
         self.evaluations += 1
-        raw = self._raw_levels(twin, cell, inner, outer)
-        first_us, last_us = self._clock.span(cell)
-        window = self._clock.whole_up(max(self._restart[twin].within(first_us, last_us)))
-        since_us = first_us - window * self._clock.cell_us
-        lowest = [min(track.within(since_us, first_us - 1), default=FULL) for track in self._raw[twin]]
-        return Levels(min(raw.mains, lowest[0]), min(raw.service, lowest[1]))
+        raw, lowest = self._raw_levels(twin, now, inner, outer), now.lowest[twin]
+        return Levels(min(raw.mains, lowest.mains), min(raw.service, lowest.service))
 
     def _raw_levels(
-        self, twin: int, cell: int, inner: Mapping[int, Levels], outer: Mapping[int, Levels]
+        self, twin: int, now: _Now, inner: Mapping[int, Levels], outer: Mapping[int, Levels]
     ) -> Levels:
         """(14) Health times the lowest of the groups and damage, rounded down to the clock's levels (1)."""
         mains = service = FULL
         for group in self._groups[twin]:
             supply = self._supply[group]
-            buffered = supply.after_buffer(self._share(group, cell, inner, outer, mains=False))
-            unhurt = 0 if supply.is_damaged(cell, buffered) else FULL
+            buffered = supply.after_buffer(self._share(group, now, inner, outer, mains=False))
+            unhurt = 0 if supply.is_damaged(now.cell, buffered) else FULL
             service = min(service, buffered, unhurt)
-            if self._plan.group_looped[group]:  # (8) mains: as if there were no buffer for the loop's carrier
-                bare = self._share(group, cell, inner, outer, mains=True)
+            if self._run.plan.group_looped[group]:  # (8) mains: as if the loop's carrier had no buffers
+                bare = self._share(group, now, inner, outer, mains=True)
                 mains = min(mains, bare, unhurt)
             else:
                 mains = min(mains, buffered, unhurt)
-        health = min(self._health[twin].within(*self._clock.span(cell)))
-        down = self._clock.level_down
+        health, down = now.health[twin], self._clock.level_down
         return Levels(down(health * mains // FULL), down(health * service // FULL))
 
     def _share(
         self,
         group: int,
-        cell: int,
+        now: _Now,
         inner: Mapping[int, Levels],
         outer: Mapping[int, Levels],
         *,
@@ -251,47 +305,46 @@ class _March:
     ) -> int:
         """(10, 11) What the suppliers give of the need in this cell."""
         given = [
-            (int(self._world.edge_weight[edge]), self._seen(edge, cell, inner, outer, mains=mains))
-            for edge in self._edges(group)
+            (edge.weight, self._seen(edge, now, inner, outer, mains=mains)) for edge in self._edges[group]
         ]
-        factor = max(self._factor[group].within(*self._clock.span(cell)))
-        need = -(-int(self._plan.need[group]) * factor // FULL)
-        looped = bool(self._plan.group_looped[group])
-        share = self._rules.loop_share(given, need) if looped else share_outside(given, need)
-        return share if share >= int(self._world.group_threshold[group]) else 0
+        looped = bool(self._run.plan.group_looped[group])
+        share = (self._run.rules.loop_share if looped else share_outside)(given, now.need[group])
+        return share if share >= int(self._run.world.group_threshold[group]) else 0
 
     def _seen(
-        self, edge: int, cell: int, inner: Mapping[int, Levels], outer: Mapping[int, Levels], *, mains: bool
+        self, edge: _Edge, now: _Now, inner: Mapping[int, Levels], outer: Mapping[int, Levels], *, mains: bool
     ) -> int:
-        """(9) The level of a supplier as it arrives over this edge in this cell."""
-        first_us, last_us = self._clock.span(cell)
-        source = int(self._world.edge_source[edge])
-        cap = min(self._cap[edge].within(first_us, last_us))
-        if self._plan.edge_looped[edge]:
-            levels = inner[source] if source in inner else outer[source]
-            back = not self._plan.onward[edge] and self._rules.back_sees_mains
-            return min(cap, levels.mains if mains or back else levels.service)
-        delay_us = int(self._inputs.edge_delay_us[edge])
-        sent_first_us = first_us - delay_us - max(self._extra[edge].within(first_us, last_us))
-        sent_last_us = last_us - delay_us
-        if source not in outer:
-            return min(cap, *self._service[source].within(sent_first_us, sent_last_us))
-        arrived = self._service[source].within(sent_first_us, min(sent_last_us, first_us - 1))
-        if sent_last_us >= first_us:
-            arrived.append(outer[source].service)
-        return min(cap, *arrived)
+        """(9) Mains sees mains inside the loop; service sees mains on back edges only. Outside is service."""
+        known = now.known[edge.number]
+        if edge.number not in now.live:
+            return known
+        if not edge.looped:
+            return min(known, outer[edge.source].service)
+        levels = inner[edge.source] if edge.source in inner else outer[edge.source]
+        sees_mains = mains or (edge.back and self._run.rules.back_sees_mains)
+        return min(known, levels.mains if sees_mains else levels.service)
 
-    def _edges(self, group: int) -> range:
-        return range(int(self._world.group_start[group]), int(self._world.group_start[group + 1]))
+    def _new_edges(self, group: int) -> list[_Edge]:
+        world, plan = self._run.world, self._run.plan
+        return [
+            _Edge(
+                number,
+                int(world.edge_source[number]),
+                int(world.edge_weight[number]),
+                bool(plan.edge_looped[number]),
+                not plan.onward[number],
+            )
+            for number in range(int(world.group_start[group]), int(world.group_start[group + 1]))
+        ]
 
     def _new_supply(self, group: int) -> Supply:
-        inputs, clock = self._inputs, self._clock
+        world, inputs, clock, rules = self._run.world, self._run.inputs, self._clock, self._run.rules
         return Supply(
             capacity=clock.whole_down(int(inputs.group_buffer_us[group])) * FULL,
-            refill=int(self._world.group_refill[group]),
+            refill=int(world.group_refill[group]),
             tolerance=clock.whole_down(int(inputs.group_tolerance_us[group])),
-            repair=clock.whole_up(int(inputs.repair_us[self._world.group_twin[group]])),
+            repair=clock.whole_up(int(inputs.repair_us[world.group_twin[group]])),
             damages=bool(inputs.group_damages[group]),
-            remainder_lost=self._rules.remainder_lost,
-            spells_merge=self._rules.spells_merge,
+            remainder_lost=rules.remainder_lost,
+            spells_merge=rules.spells_merge,
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from ontology.errors import InputError, Place
 from simulation.circles import climb, components, in_circle, outgoing
-from simulation.world import DEFAULT_NEED, FULL, UNRANKED, WEIGHT_SUM_MAX, Plan
+from simulation.world import DEFAULT_NEED, FULL, REFILL_MAX, UNRANKED, WEIGHT_SUM_MAX, Plan
 
 if TYPE_CHECKING:
     from simulation.world import Bools, Int32s, Int64s, World
@@ -80,7 +80,8 @@ def check_world(world: World) -> None:
     _require(weights * (np.diff(world.group_start) > 0) <= WEIGHT_SUM_MAX, "group", "has too much weight")
     _require(_within(world.group_need, DEFAULT_NEED, WEIGHT_SUM_MAX), "group_need", "is out of range")
     _require(_within(world.group_threshold, 0, FULL), "group_threshold", "is not between 0 and 1")
-    for name in ("group_buffer_us", "group_refill", "group_tolerance_us", "edge_delay_us", "restart_us"):
+    _require(_within(world.group_refill, 0, REFILL_MAX), "group_refill", "is out of range")
+    for name in ("group_buffer_us", "group_tolerance_us", "edge_delay_us", "restart_us"):
         _require(getattr(world, name) >= 0, name, "is below 0")
     founded = world.group_founded[edge_group]
     _require(~founded | (world.edge_delay_us == 0), "edge_delay_us", "founded relations have no delay")

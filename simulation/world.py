@@ -29,6 +29,8 @@ UNRANKED = int(np.iinfo(np.int32).max)
 """`Plan.rank` of a twin that no service from outside its loop can reach (rule 16)."""
 WEIGHT_SUM_MAX = 1 << 42
 """Most that the weights of one group may add up to, and its need: weight * level must stay in 64 bits."""
+REFILL_MAX = 1 << 40
+"""Fastest refill: a million times as fast as a full drain."""
 FACTOR_MAX = (1 << 31) - 1
 """Most that a need may be multiplied by (2048 times)."""
 

@@ -1,0 +1,291 @@
+# pyright: reportArgumentType=false, reportReturnType=false
+"""Kernel for a component of twins in feedback: marched by cells, each settled as rule 15 says.
+
+Readable counterpart: `simulation.levels._March._settle` and below. Two things are done there and saved here.
+A twin that nothing has disturbed is full and is not looked at: it is *armed* when something of its own is
+disturbed, when a supplier falls, and, since founded loops rise from nothing, when it is onward of an armed
+twin of its loop (all others of the loop are held up by undisturbed twins nearer to the source). And a twin
+is evaluated again only when something it sees has changed.
+"""
+
+from __future__ import annotations
+
+from simulation.cascade.buffering import hurt, loop_share, outside_share
+from simulation.cascade.cells import (
+    close_cell,
+    elapse_cells,
+    end_spells,
+    full_buffer,
+    next_visit,
+    open_cell,
+)
+from simulation.cascade.jit import part
+from simulation.cascade.layout import (
+    ARMED,
+    DONE,
+    EVALUATIONS,
+    LINKS,
+    LINKS_FULL,
+    POOL,
+    POOL_FULL,
+    QUEUE_FIRST,
+    QUEUE_SIZE,
+    TOO_MANY_ROUNDS,
+    ZERO,
+    Cells,
+    Row,
+    Tables,
+)
+from simulation.world import FULL
+
+
+@part
+def solve_feedback(tables: Tables, cells: Cells, component: Row) -> int:
+    """Write the service of all members into the pool. Returns DONE or why not."""
+    used = tables.used
+    used[LINKS] = used[ARMED] = used[QUEUE_FIRST] = used[QUEUE_SIZE] = 0
+    for place in range(component.first_member, component.end_member):
+        twin = tables.twins[tables.members[place]]
+        twin.armed = twin.queued = twin.stale = False
+    for place in range(component.first_member, component.end_member):
+        number = tables.members[place]
+        if not tables.twins[number].armed and _disturbed(tables, tables.twins[number]):
+            _arm(tables, cells, number, ZERO)
+    cell = ZERO
+    while cell < cells.total:
+        if not _settle(tables, cells, cell):
+            return TOO_MANY_ROUNDS
+        cell = _leave(tables, cells, cell)
+        if used[LINKS] > len(tables.links):
+            return LINKS_FULL
+    for place in range(used[ARMED]):
+        twin = tables.twins[tables.armed[place]]
+        end_spells(tables, cells, twin)
+        if not _publish(tables, cells, twin):
+            return POOL_FULL
+    return DONE
+
+
+@part
+def _disturbed(tables: Tables, twin: Row) -> bool:
+    """Can the twin be below FULL while all others of the component are well?"""
+    if twin.first_health < twin.end_health:
+        return True
+    for place in range(twin.first_group, twin.end_group):
+        group = tables.groups[tables.groups_of[place]]
+        if group.first_factor < group.end_factor or group.weight < group.need:
+            return True
+        for number in range(group.first_edge, group.end_edge):
+            edge = tables.edges[number]
+            if edge.first_cap < edge.end_cap or tables.twins[edge.source].pieces > 0:
+                return True
+    return False
+
+
+@part
+def _arm(tables: Tables, cells: Cells, number: int, cell: int) -> None:
+    """From this cell on the twin is looked at, and all that lies onward of it in its loop."""
+    position = tables.used[ARMED]
+    _enlist(tables, cells, number, cell)
+    while position < tables.used[ARMED]:
+        twin = tables.twins[tables.armed[position]]
+        position += 1
+        for place in range(twin.first_out, twin.end_out):
+            edge = tables.edges[tables.out_edges[place]]
+            target = tables.twins[edge.target]
+            if edge.looped and not edge.back and target.rises and not target.armed:
+                _enlist(tables, cells, edge.target, cell)
+
+
+@part
+def _enlist(tables: Tables, cells: Cells, number: int, cell: int) -> None:
+    twin = tables.twins[number]
+    tables.armed[tables.used[ARMED]] = number
+    tables.used[ARMED] += 1
+    twin.armed = True
+    twin.mains = twin.service = FULL
+    twin.changes = twin.mains_lows = twin.service_lows = -1
+    for place in range(twin.first_group, twin.end_group):
+        group = tables.groups[tables.groups_of[place]]
+        group.content, group.spell, group.down_until = full_buffer(cells, group), -1, 0
+    open_cell(tables, cells, twin, cell)
+    _queue(tables, twin.unit)
+
+
+@part
+def _queue(tables: Tables, unit: int) -> None:
+    """Have a twin evaluated that falls, or a whole loop that rises."""
+    if not tables.twins[unit].queued:
+        tables.twins[unit].queued = True
+        place = tables.used[QUEUE_FIRST] + tables.used[QUEUE_SIZE]
+        tables.queue[place % len(tables.queue)] = unit
+        tables.used[QUEUE_SIZE] += 1
+
+
+@part
+def _settle(tables: Tables, cells: Cells, cell: int) -> bool:
+    """Rule 15: start all well and fall; each loop inside rises from nothing. False: too many evaluations."""
+    used = tables.used
+    for place in range(used[ARMED]):
+        twin = tables.twins[tables.armed[place]]
+        twin.mains = twin.service = FULL
+        open_cell(tables, cells, twin, cell)
+        _queue(tables, twin.unit)
+    while used[QUEUE_SIZE] > 0:
+        if used[EVALUATIONS] > cells.evaluations_max:
+            return False
+        twin = tables.twins[tables.queue[used[QUEUE_FIRST]]]
+        used[QUEUE_FIRST] = (used[QUEUE_FIRST] + 1) % len(tables.queue)
+        used[QUEUE_SIZE] -= 1
+        twin.queued = False
+        if not twin.rises:
+            mains, service = _levels(tables, cells, twin, cell)
+            _set(tables, cells, twin, mains, service, cell)
+        elif not _rise(tables, cells, twin, cell):
+            return False
+    return True
+
+
+@part
+def _rise(tables: Tables, cells: Cells, unit: Row, cell: int) -> bool:
+    """The least levels of a loop that agree with each other, given all that is outside it."""
+    for place in range(unit.first_riser, unit.end_riser):
+        twin = tables.twins[tables.risers[place]]
+        twin.rise_mains = twin.rise_service = 0 if twin.armed else FULL
+        twin.stale = twin.armed
+    risen = True
+    while risen:
+        risen = False
+        for place in range(unit.first_riser, unit.end_riser):
+            twin = tables.twins[tables.risers[place]]
+            if not twin.stale:
+                continue
+            twin.stale = False
+            mains, service = _levels(tables, cells, twin, cell)
+            if mains != twin.rise_mains or service != twin.rise_service:
+                twin.rise_mains, twin.rise_service = mains, service
+                risen = True
+                _stale_after(tables, twin)
+        if tables.used[EVALUATIONS] > cells.evaluations_max:
+            return False
+    for place in range(unit.first_riser, unit.end_riser):
+        twin = tables.twins[tables.risers[place]]
+        if twin.armed:
+            _set(tables, cells, twin, twin.rise_mains, twin.rise_service, cell)
+    return True
+
+
+@part
+def _stale_after(tables: Tables, twin: Row) -> None:
+    for place in range(twin.first_out, twin.end_out):
+        edge = tables.edges[tables.out_edges[place]]
+        target = tables.twins[edge.target]
+        if edge.looped and target.rises and target.armed:
+            target.stale = True
+
+
+@part
+def _set(tables: Tables, cells: Cells, twin: Row, mains: int, service: int, cell: int) -> None:
+    """Take over new levels and have everyone evaluated who sees them."""
+    if mains == twin.mains and service == twin.service:
+        return
+    twin.mains, twin.service = mains, service
+    for place in range(twin.first_out, twin.end_out):
+        edge = tables.edges[tables.out_edges[place]]
+        target = tables.twins[edge.target]
+        if not edge.inside:
+            continue
+        if not target.armed:
+            _arm(tables, cells, edge.target, cell)
+        elif edge.live and not (edge.looped and twin.rises and target.rises):  # else the rise has seen to it
+            _queue(tables, target.unit)
+
+
+@part
+def _levels(tables: Tables, cells: Cells, twin: Row, cell: int) -> tuple[int, int]:
+    """Rule 14: health times the lowest group, nothing when damaged; the lowest over the restart window."""
+    tables.used[EVALUATIONS] += 1
+    mains = service = FULL
+    for place in range(twin.first_group, twin.end_group):
+        group = tables.groups[tables.groups_of[place]]
+        share = _share(tables, twin, group, False)
+        group.share = share
+        buffered = FULL if group.content >= FULL - share else share
+        service = min(service, buffered)
+        mains = min(mains, _share(tables, twin, group, True) if group.looped else buffered)  # rule 8
+        if group.damages and hurt(group, buffered, cell, group.tolerance // cells.cell_us, twin.repair):
+            mains = service = 0
+    twin.raw_mains = _level_down((twin.health * mains) >> 20, cells.levels)
+    twin.raw_service = _level_down((twin.health * service) >> 20, cells.levels)
+    return min(twin.raw_mains, twin.past_mains), min(twin.raw_service, twin.past_service)
+
+
+@part
+def _level_down(level: int, levels: int) -> int:
+    """Rule 1: the lowest level of the step that a level lies in."""
+    return ((level * levels >> 20) * FULL + levels - 1) // levels
+
+
+@part
+def _share(tables: Tables, twin: Row, group: Row, mains: bool) -> int:
+    """Rules 9 to 11."""
+    if not group.looped:
+        arrived = 0
+        for number in range(group.first_edge, group.end_edge):
+            edge = tables.edges[number]
+            arrived += edge.weight * _seen(tables, twin, edge, mains)
+        return outside_share(arrived, group.factored, group.threshold)
+    for number in range(group.first_edge, group.end_edge):
+        edge, given = tables.edges[number], tables.given[number - group.first_edge]
+        given.level, given.weight = _seen(tables, twin, edge, mains), edge.weight
+    return loop_share(tables.given, group.end_edge - group.first_edge, group.factored, group.threshold)
+
+
+@part
+def _seen(tables: Tables, twin: Row, edge: Row, mains: bool) -> int:
+    """Rule 9: mains sees mains inside the loop; service sees mains on back edges only. Outside is service."""
+    source = tables.twins[edge.source]
+    if not edge.live or not source.armed:
+        return edge.known
+    if not edge.looped:
+        return min(edge.known, source.service)
+    rising = twin.rises and source.rises
+    if mains or edge.back:
+        return min(edge.known, source.rise_mains if rising else source.mains)
+    return min(edge.known, source.rise_service if rising else source.service)
+
+
+@part
+def _leave(tables: Tables, cells: Cells, cell: int) -> int:
+    """Write a settled cell down and go to the next in which something may be different."""
+    following, armed = cells.total, tables.used[ARMED]
+    if cell < cells.total - 1 and cells.horizon % cells.cell_us:
+        following = cells.total - 1  # shorter than the others: it may see less
+    for place in range(armed):
+        close_cell(tables, cells, tables.twins[tables.armed[place]], cell)
+    for place in range(armed):
+        visit = next_visit(tables, cells, tables.twins[tables.armed[place]], cell)
+        following = min(following, visit)
+    for place in range(armed):
+        elapse_cells(tables, cells, tables.twins[tables.armed[place]], cell, following)
+    return following
+
+
+@part
+def _publish(tables: Tables, cells: Cells, twin: Row) -> bool:
+    """Turn a chain of changes, newest first, into pieces in the pool. False: no room."""
+    count, link = 0, twin.changes
+    while link >= 0:
+        count += 1
+        link = tables.links[link].previous
+    twin.first_piece, twin.pieces = tables.used[POOL], count
+    if twin.first_piece + count > len(tables.pool):
+        return False
+    place, link = twin.first_piece + count, twin.changes
+    while link >= 0:
+        place -= 1
+        change = tables.links[link]
+        tables.pool[place].time, tables.pool[place].value = change.cell * cells.cell_us, change.level
+        link = change.previous
+    tables.used[POOL] += count
+    return True
