@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pyoxigraph import BlankNode, NamedNode, Quad, parse
 
-from adapters.rdf.config import FORMATS
+from adapters.rdf.config import FORMATS, TYPE
 from ontology.errors import InputError, Place
 from ontology.naming import PREFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 Subject: TypeAlias = "NamedNode | BlankNode"
 _PREFIX = re.compile(r"[Tt]he prefix ([^ ]*): has not been declared")
-_WHERE = re.compile(r"^Parser error (?:at|between) .*?: (?=[A-Z])")
+_WHERE = re.compile(r"^Parser error (?:at|between) [a-z0-9 ]*: ")
 
 
 @dataclass(slots=True)
@@ -56,7 +56,22 @@ def read_document(path: Path, format_name: str, base: str) -> Document:
         hint = f"the file is read as {format_name}: write it again from the program that made it"
         told = "the file states nothing"
         raise InputError(told, code="RDF_EMPTY", place=Place(str(path), 1), hint=hint)
+    _check_prefixes(quads, path)
     return indexed(quads, parser.prefixes)
+
+
+def _check_prefixes(quads: Iterable[Quad], path: Path) -> None:
+    """JSON-LD takes `brick:AHU` for an IRI where no context declares the prefix; nothing would be known."""
+    names = {quad.predicate.value for quad in quads}
+    names |= {
+        quad.object.value
+        for quad in quads
+        if quad.predicate.value == TYPE and isinstance(quad.object, NamedNode)
+    }
+    for name in sorted(names):
+        prefix, _, rest = name.partition(":")
+        if prefix in PREFIXES and not rest.startswith("//"):
+            raise _undeclared(prefix, Place(str(path), item=name))
 
 
 def indexed(quads: list[Quad], prefixes: Mapping[str, str]) -> Document:
@@ -76,12 +91,15 @@ def _input_error(error: SyntaxError, path: Path, format_name: str) -> InputError
     place = Place(str(path), error.lineno, error.offset)
     prefix = _PREFIX.search(message)
     if prefix:
-        name = prefix[1]
-        hint = f"declare it: @prefix {name}: <{PREFIXES.get(name, '...')}> ."
-        return InputError(f"the prefix {name!r} is not declared", code="RDF_PREFIX", place=place, hint=hint)
+        return _undeclared(prefix[1], place)
     if "LoadDocumentCallback" in message:
         hint = "put the context into the file: twinmesh fetches nothing from the network"
         told = "the file names a remote @context"
         return InputError(told, code="RDF_REMOTE_CONTEXT", place=place, hint=hint)
     hint = f"the file is read as {format_name}; --format reads it as another" if format_name else None
     return InputError(message, code="RDF_SYNTAX", place=place, hint=hint)
+
+
+def _undeclared(prefix: str, place: Place) -> InputError:
+    hint = f"declare it as {PREFIXES.get(prefix, '<...>')}: by @prefix in Turtle, in the @context of JSON-LD"
+    return InputError(f"the prefix {prefix!r} is not declared", code="RDF_PREFIX", place=place, hint=hint)
