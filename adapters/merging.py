@@ -112,10 +112,13 @@ def assemble(
     for number, (parsed, relationships) in enumerate(stated):
         assembly.sources.append(parsed.source)
         assembly.kinds |= {kind.iri: kind for kind in parsed.kinds}
+        assembly.statements.setdefault(parsed.source, set()).update(parsed.statements)
         _add_twins(assembly, parsed, number, known)
         for place, record in enumerate(relationships):
             line = parsed.relationship_lines[place] if parsed.relationship_lines else None
             assembly.add_relationship(record, Owner(number, line), known.base, schema)
+    for number, (parsed, _) in enumerate(stated):
+        _add_remarks(assembly, parsed, number, known)
     _add_kinds(assembly, known, schema)
     if known.own is not None:
         for source in dict.fromkeys(assembly.sources):
@@ -124,16 +127,28 @@ def assemble(
 
 
 def _add_twins(assembly: Assembly, parsed: Parsed, number: int, known: Known) -> None:
-    """The twins of a file. What it says about twins that are nowhere is kept as lines."""
-    lines = assembly.statements.setdefault(parsed.source, set())
-    lines.update(parsed.statements)
+    """The twins that a file states."""
     for place, record in enumerate(parsed.twins):
-        if record.kinds or known.here(record.id):
-            line = parsed.twin_lines[place] if parsed.twin_lines else None
-            lines.update(_other_name(assembly, record, parsed.source, known))
-            assembly.add_twin(record, Owner(number, line))
-        else:
-            lines.update(parsed.otherwise.get(record.id, ()))
+        if record.kinds:
+            _add_twin(assembly, parsed, Owner(number, _line(parsed, place)), record, known)
+
+
+def _add_remarks(assembly: Assembly, parsed: Parsed, number: int, known: Known) -> None:
+    """What a file says about twins that others state, after these; about twins that are nowhere: as lines."""
+    for place, record in enumerate(parsed.twins):
+        if not record.kinds and known.here(record.id):
+            _add_twin(assembly, parsed, Owner(number, _line(parsed, place)), record, known)
+        elif not record.kinds:
+            assembly.statements[parsed.source].update(parsed.otherwise.get(record.id, ()))
+
+
+def _add_twin(assembly: Assembly, parsed: Parsed, owner: Owner, record: TwinRecord, known: Known) -> None:
+    assembly.statements[parsed.source].update(_other_name(assembly, record, parsed.source, known))
+    assembly.add_twin(record, owner)
+
+
+def _line(parsed: Parsed, place: int) -> int | None:
+    return parsed.twin_lines[place] if parsed.twin_lines else None
 
 
 def _other_name(assembly: Assembly, record: TwinRecord, source: str, known: Known) -> Iterator[str]:
