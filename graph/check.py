@@ -64,7 +64,7 @@ class Checker:
     Remembers decisions about names and units, so bulk imports pay once.
     """
 
-    def __init__(self, schema: Schema, units: Units | None) -> None:
+    def __init__(self, schema: Schema, units: Units) -> None:
         self._attributes = schema.attributes
         self._units = units
         self._names: dict[tuple[str, Carrier], _Wrong | None] = {}
@@ -157,8 +157,6 @@ class Checker:
         return self._unit_pairs[key]
 
     def _check_unit(self, unit: str, expected: str | None) -> _Wrong | None:
-        if self._units is None:
-            return None
         try:
             self._units.unit(unit)
             if expected is None or self._units.same_dimension(unit, expected):
@@ -186,7 +184,7 @@ class Checker:
             )
 
     def _range(self, attribute: Attribute, number: float, unit: str | None) -> Iterator[_Wrong]:
-        if unit is not None and attribute.unit not in (None, unit) and self._units is not None:
+        if unit is not None and attribute.unit not in (None, unit):
             number = float(self._units.convert(number, unit, attribute.unit))
         low = -math.inf if attribute.minimum is None else attribute.minimum
         high = math.inf if attribute.maximum is None else attribute.maximum

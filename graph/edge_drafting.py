@@ -172,11 +172,9 @@ class EdgeDrafter:
             edge, self._next_edge = self._next_edge, self._next_edge + 1
         elif record.id is None:
             iri = self._state.edge_iri(edge)  # a relationship put without an id keeps the id it has
+        after = replace(before) if living else EdgeFields()
         own_id = iri if record.id is not None else None
-        source, relation, target = ends
-        return EdgeDraft(
-            edge, iri, own_id, living, source, relation, target, record.group, before, replace(before)
-        )
+        return EdgeDraft(edge, iri, own_id, living, *ends, record.group, before, after)
 
     def _known_edge(self, iri: str, record: RelationshipRecord, ends: tuple[int, int, int]) -> int:
         state, edges = self._state, self._state.edges

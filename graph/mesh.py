@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from graph.pools import Pools
 from graph.twin import JOURNAL, Twin
 from graph.union import join_schemas, union
 from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError, suggestion
+from ontology.units import load_units
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +49,7 @@ class Mesh:
         self.folder = folder
         self.read_only = read_only
         self._schema = schema
-        self._units = units
+        self._units = units or load_units()
         self._url = url
         self._pools = Pools()
         self._twins: dict[str, Twin] = {}
@@ -70,12 +72,11 @@ class Mesh:
         """
         _open_folder(folder, read_only=read_only)
         mesh = cls(folder, schema, units, read_only=read_only, url=url)
-        try:
+        with ExitStack() as undo:
+            undo.callback(mesh.close)
             for journal in sorted((folder / "sites").glob(f"*/{JOURNAL}")):
                 mesh._open_site(journal.parent.name, None)
-        except BaseException:
-            mesh.close()
-            raise
+            undo.pop_all()
         return mesh
 
     @property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from graph.kind_sets import KindSets, resolve_kind_sets
 from graph.values import ExternalId
 from ontology.errors import LimitError
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from graph.values import JSONValue
+    from ontology.schema import Schema
 
 _INT16_MAX = 2**15 - 1
+_SCHEMAS_MAX = 16  # versions of the schema for which kind sets are kept resolved
 _INT32_MAX = 2**31 - 1
 T = TypeVar("T", bound="Hashable")
 
@@ -101,3 +104,13 @@ class Pools:
     )  # kind IRIs, leading one first
     origin_sets: Pool[tuple[str, ...]] = field(default_factory=Pool["tuple[str, ...]"])
     external_ids: Pool[tuple[ExternalId, ...]] = field(default_factory=Pool["tuple[ExternalId, ...]"])
+    _resolved: dict[str, KindSets] = field(default_factory=dict[str, "KindSets"])  # by version of the schema
+
+    def resolve_kind_sets(self, schema: Schema) -> KindSets:
+        """The kind sets against a schema; made anew only where sets or kinds were added since."""
+        known = self._resolved.get(schema.version)
+        if known is None or len(known.leading) != len(self.kind_sets):
+            while len(self._resolved) >= _SCHEMAS_MAX:
+                self._resolved.pop(next(iter(self._resolved)), None)
+            known = self._resolved[schema.version] = resolve_kind_sets(self.kind_sets, schema)
+        return known

@@ -6,14 +6,13 @@ Safe in any thread.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph.ids import is_iri, local_id_of, local_iri, relationship_iri, relationship_mark
+from graph.ids import local_id_of, relationship_iri, relationship_mark
+from graph.lookup import find_candidates, find_twin
 from graph.values import ExternalId, RelationshipRecord, TwinRecord, Value, ValueType, Way
-from ontology.errors import InputError, NotFoundError, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.csr import Found
     from graph.joined import Starts
+    from graph.kind_sets import KindSets
     from graph.pools import Pools
     from graph.tables import EdgeView, TwinView
     from ontology.schema import Schema
-
-# Suggestions for a misspelt id look at no more ids than this.
-_SUGGESTION_CANDIDATES_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,33 +129,16 @@ class Snapshot:
 
         Raises NotFoundError TWIN_UNKNOWN, or InputError AMBIGUOUS_ID where several twins have the local id.
         """
-        found = self.candidates(text, site)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            places = ", ".join(f"{self.sites[self.twins.site.at(row)]} {self.id(row)}" for row in found)
-            hint = "write site:localId or the full IRI"
-            raise InputError(f"{text!r} means several twins: {places}", code="AMBIGUOUS_ID", hint=hint)
-        raise NotFoundError(f"no twin {text!r}", code="TWIN_UNKNOWN", hint=self._nearest(text))
+        return find_twin(self, text, site)
 
     def candidates(self, text: str, site: str | None = None) -> list[int]:
-        """All living rows that a text may mean, in order."""
-        if is_iri(text):
-            row = self.row(text)
-            return [row] if row >= 0 else []
-        prefix, colon, rest = text.partition(":")
-        if colon and site is None and prefix in self.sites:
-            return self.candidates(rest, prefix)
-        wanted = [head for head in self.heads if site in (None, head.name)]
-        derived = [self.row(local_iri(head.base, text)) for head in wanted]
-        names = {head.name for head in wanted}
-        given = [row for row in self.twins.ids.by_local(text) if self._is_local(row, text, names)]
-        return sorted({row for row in (*derived, *given) if row >= 0})
+        """All living rows that such a text may mean, in order."""
+        return find_candidates(self, text, site)
 
     def find_external(self, system: str | None, external_id: str) -> list[int]:
         """Living rows that carry this id in an outside system (None: in any)."""
-        rows = [row for row in self.twins.ids.by_external(external_id) if self.twins.alive.at(row)]
-        return sorted({row for row in rows if self._has_external(row, system, external_id)})
+        rows = {row for row in self.twins.ids.by_external(external_id) if self.twins.alive.at(row)}
+        return sorted(row for row in rows if self._has_external(row, system, external_id))
 
     def id(self, row: int) -> str:
         return self.twins.ids.iri(row)
@@ -404,8 +384,9 @@ class Snapshot:
 
     @property
     def kind_sets(self) -> KindSets:
+        """The kind sets of the pools, resolved against this snapshot's schema."""
         if self._kind_sets is None:
-            self._kind_sets = resolve_kind_sets(self.pools, self.schema)
+            self._kind_sets = self.pools.resolve_kind_sets(self.schema)
         return self._kind_sets
 
     def _find_rows_of_kind(self, kind: int, subkinds: bool) -> npt.NDArray[np.int32]:
@@ -417,11 +398,6 @@ class Snapshot:
         pool = self.pools.origin_sets
         return np.array([origin in (value or ()) for value in pool.values(range(len(pool)))])
 
-    def _is_local(self, row: int, text: str, sites: set[str]) -> bool:
-        if not self.twins.alive.at(row) or self.sites[self.twins.site.at(row)] not in sites:
-            return False
-        return self.pools.texts.value(self.twins.local.at(row)) == text
-
     def _has_external(self, row: int, system: str | None, external_id: str) -> bool:
         return any(
             known.id == external_id and system in (None, known.system) for known in self.external_ids(row)
@@ -429,46 +405,6 @@ class Snapshot:
 
     def _living_edge(self, candidates: Sequence[int]) -> int:
         return next((edge for edge in candidates if self.edges.alive.at(edge)), -1)
-
-    def _nearest(self, text: str) -> str | None:
-        """Suggestions among the first twins whose local id begins alike: bounded work for any size."""
-        start = text.rpartition("/")[2][:2].lower()
-        rows = np.flatnonzero(self.alive)[: 10 * _SUGGESTION_CANDIDATES_MAX].tolist()
-        near = (
-            name for name in map(self.local_id, rows) if name.rpartition("/")[2].lower().startswith(start)
-        )
-        return suggestion(text, islice(near, _SUGGESTION_CANDIDATES_MAX))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KindSets:
-    """The pool of kind sets, resolved against one schema. All arrays are indexed by kind-set code.
-
-    leading: int32[codes], index of the leading kind, -1 for none.
-    members, owners: int32[k], every (kind, code) pair.
-    """
-
-    leading: npt.NDArray[np.int32]
-    members: npt.NDArray[np.int32]
-    owners: npt.NDArray[np.int32]
-
-    def mask(self, kinds: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """bool[codes]: sets with at least one of these kinds (bool[kinds of the schema])."""
-        mask = np.zeros(len(self.leading), np.bool_)
-        mask[self.owners[kinds[self.members]]] = True
-        return mask
-
-
-def resolve_kind_sets(pools: Pools, schema: Schema) -> KindSets:
-    sets = pools.kind_sets.values(range(len(pools.kind_sets)))
-    pairs: list[tuple[int, int]] = []
-    leading = np.full(len(sets), -1, np.int32)
-    for code, iris in enumerate(sets):
-        found = [kind.index for kind in map(schema.kind_by_iri, iris or ()) if kind is not None]
-        leading[code] = found[0] if found else -1
-        pairs.extend((kind, code) for kind in found)
-    table = np.array(pairs, np.int32).reshape(-1, 2)
-    return KindSets(leading, table[:, 0], table[:, 1])
 
 
 def read_word(word: int, value_type: ValueType, pools: Pools) -> float | bool | str | int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
 from graph.values import Readings
 from graph.writer import Ticket, Writer, new_state, read_commits, replay
-from ontology.errors import ConflictError, Place, StoreError, UsageError
+from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError
+from ontology.units import load_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +72,7 @@ class Twin:
         self.site = store.header.site
         self.base = store.header.base
         self.history = history
+        self.pools = writer.pools
         self._store = store
         self._reader = (
             reader  # a second connection, so that reading the journal never meets an open transaction
@@ -84,7 +87,8 @@ class Twin:
         self._published: Published | None = None
         self._past: dict[int, Snapshot] = {}
         self._last_batch = 0
-        self._load_last_values(self._writer.state)
+        writer.complete = self._load_all_last_values
+        _ = writer.state  # reads the journal now and not at the first call
 
     @classmethod
     def open(
@@ -103,22 +107,23 @@ class Twin:
         """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
 
         base: of the site's IRIs; may change only while nothing was written (ConflictError SITE_BASE_FIXED).
+        units: to check against; None: the shipped ones are read.
         read_only: follow the journal that another process writes. url: where this writer can be reached.
         Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
         """
         if not is_site_name(site):
             raise UsageError(f"{site!r} cannot name a site", code="SITE_NAME_INVALID", hint=_SITE_NAME_HINT)
-        lock = None if read_only else _take_lock(folder, url)
-        try:
-            store = _open_store(folder, site, base, read_only=read_only)
-            reader = SqliteStore.open(folder / JOURNAL, read_only=True)
-            history = SqliteHistory(folder / HISTORY, read_only=read_only)
-            writer = Writer(store, schema, pools or Pools(), Checker(schema, units), clock)
-            return cls(store, reader, history, writer, lock)
-        except BaseException:
+        with ExitStack() as undo:
+            lock = None if read_only else _take_lock(folder, url)
             if lock is not None:
-                lock.release()
-            raise
+                undo.callback(lock.release)
+            store = undo.enter_context(closing(_open_store(folder, site, base, read_only=read_only)))
+            reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
+            history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
+            checker = Checker(schema, units or load_units())
+            twin = cls(store, reader, history, Writer(store, schema, pools or Pools(), checker, clock), lock)
+            undo.pop_all()
+        return twin
 
     # Writing
 
@@ -176,11 +181,8 @@ class Twin:
     @property
     def schema(self) -> Schema:
         """The schema with the kinds that users and imports brought to this site."""
-        return self._writer.state.schema
-
-    @property
-    def pools(self) -> Pools:
-        return self._writer.state.pools
+        with self._lock:
+            return self._writer.state.schema
 
     @property
     def read_only(self) -> bool:
@@ -197,10 +199,16 @@ class Twin:
             return self._publish()
 
     def snapshot_at(self, *, revision: int | None = None, time_ns: int | None = None) -> Snapshot:
-        """The site as it was at a revision, or at a Unix time; without last readings. Reads the journal."""
+        """The site as it was at a revision, or at a Unix time; without last readings. Reads the journal.
+
+        Raises NotFoundError REVISION_UNKNOWN.
+        """
         if revision is None:
             with self._reading:
                 revision = self._reader.sequence_at(time.time_ns() if time_ns is None else time_ns)
+        elif not 0 <= revision <= self.snapshot().revision:
+            message = f"site {self.site} has no revision {revision}"
+            raise NotFoundError(message, code="REVISION_UNKNOWN", hint=f"0 to {self.snapshot().revision}")
         known = self._past.get(revision)
         if known is None:
             known = self._past[revision] = self._build_past(revision)
@@ -257,10 +265,11 @@ class Twin:
             batch.append(self._waiting.popleft())
         try:
             commits = self._writer.run(batch)
-        except BaseException:
+        finally:
+            # Nobody may wait for ever, whatever went wrong.
             for ticket in batch:
-                ticket.error = ticket.error or StoreError("the change was interrupted; it was not applied")
-            raise
+                if not ticket.done:
+                    ticket.error = StoreError("interrupted: read again whether the change was applied")
         if commits:
             self._version += 1
             self._feed.publish_commits(commits)
@@ -276,6 +285,10 @@ class Twin:
         commits = self._writer.follow()
         self._version += bool(commits) + self._load_last_values(self._writer.state)
         self._feed.publish_commits(commits)
+
+    def _load_all_last_values(self, state: State) -> None:
+        self._last_batch = 0
+        self._load_last_values(state)
 
     def _load_last_values(self, state: State) -> bool:
         """Read newest readings that are not in the columns yet; True if there were any."""
@@ -319,12 +332,12 @@ def _open_store(folder: Path, site: str, base: str | None, *, read_only: bool) -
     path = folder / JOURNAL
     if read_only:
         return SqliteStore.open(path, read_only=True)
-    store = SqliteStore.create(path, Header(site, base or default_base(site)))
-    try:
+    with ExitStack() as undo:
+        store = undo.enter_context(
+            closing(SqliteStore.create(path, Header(site, base or default_base(site))))
+        )
         _check_header(store, site, base)
-    except BaseException:
-        store.close()
-        raise
+        undo.pop_all()
     return store
 
 

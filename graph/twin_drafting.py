@@ -152,9 +152,10 @@ class TwinDrafter:
             row = self._state.twins.ids.rows.get(iri, -1)
             living = row >= 0 and self._state.twins.alive.at(row)
             before = self._state.twin_fields(row) if living else TwinFields()
+            after = replace(before) if living else TwinFields()
             if row < 0:
                 row, self._next_row = self._next_row, self._next_row + 1
-            draft = self.drafts[iri] = TwinDraft(row, iri, living, before, replace(before))
+            draft = self.drafts[iri] = TwinDraft(row, iri, living, before, after)
         return draft
 
     def _draft_one(self, draft: TwinDraft, record: TwinRecord, *, merge: bool) -> None:

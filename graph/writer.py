@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from graph.codec import decode, request_bytes
+from graph.collector import collector_paused
 from graph.drafting import draft_change
 from graph.state import State
 from graph.stores.chain import first_digest, follows, make_entry
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from graph.pools import Pools
     from graph.stores.protocol import Header, Store
     from ontology.schema import Schema
+
+
+# Roughly: what a record takes at least in a payload.
+_PAYLOAD_BYTES_PER_RECORD = 40
 
 
 @dataclass(slots=True)
@@ -65,9 +70,11 @@ class Writer:
     def __init__(
         self, store: Store, schema: Schema, pools: Pools, checker: Checker, clock: Callable[[], int]
     ) -> None:
+        # Called with every state that was read from the journal, to bring what the journal does not hold.
+        self.complete: Callable[[State], None] = lambda _: None
         self._store = store
         self._schema = schema
-        self._pools = pools
+        self.pools = pools
         self._checker = checker
         self._clock = clock
         self._state: State | None = None
@@ -80,8 +87,9 @@ class Writer:
         Read from the journal where memory cannot be trusted (or is empty yet).
         """
         if self._state is None:
-            state = new_state(self._store.header, self._schema, self._pools)
+            state = new_state(self._store.header, self._schema, self.pools)
             self._head = replay(state, self._store)
+            self.complete(state)
             self._state = state
         return self._state
 
@@ -103,23 +111,29 @@ class Writer:
 
         If the transaction fails, nobody is acknowledged and memory is read again from the journal.
         """
+        written = False
         try:
-            _ = self.state  # reads the journal again where the last run failed
-            batch = _Batch(self._head)
-            for ticket in tickets:
-                self._try(ticket, batch)
-            if batch.entries or batch.answers:
-                self._store.append(batch.entries, list(batch.answers.values()))
-                self._head = batch.head
+            with collector_paused(sum(_size(ticket.change) for ticket in tickets)):
+                batch = self._write(tickets)
+            written = True
         except TwinmeshError as error:
-            self._state = None
             for ticket in tickets:
                 ticket.applied, ticket.error = None, error
             return []
-        except BaseException:
-            self._state = None
-            raise
+        finally:
+            if not written:
+                self._state = None
         return [_commit(entry, draft) for entry, draft in zip(batch.entries, batch.drafts, strict=True)]
+
+    def _write(self, tickets: Sequence[Ticket]) -> _Batch:
+        _ = self.state  # reads the journal again where the last run failed
+        batch = _Batch(self._head)
+        for ticket in tickets:
+            self._try(ticket, batch)
+        if batch.entries or batch.answers:
+            self._store.append(batch.entries, list(batch.answers.values()))
+            self._head = batch.head
+        return batch
 
     def _try(self, ticket: Ticket, batch: _Batch) -> None:
         try:
@@ -177,6 +191,10 @@ class Writer:
             batch.answers[key] = Answer(key, digest, applied.revision, _pack_items(applied.items))
 
 
+def _size(change: Change) -> int:
+    return len(change.put_twins) + len(change.merge_twins) + len(change.put_relationships)
+
+
 def new_state(header: Header, schema: Schema, pools: Pools) -> State:
     return State(header.site, header.base, schema, pools)
 
@@ -189,8 +207,9 @@ def replay(state: State, store: Store, after: Head | None = None, until: int | N
         if wrong:
             place = Place(item=f"site {state.site} commit {entry.sequence}")
             raise StoreError(wrong, code="JOURNAL_CORRUPT", place=place, hint="restore a backup")
-        change, _ = decode(entry.payload)
-        state.execute(draft_change(state, change, None), entry.sequence, entry.time_ns)
+        with collector_paused(len(entry.payload) // _PAYLOAD_BYTES_PER_RECORD):
+            change, _ = decode(entry.payload)
+            state.execute(draft_change(state, change, None), entry.sequence, entry.time_ns)
         head = Head(entry.sequence, entry.time_ns, entry.digest)
     return head
 

@@ -6,7 +6,7 @@ With NORMAL a power loss took every acknowledged row (notes/trust.md fact 3).
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from graph.stores.chain import first_digest, follows
@@ -75,12 +75,11 @@ class SqliteStore:
             connection = _connect(path)
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
-            try:
+            with ExitStack() as undo:
+                undo.callback(connection.close)
                 _check_version(connection, path)
                 site, base = connection.execute("SELECT site, base FROM header").fetchone()
-            except BaseException:
-                connection.close()
-                raise
+                undo.pop_all()
         return cls(path, connection, Header(site, base))
 
     def rebase(self, base: str) -> None:

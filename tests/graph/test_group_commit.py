@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Thread
 
+import numpy as np
 import pytest
 
 from graph.stores.sqlite import SqliteStore
 from graph.twin import BATCH_CHANGES_MAX
-from graph.values import Change, TwinRecord, Value
+from graph.values import Change, Readings, TwinRecord, Value
 from ontology.errors import ChangeError, StoreError
 
 THREADS = 8
@@ -135,3 +136,21 @@ def test_a_real_full_disk_is_refused_too(open_twin, ahu):
     twin._store._connection.execute("PRAGMA max_page_count = 1000000")
     assert twin.apply(put(twin, ahu, "later")).revision == seen.revision + 1
     assert twin.verify() == []
+
+
+def test_last_readings_survive_a_transaction_that_fails(open_twin, ahu, monkeypatch):
+    twin = open_twin()
+    twin.apply(put(twin, ahu, "a"))
+    words = np.array([4.5]).view(np.uint64)
+    rows, times, quality = np.array([0], np.int32), np.array([9], np.int64), np.zeros(1, np.uint8)
+    twin.record(Readings(rows, times, words, quality))
+
+    def full(self, entries, answers):
+        raise StoreError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore, "append", full)
+        with pytest.raises(StoreError):
+            twin.apply(put(twin, ahu, "b"))
+    twin.apply(put(twin, ahu, "c"))
+    assert twin.snapshot().point_value(0) == 4.5

@@ -13,7 +13,7 @@ import pytest
 from graph.stores.sqlite import FORMAT_VERSION, SqliteStore
 from graph.twin import JOURNAL, Twin
 from graph.values import Change, TwinRecord, Value
-from ontology.errors import ConflictError, StoreError, UsageError
+from ontology.errors import ConflictError, NotFoundError, StoreError, UsageError
 
 COMMITS = 8
 
@@ -136,6 +136,14 @@ def test_a_file_left_empty_by_a_crash_becomes_a_journal(tmp_path, schema):
         assert twin.snapshot().revision == 0
 
 
+def test_a_commit_is_synced_before_it_is_acknowledged(open_twin):
+    """kill -9 cannot see the difference, a power loss can: so the settings themselves are held."""
+    twin = open_twin()
+    for connection in (twin._store._connection, twin.history._connection):
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+
+
 def test_times_never_go_back(open_twin, ahu):
     ticks = iter([100, 50, 50, 200])
     twin = open_twin(clock=lambda: next(ticks))
@@ -208,3 +216,12 @@ def test_a_site_needs_a_name_that_can_be_a_folder(tmp_path, schema):
     with pytest.raises(UsageError):
         Twin.open(tmp_path / "x", schema, site="../x")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_revision_that_never_was_is_not_shown(journal, open_twin):
+    twin = open_twin()
+    for revision in (-1, COMMITS + 1):
+        with pytest.raises(NotFoundError) as caught:
+            twin.snapshot_at(revision=revision)
+        assert caught.value.code == "REVISION_UNKNOWN"
+    assert int(twin.snapshot_at(revision=3).alive.sum()) == 3

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from graph.twin import Twin
+from graph.values import Change, RelationshipRecord, TwinRecord, Value
 
 TRIES = 20
 LONG_TRIES = 100
@@ -21,11 +23,12 @@ CHILD = """
 import os, sys, threading
 from pathlib import Path
 from graph.twin import Twin
-from graph.values import Change, RelationshipRecord, TwinRecord, Value
 from ontology.schema import load_schema
 
+sys.path.append(sys.argv[2])
+from test_kill import change_of
+
 schema = load_schema()
-kind, feeds = schema.kind("AHU").iri, schema.relation("brick:feeds").iri
 twin = Twin.open(Path(sys.argv[1]), schema, site="campus")
 start = twin.snapshot().revision
 os.write(1, f"open {start}\\n".encode())
@@ -33,11 +36,7 @@ os.write(1, f"open {start}\\n".encode())
 def work(worker):
     for step in range(100_000):
         name = f"{start}-{worker}-{step}"
-        ids = [f"{twin.base}{name}-{part}" for part in "ab"]
-        twins = tuple(TwinRecord(iri, (kind,), attributes={"step1": Value(step)}) for iri in ids)
-        link = RelationshipRecord(ids[0], feeds, ids[1])
-        change = Change(put_twins=twins, put_relationships=(link,), idempotency_key=name)
-        revision = twin.apply(change).revision
+        revision = twin.apply(change_of(twin.base, schema, name)).revision
         os.write(1, f"ack {revision} {name}\\n".encode())
 
 for worker in range(2):
@@ -45,9 +44,19 @@ for worker in range(2):
 """
 
 
+def change_of(base, schema, name):
+    """The change of a name: two twins and their relationship, under the name as idempotency key."""
+    kind, feeds = schema.kind("AHU").iri, schema.relation("brick:feeds").iri
+    ids = [f"{base}{name}-{part}" for part in "ab"]
+    twins = tuple(TwinRecord(iri, (kind,), attributes={"name1": Value(name)}) for iri in ids)
+    link = RelationshipRecord(ids[0], feeds, ids[1])
+    return Change(put_twins=twins, put_relationships=(link,), idempotency_key=name)
+
+
 def run_and_kill(folder, delay_s):
     """Lines that the child wrote before it was killed."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", CHILD, str(folder), str(Path(__file__).parent)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         opened = child.stdout.readline()
         assert opened.startswith(b"open"), opened
@@ -69,6 +78,8 @@ def check(folder, schema, acknowledged):
         for revision, name in acknowledged.items():
             put = [record.id for record in commits[revision - 1].change.put_twins]
             assert put == [f"{twin.base}{name}-{part}" for part in "ab"], f"revision {revision} is lost"
+        for name in list(acknowledged.values())[-2:]:
+            assert twin.apply(change_of(twin.base, schema, name)).replayed, "it would be done twice"
         # Each change made two twins and their relationship: all of it or nothing, and nothing twice.
         assert int(snapshot.alive.sum()) == 2 * snapshot.revision
         assert int(snapshot.edge_alive.sum()) == snapshot.revision
