@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
+from starlette.responses import JSONResponse
+
 from adapters.rdf.shacl import shacl_report
 from adapters.report import problem_json
 from adapters.selection import select
-from ontology.errors import InputError, Place, Problem
+from api.graphql_http import principal_of
+from api.policy import Action
+from ontology.errors import AccessError, InputError, Place, Problem
 from simulation.report import ModelReport, report_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from adapters.rdf.shacl import Finding
+    from api.schema.context import Services
     from graph.mesh import Mesh
     from graph.snapshot import Snapshot
     from ontology.schema import Shadow
@@ -38,10 +47,13 @@ class CheckReport:
     unknown_kinds: tuple[UnknownKind, ...]
     warnings: tuple[Problem, ...]
     problems: tuple[Problem, ...]
+    local_ids: Mapping[str, str]  # of every twin that the model report names
 
     def to_json(self) -> dict[str, Any]:
+        model = self.model.to_json()
         return {
-            **self.model.to_json(),
+            **model,
+            "groups": [self._with_local_ids(group) for group in model["groups"]],
             "shadowed": [
                 {"name": one.bare, "means": one.winner, "hidden": list(one.hidden)} for one in self.shadowed
             ],
@@ -51,6 +63,10 @@ class CheckReport:
             "warnings": [problem_json(problem) for problem in self.warnings],
             "problems": [problem_json(problem) for problem in self.problems],
         }
+
+    def _with_local_ids(self, group: dict[str, Any]) -> dict[str, Any]:
+        suppliers = [self.local_ids[iri] for iri in group["suppliers"]]
+        return {**group, "localId": self.local_ids[group["twin"]], "supplierLocalIds": suppliers}
 
 
 def check_mesh(mesh: Mesh, site: str | None = None) -> CheckReport:
@@ -72,7 +88,13 @@ def check_snapshot(snapshot: Snapshot, findings: Sequence[Finding] = ()) -> Chec
         tuple(_unknown_kinds(snapshot)),
         (*_warnings(model), *_of_severity(findings, violations=False)),
         (*broken, *_of_severity(findings, violations=True)),
+        _local_ids(snapshot, model),
     )
+
+
+def _local_ids(snapshot: Snapshot, model: ModelReport) -> dict[str, str]:
+    named = {iri for group in model.groups for iri in (group.twin, *group.suppliers)}
+    return {iri: snapshot.local_id(snapshot.row(iri)) for iri in named}
 
 
 def _of_severity(findings: Sequence[Finding], *, violations: bool) -> Iterator[Problem]:
@@ -97,3 +119,14 @@ def _warnings(model: ModelReport) -> Iterator[Problem]:
         if not group.can_be_met:
             message = f"{group.group!r} needs {group.need:g}, its suppliers give {group.weight:g} together"
             yield Problem("GROUP_SHORT", message, Place(item=group.twin), "lower need or raise a weight")
+
+
+async def check_door(request: Request, services: Services) -> Response:
+    """`GET /check[?site=NAME]`: the report as JSON, for whoever may see the whole graph."""
+    principal = principal_of(request)
+    principal.require(Action.READ)
+    if not principal.sees_all:
+        raise AccessError("a check needs sight of the whole graph", code="SCOPE_TOO_NARROW")
+    site = request.query_params.get("site")
+    report = await anyio.to_thread.run_sync(lambda: check_mesh(services.mesh, site).to_json())
+    return JSONResponse(report)

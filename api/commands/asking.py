@@ -40,7 +40,10 @@ def run_query(place: Place, text: str, variables: str | None) -> int:
 
 def run_schema(place: Place, *, as_json: bool) -> None:
     if place.server is not None:
-        introspected = place.server.data(get_introspection_query(descriptions=True))
+        asked = get_introspection_query(
+            specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
+        )
+        introspected = place.server.data(asked)
         text = print_schema(build_client_schema(cast("Any", introspected)))
     else:
         with open_to_read(place.data_folder) as mesh:

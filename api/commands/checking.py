@@ -55,11 +55,11 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
 def _row(group: Mapping[str, Any]) -> dict[str, object]:
     more = f" and {group['moreSuppliers']} more" if group["moreSuppliers"] else ""
     return {
-        "twin": group["twin"],
+        "twin": group["localId"],
         "group": group["group"],
         "need": group["need"],
         "of": group["weight"],
-        "suppliers": " ".join(group["suppliers"]) + more,
+        "suppliers": ", ".join(group["supplierLocalIds"]) + more,
     }
 
 

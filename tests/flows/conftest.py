@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,20 +150,24 @@ R-12,tm:supplies,DEVICE,laboratory,,0.5
 }
 
 
-@pytest.fixture
-def spine(tmp_path: Path) -> Path:
-    """Folder of files that make a small world: building, points, supply chain."""
-    folder = tmp_path / "files"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def spine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of files that make a small world: building, points, supply chain. Read only."""
+    folder = tmp_path_factory.mktemp("spine")
     for name, text in SPINE.items():
         (folder / name).write_text(text)
     return folder
 
 
-@pytest.fixture
-def spine_data(spine: Path, tmp_path: Path, cli: Callable[..., Done]) -> Path:
-    """A data folder with that world as site `campus`."""
-    data = tmp_path / "data"
+@pytest.fixture(scope="session")
+def spine_imported(spine: Path, tmp_path_factory: pytest.TempPathFactory, cli: Callable[..., Done]) -> Path:
+    data = tmp_path_factory.mktemp("imported") / "data"
     done = cli("import", *sorted(spine.glob("*.csv")), "--data", data, "--site", "campus")
     assert done.code == 0, done.err
     return data
+
+
+@pytest.fixture
+def spine_data(spine_imported: Path, tmp_path: Path) -> Path:
+    """A data folder of one's own with that world as site `campus`."""
+    return shutil.copytree(spine_imported, tmp_path / "data")
