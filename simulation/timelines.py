@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulation.world import FULL
+from simulation.world import FULL, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +27,7 @@ def timeline(
     times = {0, *(at_us for at_us, _ in ordered)}
     times |= {time_us for window in open_windows for time_us in (window.at_us, window.end_us)}
     pieces: list[tuple[int, int]] = []
-    for time_us in sorted(times):
+    for time_us in sorted(times - {NEVER}):
         stated = [base, *(value for at_us, value in ordered if at_us <= time_us)][-1]
         here = [window.value for window in open_windows if window.at_us <= time_us < window.end_us]
         value = worse((stated, *here))
@@ -49,9 +49,9 @@ def factor_pieces(demand: Sequence[tuple[int, int]], surges: Sequence[Window]) -
 
     A surge below one lowers the need where nothing else is open.
     """
-    times = sorted({0, *(at for at, _ in demand), *(t for w in surges for t in (w.at_us, w.end_us))})
+    times = {0, *(at for at, _ in demand), *(t for w in surges for t in (w.at_us, w.end_us))}
     pieces: list[tuple[int, int]] = []
-    for time_us in times:
+    for time_us in sorted(times - {NEVER}):
         stated = [value for at_us, value in sorted(demand, key=lambda step: step[0]) if at_us <= time_us][-1:]
         here = [window.value for window in surges if window.at_us <= time_us < window.end_us]
         value = max((*stated, *here), default=FULL)
