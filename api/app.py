@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api.auth import LIFETIME_DEFAULT_S, Tokens
+from api.checking import check_door
 from api.commanding import Commands
 from api.config import Settings
 from api.documents import document_door
@@ -58,7 +59,7 @@ def create_app(
 ) -> Starlette:
     """The ASGI application over a mesh; the caller opens and closes the mesh.
 
-    dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources, for figures.
+    dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources.
     """
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
@@ -109,6 +110,7 @@ def _routes(services: Services, engine: Engine, figures: Figures, health: Health
         Route("/ingest", partial(_ingest, services=services, figures=figures), methods=["POST"]),
         Route("/import", partial(import_door, services=services), methods=["POST"]),
         Route("/export", partial(export_door, services=services), methods=["GET"]),
+        Route("/check", partial(check_door, services=services), methods=["GET"]),
         Route("/id/{rest:path}", partial(document_door, services=services), methods=["GET"]),
         Route("/livez", health.livez, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),

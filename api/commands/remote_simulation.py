@@ -22,7 +22,7 @@ ASK = f"query Ask($id: ID!) {{ simulation(id: $id) {{ {_STATE} }} }}"
 READ = """
 query Read($id: ID!, $after: String, $first: Int!) { simulation(id: $id) {
   completeness
-  summary { twinsHit expectedCost costP05 costP95 engine runs runsComputed revisions deltas }
+  summary { twinsHit expectedCost costP05 costP95 engine runs runsComputed revisions ontology deltas }
   impacts(first: $first, after: $after) { pageInfo { hasNextPage endCursor } nodes {
     id localId name kind site probability probabilityHigh firstHitHours { mean p05 p50 p95 }
     expectedDownHours minLevel expectedCost uncertain why deltas } } } }
@@ -95,6 +95,7 @@ def _assembled(
         "horizonHours": scenario.get("horizonHours", 72),
         "engine": summary["engine"],
         "revisions": summary["revisions"],
+        "ontology": summary["ontology"],
         "completeness": page["completeness"],
         "summary": {**sums, **(summary["deltas"] or {})},
         "impacts": impacts,

@@ -72,6 +72,7 @@ class ImpactSummary:
     runs: int
     runs_computed: int
     revisions: Json = strawberry.field(description="Revision of each site that was simulated.")
+    ontology: str = strawberry.field(description="Version of the vocabulary, for repeating the run.")
     deltas: Json | None
 
 
@@ -188,6 +189,10 @@ class SummaryRow:
     @property
     def revisions(self) -> dict[str, str]:
         return self.document["revisions"]
+
+    @property
+    def ontology(self) -> str:
+        return self.document["ontology"]
 
     @property
     def deltas(self) -> Document | None:
