@@ -90,9 +90,9 @@ class Decoder:
         """Instance number of an object -> its type object."""
         types: dict[int, ifcopenshell.entity_instance] = {}
         for relation in self._model.by_type("IfcRelDefinesByType"):
-            kind = self._fields.get(relation, "RelatingType")
+            kind = self._fields.ref(relation, "RelatingType")
             if kind is not None:
-                types |= {one.id(): kind for one in self._fields.get(relation, "RelatedObjects") or ()}
+                types |= {one.id(): kind for one in self._fields.refs(relation, "RelatedObjects")}
         return types
 
     def _named(self, entity: ifcopenshell.entity_instance) -> _Named:

@@ -90,12 +90,12 @@ class Flows:
 
     def _read_ports(self) -> Iterator[Port]:
         for nest in self._model.by_type("IfcRelNests"):
-            owner = self._fields.get(nest, "RelatingObject")
-            for child in self._fields.get(nest, "RelatedObjects") or ():
+            owner = self._fields.ref(nest, "RelatingObject")
+            for child in self._fields.refs(nest, "RelatedObjects"):
                 if owner is not None and child.is_a("IfcPort"):
                     yield from self._port(child, owner)
         for pair in self._model.by_type("IfcRelConnectsPortToElement"):
-            port, owner = self._fields.get(pair, "RelatingPort"), self._fields.get(pair, "RelatedElement")
+            port, owner = self._fields.ref(pair, "RelatingPort"), self._fields.ref(pair, "RelatedElement")
             if port is not None and owner is not None:
                 yield from self._port(port, owner)
 
@@ -150,9 +150,8 @@ class Flows:
         )
 
     def _ends(self, connection: ifcopenshell.entity_instance) -> tuple[Port, Port] | None:
-        one = self._fields.get(connection, "RelatingPort")
-        other = self._fields.get(connection, "RelatedPort")
-        found = [self._ports.get(end.id()) if end is not None else None for end in (one, other)]
+        ends = [self._fields.ref(connection, name) for name in ("RelatingPort", "RelatedPort")]
+        found = [self._ports.get(end.id()) if end is not None else None for end in ends]
         if found[0] is not None and found[1] is not None:
             return found[0], found[1]
         known = found[0] or found[1]
@@ -198,7 +197,7 @@ class Flows:
         return "air" if one.type == other.type == "DUCT" else None
 
     def _via(self, connection: ifcopenshell.entity_instance) -> Item | None:
-        realizing = self._fields.get(connection, "RealizingElement")
+        realizing = self._fields.ref(connection, "RealizingElement")
         return None if realizing is None else self._items.get(realizing.id())
 
     def _dangling(self, connected: set[int]) -> Iterator[Notice]:

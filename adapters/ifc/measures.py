@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from ontology.errors import InputError, Place, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import ifcopenshell
 
     from adapters.ifc.fields import Fields
@@ -69,9 +67,9 @@ class Measures:
 
     def _read_project(self, project: ifcopenshell.entity_instance) -> dict[str, str | None]:
         """Unit type, such as POWERUNIT, -> code."""
-        assignment = self._fields.get(project, "UnitsInContext")
-        units: Iterable[ifcopenshell.entity_instance] = assignment[0] if assignment is not None else ()
-        typed = ((self._fields.text(unit, "UnitType"), unit) for unit in units or ())
+        assignment = self._fields.ref(project, "UnitsInContext")
+        units = self._fields.refs(assignment, "Units") if assignment is not None else []
+        typed = ((self._fields.text(unit, "UnitType"), unit) for unit in units)
         return {kind: self._named(unit) for kind, unit in typed if kind and kind != "USERDEFINED"}
 
     def _named(self, unit: ifcopenshell.entity_instance) -> str | None:
@@ -107,11 +105,11 @@ class Measures:
         return self._no_code(unit, f"{name}, whose factor {stated:g} is not that of {code}")
 
     def _stated_factor(self, unit: ifcopenshell.entity_instance) -> float | None:
-        factor = self._fields.get(unit, "ConversionFactor")
-        value = self._fields.get(factor, "ValueComponent") if factor is not None else None
-        base = self._fields.get(factor, "UnitComponent") if factor is not None else None
+        factor = self._fields.ref(unit, "ConversionFactor")
+        value = self._fields.ref(factor, "ValueComponent") if factor is not None else None
+        base = self._fields.ref(factor, "UnitComponent") if factor is not None else None
         code = self._named(base) if base is not None else None
-        number = getattr(value, "wrappedValue", None)
+        number = value[0] if value is not None else None
         return (
             None
             if code is None or not isinstance(number, int | float)
@@ -120,11 +118,9 @@ class Measures:
 
     def _derived(self, unit: ifcopenshell.entity_instance) -> str | None:
         factors: list[tuple[str, int]] = []
-        for element in self._fields.get(unit, "Elements") or ():
-            code, power = (
-                self._named(self._fields.get(element, "Unit")),
-                self._fields.get(element, "Exponent"),
-            )
+        for element in self._fields.refs(unit, "Elements"):
+            part, power = self._fields.ref(element, "Unit"), self._fields.get(element, "Exponent")
+            code = self._named(part) if part is not None else None
             if code is None or not isinstance(power, int):
                 return self._no_code(
                     unit, f"a derived unit ({self._fields.text(unit, 'UnitType')}) of units without code"

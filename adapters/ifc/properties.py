@@ -13,17 +13,15 @@ from adapters.ifc.fields import NAME
 from graph.values import JSONValue, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import ifcopenshell
 
     from adapters.ifc.fields import Fields
     from adapters.ifc.measures import Measures
 
-# Position of `Unit` and of the value in IfcPhysicalSimpleQuantity and IfcPropertySingleValue, in every
-# version.
-_QUANTITY_UNIT, _QUANTITY_VALUE = 2, 3
-_SINGLE_VALUE, _SINGLE_UNIT = 2, 3
+# Position of the value in every kind of IfcPhysicalSimpleQuantity, in every version.
+_QUANTITY_VALUE = 3
 _COMPLEX = {"IfcComplexProperty": "HasProperties", "IfcPhysicalComplexQuantity": "HasQuantities"}
 
 
@@ -47,15 +45,15 @@ class Properties:
         for step, kind in type_of.items():
             found[step].update(self._of_type(kind))
         for relation in model.by_type("IfcRelDefinesByProperties"):
-            stated = self._of_definition(self._fields.get(relation, "RelatingPropertyDefinition"))
-            for one in self._fields.get(relation, "RelatedObjects") or ():
+            stated = self._of_definition(self._fields.ref(relation, "RelatingPropertyDefinition"))
+            for one in self._fields.refs(relation, "RelatedObjects"):
                 found[one.id()].update(stated)
         return found
 
     def _of_type(self, kind: ifcopenshell.entity_instance) -> Mapping[str, Value]:
         step = kind.id()
         if step not in self._read_before:
-            self._read_before[step] = self._of_sets(self._fields.get(kind, "HasPropertySets") or ())
+            self._read_before[step] = self._of_sets(self._fields.refs(kind, "HasPropertySets"))
         return self._read_before[step]
 
     def _of_definition(self, definition: ifcopenshell.entity_instance | None) -> Mapping[str, Value]:
@@ -78,19 +76,19 @@ class Properties:
     def _read_set(self, one: ifcopenshell.entity_instance) -> Iterator[tuple[str, Value]]:
         ifc = one.is_a()
         if ifc == "IfcPropertySet":
-            yield from self._named(_name(one[NAME]) or ifc, self._fields.get(one, "HasProperties"), 1)
+            yield from self._named(_name(one[NAME]) or ifc, self._fields.refs(one, "HasProperties"), 1)
         elif ifc == "IfcElementQuantity":
-            yield from self._named(_name(one[NAME]) or ifc, self._fields.get(one, "Quantities"), 1)
+            yield from self._named(_name(one[NAME]) or ifc, self._fields.refs(one, "Quantities"), 1)
 
     def _named(
-        self, path: str, items: Iterable[ifcopenshell.entity_instance] | None, depth: int
+        self, path: str, items: Sequence[ifcopenshell.entity_instance], depth: int
     ) -> Iterator[tuple[str, Value]]:
         """Properties or quantities under the name of what holds them."""
-        for item in items or () if depth <= PROPERTY_DEPTH_MAX else ():
+        for item in items if depth <= PROPERTY_DEPTH_MAX else ():
             name = _name(item[0])
             held = _COMPLEX.get(item.is_a())
             if name and held:
-                yield from self._named(f"{path}.{name}", self._fields.get(item, held), depth + 1)
+                yield from self._named(f"{path}.{name}", self._fields.refs(item, held), depth + 1)
             elif name:
                 value, unit = self._read(item)
                 if value is not None:
@@ -102,8 +100,7 @@ class Properties:
         if ifc == "IfcPropertySingleValue":
             return self._single(item)
         if ifc.startswith("IfcQuantity"):
-            value = item[_QUANTITY_VALUE]
-            return _plain(value), self._measures.code(item[_QUANTITY_UNIT], ifc)
+            return _plain(item[_QUANTITY_VALUE]), self._measures.code(self._fields.ref(item, "Unit"), ifc)
         read = {
             "IfcPropertyEnumeratedValue": self._enumerated,
             "IfcPropertyListValue": self._listed,
@@ -114,11 +111,13 @@ class Properties:
         return (None, None) if read is None else read(item)
 
     def _single(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
-        stated = item[_SINGLE_VALUE]
+        stated = self._fields.ref(item, "NominalValue")
         if stated is None:
             return None, None
         value = _plain(stated[0])
-        return value, self._measures.code(item[_SINGLE_UNIT], stated.is_a()) if _is_number(value) else None
+        if not _is_number(value):
+            return value, None
+        return value, self._measures.code(self._fields.ref(item, "Unit"), stated.is_a())
 
     def _enumerated(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
         values, unit = self._values(item, "EnumerationValues", None)
@@ -136,10 +135,10 @@ class Properties:
             ("upper", "UpperBoundValue"),
             ("setPoint", "SetPointValue"),
         ):
-            stated = self._fields.get(item, attribute)
+            stated = self._fields.ref(item, attribute)
             if stated is not None:
                 bounds[name] = _plain(stated[0])
-                unit = unit or self._measures.code(self._fields.get(item, "Unit"), stated.is_a())
+                unit = unit or self._measures.code(self._fields.ref(item, "Unit"), stated.is_a())
         return bounds or None, unit
 
     def _table(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
@@ -154,7 +153,7 @@ class Properties:
         return (table if defining or defined else None), unit
 
     def _reference(self, item: ifcopenshell.entity_instance) -> tuple[JSONValue, str | None]:
-        target = self._fields.get(item, "PropertyReference")
+        target = self._fields.ref(item, "PropertyReference")
         if target is None:
             return None, None
         return {"ifcClass": target.is_a(), "name": self._fields.text(target, "Name")}, None
@@ -162,11 +161,11 @@ class Properties:
     def _values(
         self, item: ifcopenshell.entity_instance, attribute: str, unit: str | None
     ) -> tuple[list[JSONValue], str | None]:
-        stated: tuple[Any, ...] = self._fields.get(item, attribute) or ()
+        stated = self._fields.refs(item, attribute)
         values = [_plain(one[0]) for one in stated]
         if not values or not _is_number(values[0]):
             return values, None
-        return values, self._measures.code(self._fields.get(item, unit) if unit else None, stated[0].is_a())
+        return values, self._measures.code(self._fields.ref(item, unit) if unit else None, stated[0].is_a())
 
 
 def _name(value: object) -> str | None:

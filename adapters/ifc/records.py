@@ -85,7 +85,7 @@ def _position(place: ifcopenshell.entity_instance, context: Context) -> dict[str
         found["elevation"] = Value(elevation, unit, context.origin)
     for name, attribute in (("latitude", "RefLatitude"), ("longitude", "RefLongitude")):
         angle = context.fields.get(place, attribute)
-        if angle:
+        if isinstance(angle, tuple) and all(isinstance(part, int) for part in angle):
             degrees = sum(part * seconds for part, seconds in zip(angle, _SECONDS, strict=False)) / 3600.0
             found[name] = Value(degrees, "deg", context.origin)
     return found

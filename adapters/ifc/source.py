@@ -60,14 +60,14 @@ def _read(file: Opened, request: ImportRequest, schema: Schema, units: Units) ->
 
     measures = Measures(file.model.by_type("IfcProject")[0], fields, units, file.path)
     attributes = Properties(fields, measures, request.source).by_element(file.model, decoder.type_of)
-    notices = [*uncertain_kinds(items), *odd_guids(items), *contained_parts(links, fields), *odd_flows]
+    odd = [*uncertain_kinds(items), *odd_guids(items), *contained_parts(links, fields), *odd_flows]
     return Parsed(
         path=file.path,
         format=FORMAT,
         source=request.source,
         twins=twins(Context(file.model, fields, measures, schema, request.source), items, attributes),
         relationships=relationships(links, flows, request.source),
-        warnings=(*file.warnings, *measures.warnings, *problems(notices, file)),
+        warnings=(*file.warnings, *measures.warnings, *problems([*odd, *fields.notices], file)),
     )
 
 

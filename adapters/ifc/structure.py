@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapters.ifc.config import CONTROLS, LOCATED_IN, MEMBER_OF, PART_OF, POINT_OF
 from adapters.ifc.notices import Notice
@@ -63,8 +63,8 @@ class Structure:
 
     def _related(self, ifc: str, parent: str, children: str, relation: str) -> Iterator[Link]:
         for one in self._model.by_type(ifc):
-            target = self._item(self._fields.get(one, parent))
-            for child in _several(self._fields.get(one, children)) if target else ():
+            target = self._item(self._fields.ref(one, parent))
+            for child in self._fields.refs(one, children) if target else ():
                 source = self._item(child)
                 if source and target:
                     yield Link(source, relation, target)
@@ -72,8 +72,8 @@ class Structure:
     def _controls(self, is_point: Callable[[Item], bool]) -> Iterator[Link]:
         """Sensors are points of what they are mounted on; actuators and controllers control it."""
         for one in self._model.by_type("IfcRelFlowControlElements"):
-            target = self._item(self._fields.get(one, "RelatingFlowElement"))
-            for child in self._fields.get(one, "RelatedControlElements") or () if target else ():
+            target = self._item(self._fields.ref(one, "RelatingFlowElement"))
+            for child in self._fields.refs(one, "RelatedControlElements") if target else ():
                 source = self._item(child)
                 if source and target:
                     yield Link(source, POINT_OF if is_point(source) else CONTROLS, target)
@@ -81,13 +81,6 @@ class Structure:
     def _item(self, entity: ifcopenshell.entity_instance | None) -> Item | None:
         """The item of an end; ports, the project and what stands there by mistake are none."""
         return None if entity is None else self._items.get(entity.id())
-
-
-def _several(value: Any) -> Sequence[ifcopenshell.entity_instance]:
-    """Children as a sequence: a void has one opening, other relationships have many children."""
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)
 
 
 def contained_twice(links: Iterable[Link]) -> Iterator[Notice]:

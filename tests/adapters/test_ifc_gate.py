@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import re
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -243,3 +246,44 @@ def test_many_problems_are_bounded(read: Reader, tmp_path: Path) -> None:
     problems = refused(read, model.write(tmp_path))
     assert len(problems) == 21
     assert "30 more" in problems[-1].message
+
+
+# --- whatever else stands in a file ---
+
+TOKEN = re.compile(rb"'[^']*'|#\d+(?!\s*=)|\.[A-Z_0-9]+\.|\$|\((?:#\d+,?)+\)")
+FOREIGN = (b"$", b"*", b"5", b"-1.5", b"'x'", b".T.", b"()", b"#24", b"(#24,#26)", b"#16", b"(#60)")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_values_of_any_kind_anywhere_are_read_or_refused(
+    seed: int, text: bytes, read: Reader, tmp_path: Path
+) -> None:
+    """Arguments swapped for others: never an exception of another kind, never a twin without its id."""
+    draw = random.Random(seed)
+    spans = [found.span() for found in TOKEN.finditer(text, text.index(b"DATA;"))]
+    path = tmp_path / "odd.ifc"
+    outcomes: Counter[str] = Counter()
+    for _ in range(60):
+        odd = text
+        for start, end in sorted(draw.sample(spans, draw.choice([1, 2, 5])), reverse=True):
+            odd = odd[:start] + draw.choice(FOREIGN) + odd[end:]
+        path.write_bytes(odd)
+        try:
+            twins = read(path).parsed.twins
+        except InputError as error:
+            outcomes[error.code] += 1
+        else:
+            outcomes["read"] += 1
+            assert len({twin.id for twin in twins}) == len(twins)
+    assert outcomes["read"] > 10
+    assert outcomes["IFC_DAMAGED"] > 10
+
+
+def test_an_instance_where_a_number_stands_is_said(text: bytes, read: Reader, tmp_path: Path) -> None:
+    path = tmp_path / "odd.ifc"
+    odd = re.sub(rb"(#38=IFCRELCONNECTSPORTS\('[^']*',\$,\$,\$,)#35", rb"\g<1>7", text)
+    assert odd != text
+    path.write_bytes(odd)
+    (warning,) = [one for one in read(path).parsed.warnings if one.code == "IFC_VALUE_INVALID"]
+    assert "RelatingPort of #38 IfcRelConnectsPorts" in warning.message
+    assert warning.place.line == text[: text.index(b"#38=")].count(b"\n") + 1
