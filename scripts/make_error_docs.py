@@ -33,6 +33,70 @@ Made by `scripts/make_error_docs.py` from the source; `{...}` stands for what wa
 """
 
 
+# Codes whose message is put together elsewhere than where the code stands.
+SPOKEN = {
+    "ATTRIBUTE_CONFLICT": "two sources state one attribute differently",
+    "ATTRIBUTE_INVALID": "an attribute that steers cascades has a value it cannot have",
+    "ATTRIBUTE_OVERRIDDEN": "a source states something else than a user set; the user's value stays",
+    "BLANK_NODE_TWIN": "a blank node with a type of its own is kept as a statement, not made a twin",
+    "CHANGE_INVALID": "a change breaks the schema; every violation is listed",
+    "COMMANDS_NOT_BOUND": "no way to the field is bound to this point",
+    "CSV_ENCODING": "the file is not UTF-8",
+    "CSV_SYNTAX": "a row has too many or too few cells, or a quote is not closed",
+    "DISTRIBUTION_INVALID": "hours are a number or a distribution such as weibull(2,500)",
+    "END_EXTERNAL": "a relationship leads to a twin that no site of the folder has; a stub stands for it",
+    "END_KIND": "the relation does not take ends of this kind",
+    "FILTER_OPERAND": "an operator of a filter does not take this operand",
+    "FILTER_TOO_LARGE": "a filter has more parts than are read",
+    "FORBIDDEN": "the role may not do this",
+    "GRAPHQL_ERROR": "an error of the GraphQL engine itself",
+    "GROUP_DISAGREES": "rows of one need group state different values",
+    "GROUP_INVALID": "the name of a need group cannot be used",
+    "IDEMPOTENCY_REUSED": "the idempotency key was used for other work",
+    "IFC_CONTAINED_TWICE": "an element is contained in two places",
+    "IFC_DUPLICATE_GUID": "a GlobalId belongs to two objects",
+    "IFC_FLOW_CONFLICT": "two sources or two sinks are connected",
+    "IFC_GUID_INVALID": "a GlobalId is not 22 digits of base 64",
+    "IFC_GUID_MISSING": "an object has no GlobalId",
+    "IFC_MEDIUM_CONFLICT": "an element is in systems of different media",
+    "IFC_PORT_UNOWNED": "a port belongs to no element",
+    "IFC_PROJECTS": "the file holds more than one project",
+    "IFC_UNIT_UNKNOWN": "a unit is not known; the value is kept without one",
+    "INPUT_INVALID": "a file, a cell, a document or a scenario is wrong",
+    "KIND_DEPRECATED": "the vocabulary has replaced this kind",
+    "LIMIT_EXCEEDED": "a stated limit was reached; nothing was done by half",
+    "NAMED_GRAPH": "statements of named graphs are read, their graph names are not kept",
+    "NOT_FOUND": "there is no such thing",
+    "OPERATION_UNKNOWN": "the document has no operation of this name",
+    "PART_OF_CYCLE": "something would be a part of itself",
+    "PAYLOAD_SYNTAX": "a message is not JSON",
+    "POINTER_MISSING": "a message has nothing where the JSON pointer leads",
+    "PORT_TAKEN": "another program listens on this port",
+    "QUERY_FAILED": "the server refused the query, or answered it with errors",
+    "QUERY_TOO_COSTLY": "the query would cost more than allowed; the numbers stand in the message",
+    "QUERY_TOO_LARGE": "the query has more tokens than allowed",
+    "RDF_EMPTY": "the file holds no statement",
+    "RDF_REMOTE_CONTEXT": "a JSON-LD context on another server is never fetched",
+    "RDF_SYNTAX": "the document is not what its format demands",
+    "RDF_UNREADABLE": "the document cannot be read",
+    "RELATIONSHIP_DUPLICATE": "the same relationship stands twice",
+    "REVISION_CONFLICT": "the world moved on: the expected revision is not the present one",
+    "REVISION_NOT_REACHED": "the asked revision was not reached in time",
+    "SITE_BASE_FIXED": "the base IRI of a site is fixed at its first import",
+    "STATE_UNKNOWN": "a device sent a state that the binding does not name",
+    "STORE_FAILED": "the store failed; nothing was acknowledged",
+    "STORE_LOCKED": "another process writes this site",
+    "STORE_SITE": "the folder holds another site",
+    "TIME_RANGE": "a time is beyond what can be kept",
+    "TIME_SYNTAX": "a text is not an ISO 8601 time",
+    "TIME_ZONE_MISSING": "a time has no zone",
+    "TOO_MANY_ALIASES": "the query has more aliases than allowed",
+    "TOO_MANY_DIRECTIVES": "the query has more directives than allowed",
+    "USAGE": "the command or the request is formed wrongly",
+    "VALUE_TWICE": "one single-valued attribute has two values",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     code: str
@@ -88,6 +152,10 @@ def sources(package: str) -> list[Path]:
     return [path for path in sorted((ROOT / package).rglob("*.py")) if "demo" not in path.parts]
 
 
+def says(code: str, texts: list[str]) -> str:
+    return SPOKEN.get(code) or "; ".join(texts[:TEXTS_SHOWN])
+
+
 def document() -> str:
     uses = [use for name in PACKAGES for path in sources(name) for use in uses_in(path)]
     texts: dict[str, dict[str, None]] = defaultdict(dict)
@@ -99,8 +167,7 @@ def document() -> str:
         if use.text:
             texts[use.code][use.text.replace("|", "\\|").replace("\n", " ")] = None
     rows = [
-        f"| `{code}` | {'; '.join(list(texts[code])[:TEXTS_SHOWN])} | {', '.join(rooms[code])} |"
-        for code in sorted(rooms)
+        f"| `{code}` | {says(code, list(texts[code]))} | {', '.join(rooms[code])} |" for code in sorted(rooms)
     ]
     return HEADER + "\n".join(rows) + "\n"
 
