@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from api.commands.console import progress, say, say_json, table
 from api.commands.place import open_to_read
 from api.commands.remote_simulation import simulate_on_server
-from ontology.errors import InputError, UsageError
+from ontology.errors import InputError, TwinmeshError, UsageError
 from ontology.errors import Place as Spot
 from simulation.impact import simulate
 from simulation.scenario import parse_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from api.commands.place import Place
 
 ROWS_SHOWN = 40
+_HINT = 'such as {"events": [{"type": "FAIL", "twin": "CH-1"}]}'
 COLUMNS = ("twin", "site", "kind", "chance", "first h", "down h", "cost", "why")
 
 
@@ -55,8 +57,9 @@ class SimulateCommand:
 
 def run_simulate(place: Place, command: SimulateCommand, *, as_json: bool) -> None:
     document = command.document()
-    scenario = parse_scenario(document)  # a server would refuse it in other words
-    with progress("simulating", quiet=as_json) as done:
+    with _in_file(command.scenario):
+        scenario = parse_scenario(document)  # a server would refuse it in other words
+    with progress("simulating", quiet=as_json) as done, _in_file(command.scenario, "events["):
         if place.server is not None:
             impact = simulate_on_server(place.server, document, command.against_baseline, done)
         else:
@@ -109,10 +112,28 @@ def _read(path: Path) -> dict[str, object]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", code="FILE_UNREADABLE", place=place) from error
     except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8", code="SCENARIO_SYNTAX", place=place) from error
+        hint = "save the file as UTF-8"
+        raise InputError("is not UTF-8", code="SCENARIO_SYNTAX", place=place, hint=hint) from error
     except json.JSONDecodeError as error:
         spot = Spot(str(path), error.lineno, error.colno)
-        raise InputError(f"is not JSON: {error.msg}", code="SCENARIO_SYNTAX", place=spot) from error
+        message = f"is not JSON: {error.msg}"
+        raise InputError(message, code="SCENARIO_SYNTAX", place=spot, hint=_HINT) from error
+    except RecursionError as error:
+        raise InputError("is nested too deep", code="SCENARIO_SYNTAX", place=place, hint=_HINT) from error
     if not isinstance(document, dict):
-        raise InputError("a scenario is a JSON object", code="SCENARIO_SYNTAX", place=place)
+        raise InputError("a scenario is a JSON object", code="SCENARIO_SYNTAX", place=place, hint=_HINT)
     return cast("dict[str, object]", document)
+
+
+@contextlib.contextmanager
+def _in_file(path: Path | None, items: str = "") -> Generator[None]:
+    """Problems whose item begins with `items` (`events[2].twin`) name the file of the scenario, too."""
+    try:
+        yield
+    except TwinmeshError as error:
+        places = [problem.place for problem in error.problems]
+        if path is None or any(place.path or not (place.item or "").startswith(items) for place in places):
+            raise
+        named = [replace(place, path=str(path)) for place in places]
+        found = [replace(problem, place=place) for problem, place in zip(error.problems, named, strict=True)]
+        raise InputError.of(found) from error
