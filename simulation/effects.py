@@ -194,7 +194,9 @@ def _find_relationship(stage: Stage, ref: RelationRef, place: Place) -> tuple[in
     if not found:
         ends = f"{ref.source} {ref.relation} {ref.target}"
         group = f" in group {ref.group!r}" if ref.group is not None else ""
-        raise NotFoundError(f"no relationship {ends}{group}", code="RELATIONSHIP_UNKNOWN", place=place)
+        message = f"no relationship {ends}{group}"
+        hint = "give source, relation and target as they were stated, and the group where there is one"
+        raise NotFoundError(message, code="RELATIONSHIP_UNKNOWN", place=place, hint=hint)
     if len(found) > 1:
         hint = "name its group as the fourth item"
         raise InputError("several relationships fit", code="AMBIGUOUS_ID", place=place, hint=hint)
