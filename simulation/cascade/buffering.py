@@ -5,7 +5,7 @@ Readable counterparts: `share_outside`, `share_in_loop` of `simulation.levels`, 
 
 from __future__ import annotations
 
-from simulation.cascade.jit import part
+from simulation.cascade.jit import bare
 from simulation.cascade.layout import STRIKES, Row, Table, Tables
 from simulation.world import FULL, NEVER
 
@@ -13,13 +13,13 @@ _BITS = 20
 _MASK = FULL - 1
 
 
-@part
+@bare
 def scaled_need(need: int, factor: int) -> int:
     """need * factor / FULL, rounded up; the product itself would not fit into 64 bits."""
     return (need >> _BITS) * factor + (((need & _MASK) * factor + _MASK) >> _BITS)
 
 
-@part
+@bare
 def outside_share(arrived: int, need: int, threshold: int) -> int:
     """Rules 10 and 11 for a sum of weight * level."""
     if need <= 0:
@@ -28,7 +28,7 @@ def outside_share(arrived: int, need: int, threshold: int) -> int:
     return share if share >= threshold else 0
 
 
-@part
+@bare
 def loop_share(given: Table, count: int, need: int, threshold: int) -> int:
     """Rules 10 and 11 where a supplier is in the own loop; sorts the first `count` given."""
     if need <= 0:
@@ -47,7 +47,7 @@ def loop_share(given: Table, count: int, need: int, threshold: int) -> int:
     return best if best >= threshold else 0
 
 
-@part
+@bare
 def covered_us(content: int, rest: int, deficit: int) -> int:
     """Whole microseconds for which content + rest / FULL microseconds of buffer cover a deficit above 0."""
     whole = content // deficit
@@ -56,7 +56,7 @@ def covered_us(content: int, rest: int, deficit: int) -> int:
     return (whole << _BITS) + (((content % deficit) << _BITS) + rest) // deficit
 
 
-@part
+@bare
 def elapse_us(group: Row, us: int) -> None:
     """Rule 12: carry the buffer on at its share; a remainder that covers no whole microsecond is lost.
 
@@ -88,7 +88,7 @@ def elapse_us(group: Row, us: int) -> None:
     group.content, group.part = content, rest
 
 
-@part
+@bare
 def hurt(group: Row, buffered: int, now: int, tolerance: int, repair: int) -> bool:
     """Rule 13 for a group that damages: is the twin down now, if the group's buffered share is this?"""
     if now < group.down_until:
@@ -98,7 +98,7 @@ def hurt(group: Row, buffered: int, now: int, tolerance: int, repair: int) -> bo
     return group.spell >= 0 and now - group.spell > tolerance and repair > 0
 
 
-@part
+@bare
 def follow_spell(group: Row, starved: bool, now: int, tolerance: int) -> bool:
     """Rule 13 for a group that damages: open or close its spell. True where a long one has just ended."""
     spell = group.spell
@@ -110,7 +110,7 @@ def follow_spell(group: Row, starved: bool, now: int, tolerance: int) -> bool:
     return spell >= 0 and now - spell > tolerance
 
 
-@part
+@bare
 def strike(tables: Tables, group: int, start_us: int, end_us: int) -> None:
     """Note a damage. Past the end of the table only the count goes up: the run is done again."""
     count = tables.used[STRIKES]

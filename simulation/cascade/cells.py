@@ -8,19 +8,19 @@ are left out in which nothing can change (`next_visit`).
 from __future__ import annotations
 
 from simulation.cascade.buffering import follow_spell, scaled_need, strike
-from simulation.cascade.jit import part
+from simulation.cascade.jit import bare
 from simulation.cascade.layout import LINKS, ONE, ZERO, Cells, Row, Tables
 from simulation.cascade.waves import after, highest, lowest, next_cell
 from simulation.world import FULL, NEVER
 
 
-@part
+@bare
 def last_us(cells: Cells, cell: int) -> int:
     """The last microsecond of a cell; the last cell ends at the horizon."""
     return min((cell + 1) * cells.cell_us, cells.horizon) - 1
 
 
-@part
+@bare
 def open_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
     """Rule 1: what the twin takes in this cell is the lowest of what the cell's microseconds take."""
     first, last = cell * cells.cell_us, last_us(cells, cell)
@@ -38,7 +38,7 @@ def open_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
             _look(tables, cells, tables.edges[number], first, last)
 
 
-@part
+@bare
 def _window(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
     """Rule 14: the restart window in whole cells, rounded up."""
     restart = twin.restart
@@ -48,14 +48,14 @@ def _window(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
     return (restart + cells.cell_us - 1) // cells.cell_us
 
 
-@part
+@bare
 def _longest_delay(tables: Tables, edge: Row, first: int, last: int) -> int:
     if edge.first_extra == edge.end_extra:
         return edge.delay
     return edge.delay + highest(tables.pieces, edge.first_extra, edge.end_extra, first, last, ZERO)
 
 
-@part
+@bare
 def _look(tables: Tables, cells: Cells, edge: Row, first: int, last: int) -> None:
     """Rule 1: a delay between two cells takes the lower of both."""
     edge.known = lowest(tables.pieces, edge.first_cap, edge.end_cap, first, last)
@@ -76,7 +76,7 @@ def _look(tables: Tables, cells: Cells, edge: Row, first: int, last: int) -> Non
         edge.known = min(edge.known, sent)
 
 
-@part
+@bare
 def _lowest_sent(tables: Tables, link: int, since: int, until: int) -> int:
     """The lowest level of a chain of changes from cell to cell, both included; FULL if out of order."""
     found = FULL
@@ -92,7 +92,7 @@ def _lowest_sent(tables: Tables, link: int, since: int, until: int) -> int:
     return found
 
 
-@part
+@bare
 def _lowest_low(tables: Tables, link: int, since: int) -> int:
     """The lowest of a chain of lows since a cell: the oldest of them, since newer ones are higher."""
     found = FULL
@@ -102,7 +102,7 @@ def _lowest_low(tables: Tables, link: int, since: int) -> int:
     return found
 
 
-@part
+@bare
 def close_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
     """Write down what was settled for a twin: levels and spells."""
     if twin.service != (tables.links[twin.changes].level if twin.changes >= 0 else FULL):
@@ -123,7 +123,7 @@ def close_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
                 strike(tables, number, (spell + tolerance) * cells.cell_us, end)
 
 
-@part
+@bare
 def end_spells(tables: Tables, cells: Cells, twin: Row) -> None:
     """A spell still open at the horizon is damage down to it."""
     for place in range(twin.first_group, twin.end_group):
@@ -135,7 +135,7 @@ def end_spells(tables: Tables, cells: Cells, twin: Row) -> None:
                 strike(tables, number, (spell + tolerance) * cells.cell_us, cells.horizon)
 
 
-@part
+@bare
 def _with_low(tables: Tables, link: int, cell: int, level: int) -> int:
     """A chain of lows with one more; those that are no lower than a newer one no longer matter."""
     while link >= 0 and tables.links[link].level >= level:
@@ -143,7 +143,7 @@ def _with_low(tables: Tables, link: int, cell: int, level: int) -> int:
     return _linked(tables, cell, level, link) if level < FULL else link
 
 
-@part
+@bare
 def _linked(tables: Tables, cell: int, level: int, previous: int) -> int:
     """A new link before another. Past the end of the table only the count goes up: the run is done again."""
     number = tables.used[LINKS]
@@ -155,7 +155,7 @@ def _linked(tables: Tables, cell: int, level: int, previous: int) -> int:
     return number
 
 
-@part
+@bare
 def elapse_cells(tables: Tables, cells: Cells, twin: Row, cell: int, until: int) -> None:
     """Carry buffers and lows from this cell over all that are left out, up to the next visit."""
     for link in (twin.service_lows, twin.mains_lows):
@@ -173,13 +173,13 @@ def elapse_cells(tables: Tables, cells: Cells, twin: Row, cell: int, until: int)
             group.content = 0
 
 
-@part
+@bare
 def full_buffer(cells: Cells, group: Row) -> int:
     """Level * cells, rounded down to whole cells (rule 1). More than the run has never runs dry anyway."""
     return min(group.buffer // cells.cell_us, cells.total + 1) * FULL
 
 
-@part
+@bare
 def next_visit(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
     """The first cell after this one in which something may be different for the twin."""
     pieces, us = tables.pieces, cells.cell_us
@@ -200,7 +200,7 @@ def next_visit(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
     return found
 
 
-@part
+@bare
 def _low_leaves(tables: Tables, link: int, cell: int, window: int) -> int:
     """When the lowest of the restart window falls out of it, if it is older than this cell."""
     oldest = NEVER
@@ -210,7 +210,7 @@ def _low_leaves(tables: Tables, link: int, cell: int, window: int) -> int:
     return oldest + window + 1 if oldest < cell else NEVER
 
 
-@part
+@bare
 def _group_changes(tables: Tables, cells: Cells, group: Row, cell: int) -> int:
     found = next_cell(tables.pieces, group.first_factor, group.end_factor, cell, cells.cell_us)
     deficit = FULL - group.share
@@ -225,7 +225,7 @@ def _group_changes(tables: Tables, cells: Cells, group: Row, cell: int) -> int:
     return found
 
 
-@part
+@bare
 def _arrival_changes(tables: Tables, cells: Cells, edge: Row, cell: int) -> int:
     """When a change of the source enters or leaves what arrives in a cell."""
     found, us, first = NEVER, cells.cell_us, cell * cells.cell_us

@@ -19,7 +19,7 @@ from simulation.cascade.buffering import (
     scaled_need,
     strike,
 )
-from simulation.cascade.jit import part
+from simulation.cascade.jit import bare
 from simulation.cascade.layout import (
     DONE,
     EVALUATIONS,
@@ -38,7 +38,7 @@ from simulation.world import FULL, NEVER
 _OWN_HEALTH = np.int64(-1)
 
 
-@part
+@bare
 def solve_exact(tables: Tables, number: int, horizon: int) -> int:
     """Write the service of one twin into the pool. Returns DONE or which table was full."""
     twin = tables.twins[number]
@@ -74,7 +74,7 @@ def solve_exact(tables: Tables, number: int, horizon: int) -> int:
     return DONE
 
 
-@part
+@bare
 def _gather(tables: Tables, twin: Row, horizon: int) -> int:
     """List what changes when: own health, needs, and the sum that arrives in each group. -1: no room."""
     count = _copy(tables, ZERO, twin.first_health, twin.end_health, _OWN_HEALTH, ZERO)
@@ -91,7 +91,7 @@ def _gather(tables: Tables, twin: Row, horizon: int) -> int:
     return count
 
 
-@part
+@bare
 def _copy(tables: Tables, count: int, first: int, end: int, kind: int, need: int) -> int:
     """Add pieces of the inputs as events; those of a factor as the need that they make."""
     if count + end - first > len(tables.events):
@@ -104,7 +104,7 @@ def _copy(tables: Tables, count: int, first: int, end: int, kind: int, need: int
     return count
 
 
-@part
+@bare
 def _arrivals(tables: Tables, edge: Row, count: int, horizon: int) -> int:
     """Add what changes over one edge. Returns the new number of events, -1: no room."""
     source = tables.twins[edge.source]
@@ -134,7 +134,7 @@ def _arrivals(tables: Tables, edge: Row, count: int, horizon: int) -> int:
     return _changes(tables, edge, count, row, ZERO, pieces, ZERO, horizon)
 
 
-@part
+@bare
 def _changes(
     tables: Tables, edge: Row, count: int, row: Table, first: int, end: int, delay: int, horizon: int
 ) -> int:
@@ -153,7 +153,7 @@ def _changes(
     return count
 
 
-@part
+@bare
 def _sweep(tables: Tables, twin: Row, events: int, horizon: int) -> int:
     """Raw level (before the restart) into `row`. Returns the number of pieces, -1: no room."""
     position, written, last, health, now = ZERO, ZERO, ONE, ONE, ZERO
@@ -186,7 +186,7 @@ def _sweep(tables: Tables, twin: Row, events: int, horizon: int) -> int:
     return written
 
 
-@part
+@bare
 def _groups_at(tables: Tables, twin: Row, now: int, horizon: int) -> tuple[int, int]:
     """The lowest of the groups and of damage now, and when one of them changes by itself."""
     tables.used[EVALUATIONS] += 1
@@ -216,7 +216,7 @@ def _groups_at(tables: Tables, twin: Row, now: int, horizon: int) -> tuple[int, 
     return least, upcoming
 
 
-@part
+@bare
 def _end_spells(tables: Tables, twin: Row, horizon: int) -> None:
     """A spell still open at the horizon is damage down to it."""
     for place in range(twin.first_group, twin.end_group):

@@ -19,7 +19,7 @@ from simulation.cascade.cells import (
     next_visit,
     open_cell,
 )
-from simulation.cascade.jit import part
+from simulation.cascade.jit import bare
 from simulation.cascade.layout import (
     ARMED,
     DONE,
@@ -39,7 +39,7 @@ from simulation.cascade.layout import (
 from simulation.world import FULL
 
 
-@part
+@bare
 def solve_feedback(tables: Tables, cells: Cells, component: Row) -> int:
     """Write the service of all members into the pool. Returns DONE or why not."""
     used = tables.used
@@ -66,7 +66,7 @@ def solve_feedback(tables: Tables, cells: Cells, component: Row) -> int:
     return DONE
 
 
-@part
+@bare
 def _disturbed(tables: Tables, twin: Row) -> bool:
     """Can the twin be below FULL while all others of the component are well?"""
     if twin.first_health < twin.end_health:
@@ -82,7 +82,7 @@ def _disturbed(tables: Tables, twin: Row) -> bool:
     return False
 
 
-@part
+@bare
 def _arm(tables: Tables, cells: Cells, number: int, cell: int) -> None:
     """From this cell on the twin is looked at, and all that lies onward of it in its loop."""
     position = tables.used[ARMED]
@@ -97,7 +97,7 @@ def _arm(tables: Tables, cells: Cells, number: int, cell: int) -> None:
                 _enlist(tables, cells, edge.target, cell)
 
 
-@part
+@bare
 def _enlist(tables: Tables, cells: Cells, number: int, cell: int) -> None:
     twin = tables.twins[number]
     tables.armed[tables.used[ARMED]] = number
@@ -112,7 +112,7 @@ def _enlist(tables: Tables, cells: Cells, number: int, cell: int) -> None:
     _queue(tables, twin.unit)
 
 
-@part
+@bare
 def _queue(tables: Tables, unit: int) -> None:
     """Have a twin evaluated that falls, or a whole loop that rises."""
     if not tables.twins[unit].queued:
@@ -122,7 +122,7 @@ def _queue(tables: Tables, unit: int) -> None:
         tables.used[QUEUE_SIZE] += 1
 
 
-@part
+@bare
 def _settle(tables: Tables, cells: Cells, cell: int) -> bool:
     """Rule 15: start all well and fall; each loop inside rises from nothing. False: too many evaluations."""
     used = tables.used
@@ -146,7 +146,7 @@ def _settle(tables: Tables, cells: Cells, cell: int) -> bool:
     return True
 
 
-@part
+@bare
 def _rise(tables: Tables, cells: Cells, unit: Row, cell: int) -> bool:
     """The least levels of a loop that agree with each other, given all that is outside it."""
     for place in range(unit.first_riser, unit.end_riser):
@@ -175,7 +175,7 @@ def _rise(tables: Tables, cells: Cells, unit: Row, cell: int) -> bool:
     return True
 
 
-@part
+@bare
 def _stale_after(tables: Tables, twin: Row) -> None:
     for place in range(twin.first_out, twin.end_out):
         edge = tables.edges[tables.out_edges[place]]
@@ -184,7 +184,7 @@ def _stale_after(tables: Tables, twin: Row) -> None:
             target.stale = True
 
 
-@part
+@bare
 def _set(tables: Tables, cells: Cells, twin: Row, mains: int, service: int, cell: int) -> None:
     """Take over new levels and have everyone evaluated who sees them."""
     if mains == twin.mains and service == twin.service:
@@ -201,7 +201,7 @@ def _set(tables: Tables, cells: Cells, twin: Row, mains: int, service: int, cell
             _queue(tables, target.unit)
 
 
-@part
+@bare
 def _levels(tables: Tables, cells: Cells, twin: Row, cell: int) -> tuple[int, int]:
     """Rule 14: health times the lowest group, nothing when damaged; the lowest over the restart window."""
     tables.used[EVALUATIONS] += 1
@@ -220,13 +220,13 @@ def _levels(tables: Tables, cells: Cells, twin: Row, cell: int) -> tuple[int, in
     return min(twin.raw_mains, twin.past_mains), min(twin.raw_service, twin.past_service)
 
 
-@part
+@bare
 def _level_down(level: int, levels: int) -> int:
     """Rule 1: the lowest level of the step that a level lies in."""
     return ((level * levels >> 20) * FULL + levels - 1) // levels
 
 
-@part
+@bare
 def _share(tables: Tables, twin: Row, group: Row, mains: bool) -> int:
     """Rules 9 to 11."""
     if not group.looped:
@@ -241,7 +241,7 @@ def _share(tables: Tables, twin: Row, group: Row, mains: bool) -> int:
     return loop_share(tables.given, group.end_edge - group.first_edge, group.factored, group.threshold)
 
 
-@part
+@bare
 def _seen(tables: Tables, twin: Row, edge: Row, mains: bool) -> int:
     """Rule 9: mains sees mains inside the loop; service sees mains on back edges only. Outside is service."""
     source = tables.twins[edge.source]
@@ -255,7 +255,7 @@ def _seen(tables: Tables, twin: Row, edge: Row, mains: bool) -> int:
     return min(edge.known, source.rise_service if rising else source.service)
 
 
-@part
+@bare
 def _leave(tables: Tables, cells: Cells, cell: int) -> int:
     """Write a settled cell down and go to the next in which something may be different."""
     following, armed = cells.total, tables.used[ARMED]
@@ -271,7 +271,7 @@ def _leave(tables: Tables, cells: Cells, cell: int) -> int:
     return following
 
 
-@part
+@bare
 def _publish(tables: Tables, cells: Cells, twin: Row) -> bool:
     """Turn a chain of changes, newest first, into pieces in the pool. False: no room."""
     count, link = 0, twin.changes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from simulation.cascade.jit import kernel, part
+from simulation.cascade.jit import bare, kernel
 from simulation.cascade.layout import (
     CAP,
     COMPONENT,
@@ -181,7 +181,7 @@ def load(tables: Tables, draws: Draws, first_kind: int) -> None:
             _seed(tables, number, HEALTH)
 
 
-@part
+@bare
 def _take(tables: Tables, kind: int, time: Int64s, value: Int64s | Int32s) -> int:
     """Copy pieces behind those of the kinds before. Returns where they begin; the caller has made room."""
     begin = tables.used[LOADED + kind]
@@ -192,7 +192,7 @@ def _take(tables: Tables, kind: int, time: Int64s, value: Int64s | Int32s) -> in
     return begin
 
 
-@part
+@bare
 def _seed(tables: Tables, twin: int, kind: int) -> None:
     tables.components[tables.twins[twin].component].seeds |= 1 << kind
 

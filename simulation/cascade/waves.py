@@ -6,12 +6,12 @@ Readable counterpart: `simulation.tracks`.
 
 from __future__ import annotations
 
-from simulation.cascade.jit import part
+from simulation.cascade.jit import bare
 from simulation.cascade.layout import ZERO, Table
 from simulation.world import FULL, NEVER
 
 
-@part
+@bare
 def after(pieces: Table, first: int, end: int, moment: int) -> int:
     """Position of the first piece later than a moment; `end` if none is."""
     low, high = first, end
@@ -24,7 +24,7 @@ def after(pieces: Table, first: int, end: int, moment: int) -> int:
     return low
 
 
-@part
+@bare
 def lowest(pieces: Table, first: int, end: int, since: int, until: int) -> int:
     """The lowest value from since to until, both included."""
     position = after(pieces, first, end, since)
@@ -35,7 +35,7 @@ def lowest(pieces: Table, first: int, end: int, since: int, until: int) -> int:
     return found
 
 
-@part
+@bare
 def highest(pieces: Table, first: int, end: int, since: int, until: int, before: int) -> int:
     """The highest value from since to until, both included; `before` holds until the first piece."""
     position = after(pieces, first, end, since)
@@ -46,7 +46,7 @@ def highest(pieces: Table, first: int, end: int, since: int, until: int, before:
     return found
 
 
-@part
+@bare
 def next_cell(pieces: Table, first: int, end: int, cell: int, cell_us: int) -> int:
     """The first cell after this one that may see another value than it does."""
     position = after(pieces, first, end, cell * cell_us)
@@ -55,7 +55,7 @@ def next_cell(pieces: Table, first: int, end: int, cell: int, cell_us: int) -> i
     return max(cell + 1, pieces[position].time // cell_us)
 
 
-@part
+@bare
 def in_order(events: Table, count: int) -> None:
     """Sort events by time in place (Williams 1964: heapsort); those of one moment in any order."""
     for start in range(count // 2 - 1, -1, -1):
@@ -65,7 +65,7 @@ def in_order(events: Table, count: int) -> None:
         _sift(events, ZERO, end)
 
 
-@part
+@bare
 def _sift(events: Table, place: int, end: int) -> None:
     """Let an event sink below all later ones of its heap."""
     while 2 * place + 1 < end:
@@ -78,7 +78,7 @@ def _sift(events: Table, place: int, end: int) -> None:
         place = latest
 
 
-@part
+@bare
 def _swap(events: Table, one: int, other: int) -> None:
     first, second = events[one], events[other]
     first.time, second.time = second.time, first.time
@@ -86,7 +86,7 @@ def _swap(events: Table, one: int, other: int) -> None:
     first.value, second.value = second.value, first.value
 
 
-@part
+@bare
 def windowed(
     source: Table,
     first: int,
@@ -134,7 +134,7 @@ def windowed(
     return written
 
 
-@part
+@bare
 def lower_of(
     row: Table, count: int, caps: Table, first_cap: int, end_cap: int, horizon: int, out: Table
 ) -> int:
