@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ontology", "graph", "simulation", "adapters", "federation", "api")
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|USAGE|INTERNAL|FORBIDDEN")
+ENVIRONMENT = re.compile(r"TWINMESH_|LC_|OMP_|MKL_|OPENBLAS_|NUMBA_|XDG_|CACHE_DIR$")
 TEXTS_SHOWN = 3
 HEADER = """# Error codes
 
@@ -62,6 +63,7 @@ SPOKEN = {
     "IFC_PORT_UNOWNED": "a port belongs to no element",
     "IFC_PROJECTS": "the file holds more than one project",
     "IFC_UNIT_UNKNOWN": "a unit is not known; the value is kept without one",
+    "IFC_VALUE_INVALID": "a value is not of the type its schema demands; it is left out",
     "INPUT_INVALID": "a file, a cell, a document or a scenario is wrong",
     "KIND_DEPRECATED": "the vocabulary has replaced this kind",
     "LIMIT_EXCEEDED": "a stated limit was reached; nothing was done by half",
@@ -80,6 +82,7 @@ SPOKEN = {
     "RDF_SYNTAX": "the document is not what its format demands",
     "RDF_UNREADABLE": "the document cannot be read",
     "RELATIONSHIP_DUPLICATE": "the same relationship stands twice",
+    "RELATIONSHIP_UNKNOWN": "the graph has no such relationship",
     "REVISION_CONFLICT": "the world moved on: the expected revision is not the present one",
     "REVISION_NOT_REACHED": "the asked revision was not reached in time",
     "SITE_BASE_FIXED": "the base IRI of a site is fixed at its first import",
@@ -87,6 +90,7 @@ SPOKEN = {
     "STORE_FAILED": "the store failed; nothing was acknowledged",
     "STORE_LOCKED": "another process writes this site",
     "STORE_SITE": "the folder holds another site",
+    "SUBSCRIPTION_FAILED": "the server refused a subscription, or ended it with errors",
     "TIME_RANGE": "a time is beyond what can be kept",
     "TIME_SYNTAX": "a text is not an ISO 8601 time",
     "TIME_ZONE_MISSING": "a time has no zone",
@@ -161,7 +165,7 @@ def document() -> str:
     texts: dict[str, dict[str, None]] = defaultdict(dict)
     rooms: dict[str, dict[str, None]] = defaultdict(dict)
     for use in uses:
-        if use.code.startswith(("TWINMESH_", "LC_", "OMP_", "MKL_", "OPENBLAS_")):
+        if ENVIRONMENT.match(use.code):
             continue
         rooms[use.code][use.room] = None
         if use.text:
