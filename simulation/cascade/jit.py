@@ -68,8 +68,8 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 def bare(function: Callable[P, R]) -> Callable[P, R]:
     """As `part`, for functions that allocate nothing: compiled without any counting of references.
 
-    Numba counts a reference to every array of every tuple it hands on. Without that the cascade runs in 60 % of
-    the time and compiles in 80 %. To allocate in such a function is a compile error.
+    Numba counts a reference to every array of every tuple it hands on. Without that the cascade runs in 60 %
+    of the time and compiles in 80 %. To allocate in such a function is a compile error.
     """
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return cast("Callable[P, R]", njit(nogil=True, cache=True, **options)(function))
