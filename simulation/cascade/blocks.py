@@ -15,6 +15,7 @@ from simulation.cascade.kernel import EVALUATIONS_MAX, run
 from simulation.cascade.layout import (
     DONE,
     PIECES_FULL,
+    STRIKES,
     TOO_MANY_ROUNDS,
     Cells,
     Draws,
@@ -22,7 +23,7 @@ from simulation.cascade.layout import (
     Tables,
 )
 from simulation.cascade.loading import enlarged, load, load_durations, tables_of
-from simulation.cascade.tally import Prices, Tally, new_tally, prices_of, tally_run
+from simulation.cascade.tally import Prices, Tally, new_tally, prices_of, tally_damage, tally_run
 from simulation.world import UInt64s
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _runs(
         if status != DONE:
             return row, status
         tally_run(tables, frame.prices, spell.failures, frame.cells.horizon, tally, row)
+        if tables.used[STRIKES] > 0:
+            tally_damage(tables, frame.prices, tally, row)
         explain_run(tables, frame.cells, frame.twin_key, causes, row)
     return runs, DONE
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulation.cascade.jit import inlined, kernel, part
+from simulation.cascade.jit import bare, inlined
 from simulation.cascade.layout import Cells, Row, Table, Tables
 from simulation.cascade.waves import highest, lowest
 from simulation.world import FULL, NEVER, Int32s, UInt64s
@@ -48,7 +48,7 @@ def new_causes(runs: int, twins: int, edges: int) -> Causes:
     )
 
 
-@kernel
+@bare
 def explain_run(tables: Tables, cells: Cells, twin_key: UInt64s, causes: Causes, row: int) -> None:
     """Write the causes of the run that the tables hold as one row."""
     size, hit = 0, 0
@@ -67,7 +67,7 @@ def explain_run(tables: Tables, cells: Cells, twin_key: UInt64s, causes: Causes,
         _settle_rest(tables, twin_key, causes, row)
 
 
-@part
+@bare
 def _is_root(tables: Tables, cells: Cells, causes: Causes, twin: Row) -> bool:
     """Whether a hit twin fell by itself; else marks the dependences that made the difference."""
     since = tables.pool[twin.first_piece].time
@@ -133,7 +133,7 @@ def _arrive(tables: Tables, note: Row, edge: Row, since: int, until: int) -> Non
     note.level, note.arrival = level, arrival
 
 
-@part
+@bare
 def _fell(pieces: Table, first: int, end: int, until: int) -> int:
     """When the last stretch below full began that was there at a time or before."""
     began, before = NEVER, FULL
@@ -168,7 +168,7 @@ def _mark_deciding(tables: Tables, causes: Causes, group: Row, since: int, until
     return _mark(causes, group, -1 if moment == NEVER else moment)
 
 
-@part
+@bare
 def _mark(causes: Causes, group: Row, moment: int) -> bool:
     """Mark what arrives weakened since one moment (-1: any); False if there is nothing."""
     found = False
@@ -180,7 +180,7 @@ def _mark(causes: Causes, group: Row, moment: int) -> bool:
     return found
 
 
-@part
+@bare
 def _spread(tables: Tables, twin_key: UInt64s, causes: Causes, row: int, size: int) -> int:
     """Settle, layer by layer, what the first `size` twins of the layer caused; returns how many."""
     settled = 0
@@ -216,7 +216,7 @@ def _offer(tables: Tables, causes: Causes, row: int, edge: int, reached: int) ->
     return reached
 
 
-@part
+@bare
 def _settle_rest(tables: Tables, twin_key: UInt64s, causes: Causes, row: int) -> None:
     """Twins that no root reached: first those below a cut dependence, then circles, first twin first."""
     for step in range(2):
@@ -230,7 +230,7 @@ def _settle_rest(tables: Tables, twin_key: UInt64s, causes: Causes, row: int) ->
                 _spread(tables, twin_key, causes, row, 1)
 
 
-@part
+@bare
 def _cut_edge(tables: Tables, causes: Causes, twin: Row) -> int:
     """The first deciding dependence whose source was not hit: it was removed, or delayed."""
     for place in range(twin.first_group, twin.end_group):
@@ -256,7 +256,7 @@ def _settle(tables: Tables, twin_key: UInt64s, causes: Causes, row: int, number:
     causes.path[row, number] = extended(before, twin_key[number])
 
 
-@part
+@bare
 def extended(path: np.uint64, key: np.uint64) -> np.uint64:
     """The hash of a path with one more twin (two rounds of a multiply and xor-shift mix)."""
     mixed = (path ^ key) * np.uint64(0x9E3779B97F4A7C15)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simulation.cascade.jit import inlined, kernel, part
+from simulation.cascade.jit import bare, inlined
 from simulation.cascade.layout import HEALTH, LOADED, SETTING, Row, Table, Tables
 from simulation.cascade.rng import Purpose, draw_unit
 from simulation.case import Target
@@ -153,7 +153,7 @@ def _failing(case: Case) -> npt.NDArray[np.void]:
     return failing
 
 
-@kernel
+@bare
 def draw_run(chances: Chances, run: np.uint64, tables: Tables, spell: Spell) -> None:
     """Write the inputs of one run over those of the last."""
     for number in range(len(chances.slots)):
@@ -197,7 +197,7 @@ def _draw_slot(slot: Row, seed: np.uint64, run: np.uint64, tables: Tables) -> No
         tables.twins[slot.row].repair = time
 
 
-@part
+@bare
 def _draw_outages(chances: Chances, failing: Row, run: np.uint64, spell: Spell) -> int:
     """This run's outages of one twin as spans in order, those that touch merged; returns their number."""
     spans, count = spell.spans, 0
@@ -235,7 +235,7 @@ def _merge(spans: Table, count: int) -> int:
     return merged
 
 
-@part
+@bare
 def _overlay(chances: Chances, failing: Row, spans: Table, count: int, tables: Tables, first: int) -> int:
     """Write one twin's health from `first` on: as without outages, 0 in its spans. Returns the end of it."""
     position, span, calm = first, 0, failing.first_calm

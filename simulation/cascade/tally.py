@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simulation.cascade.jit import inlined, kernel, part
+from simulation.cascade.jit import bare, inlined, part
 from simulation.cascade.layout import STRIKES, Table, Tables
 from simulation.world import FULL, HOUR_US, NEVER, Int32s, Int64s
 
@@ -55,11 +55,9 @@ def new_tally(runs: int, twins: int) -> Tally:
     )
 
 
-@kernel
+@bare
 def tally_run(tables: Tables, prices: Prices, failures: Int64s, horizon: int, tally: Tally, row: int) -> None:
-    """Add the run that the tables hold to the tally, as its row."""
-    if tables.used[STRIKES] > 0:
-        _count_strikes(tables, prices, tally, row)
+    """Add the run that the tables hold to the tally, as its row; damage goes apart, see `tally_damage`."""
     for number in range(len(tables.twins)):
         twin = tables.twins[number]
         cost = failures[number] * prices.repair[number]
@@ -82,8 +80,8 @@ def tally_run(tables: Tables, prices: Prices, failures: Int64s, horizon: int, ta
 
 
 @part
-def _count_strikes(tables: Tables, prices: Prices, tally: Tally, row: int) -> None:
-    """One repair for each stretch of damage of a twin; strikes that overlap are one stretch."""
+def tally_damage(tables: Tables, prices: Prices, tally: Tally, row: int) -> None:
+    """Add one repair for each stretch of damage of a twin; strikes that overlap are one stretch."""
     strikes = tables.used[STRIKES]
     start = np.empty(strikes, np.int64)
     for number in range(strikes):
