@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.columns import Rows
     from graph.csr import Found
     from graph.snapshot import Snapshot
 
@@ -71,9 +70,8 @@ class Scope:
         ends = self.visible[snapshot.edge_source] & self.visible[snapshot.edge_target]
         return snapshot.edge_alive & ends
 
-    def filter_found(self, snapshot: Snapshot, rows: Rows, found: Found) -> Found:
-        """What is left of `Snapshot.expand(rows, ...)`: relationships of which both ends are visible."""
+    def filter_found(self, snapshot: Snapshot, found: Found) -> Found:
+        """What is left of `Snapshot.expand`: relationships of which both ends are visible."""
         edges, owner = found
         keep = self.visible[snapshot.sources(edges)] & self.visible[snapshot.targets(edges)]
-        keep &= self.visible[rows[owner]]
         return edges[keep], owner[keep]

@@ -46,7 +46,8 @@ def find_candidates(snapshot: Snapshot, text: str, site: str | None) -> list[int
 
 
 def _is_local(snapshot: Snapshot, row: int, text: str, sites: set[str]) -> bool:
-    if not snapshot.twins.alive.at(row) or snapshot.site_row(row)[0] not in sites:
+    """Whether the row has that local id now; a twin that was removed has none."""
+    if snapshot.site_row(row)[0] not in sites:
         return False
     return snapshot.pools.texts.value(snapshot.twins.local.at(row)) == text
 

@@ -10,7 +10,7 @@ import pytest
 
 from graph.stores.sqlite import SqliteStore
 from graph.twin import BATCH_CHANGES_MAX
-from graph.values import Change, Readings, TwinRecord, Value
+from graph.values import Change, ItemStatus, Readings, TwinRecord, Value
 from ontology.errors import ChangeError, StoreError
 
 THREADS = 8
@@ -116,10 +116,14 @@ def test_if_the_transaction_fails_nothing_is_acknowledged_and_memory_equals_the_
     assert twin.snapshot().revision == before.revision
     applied = twin.apply(put(twin, ahu, "b"))
     assert applied.revision == 2, "it recovers without being opened again"
+    assert applied.items[0].status == ItemStatus.CREATED
+    seen = twin.snapshot()
+    assert seen.attributes(0) == {"x1": Value(1)}
     assert twin.verify() == []
-    rows = [twin.snapshot().row(twin.base + name) for name in "ab"]
     twin.close()
-    assert [open_twin().snapshot().row(twin.base + name) for name in "a"] == rows[:1]
+    again = open_twin().snapshot()
+    assert again.ids(np.arange(again.size)) == seen.ids(np.arange(seen.size))
+    assert [again.record(row) for row in range(2)] == [seen.record(row) for row in range(2)]
 
 
 def test_a_real_full_disk_is_refused_too(open_twin, ahu):

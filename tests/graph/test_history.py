@@ -54,13 +54,14 @@ def test_last_values_by_type_survive_reopening(open_twin, twin, points):
     assert twin.history.range(twin.base + "plain", 0, 100).texts is None
 
 
-def test_the_newest_time_wins_whatever_the_order_of_arrival(twin, points):
+def test_the_newest_time_wins_whatever_the_order_of_arrival(open_twin, twin, points):
     row = points["plain"]
     record(twin, [row, row, row], [30, 50, 40], numbers([3, 5, 4]), [0, 1, 2])
     snapshot = twin.snapshot()
     assert (snapshot.point_value(row), snapshot.point_quality[row]) == (5.0, 1)
     record(twin, [row], [45], numbers([9]))
     assert twin.snapshot().point_value(row) == 5.0
+    assert open_twin(read_only=True).snapshot().point_value(row) == 5.0, "the same from the disk"
     record(twin, [row, row], [50, 50], numbers([6, 7]))
     assert twin.snapshot().point_value(row) == 7.0, "of equal times the later one"
     assert snapshot.point_value(row) == 5.0, "the older snapshot stands still"

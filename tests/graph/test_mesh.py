@@ -318,6 +318,6 @@ def test_a_scope_hides_relationships_that_lead_out_of_it(mesh, campus_and_plant)
     visible = np.flatnonzero(campus.edges(snapshot)).tolist()
     assert [snapshot.id(int(snapshot.edge_target[edge])) for edge in visible] == [a]
     rows = snapshot.rows([c, a, p])
-    edges, owner = campus.filter_found(snapshot, rows, snapshot.expand(rows, Way.BOTH))
+    edges, owner = campus.filter_found(snapshot, snapshot.expand(rows, Way.BOTH))
     assert set(edges.tolist()) == set(visible)
     assert owner.tolist() == [0, 1]

@@ -227,6 +227,20 @@ def test_apply_equals_a_plain_dictionary(open_twin, seed):
     assert twin.verify() == []
 
 
+def test_rows_of_stubs_and_of_merged_twins_keep_their_numbers(open_twin, schema):
+    twin = open_twin()
+    kind, feeds = schema.kind("AHU").iri, schema.relation("brick:feeds").iri
+    a, b = twin.base + "a", twin.base + "b"
+    links = (RelationshipRecord("urn:x:far", feeds, a), RelationshipRecord(b, feeds, "urn:x:further"))
+    twins = (TwinRecord(a, (kind,)),)
+    twin.apply(Change(put_twins=twins, merge_twins=(TwinRecord(b, (kind,)),), put_relationships=links))
+    before = twin.snapshot()
+    twin.close()
+    after = open_twin().snapshot()
+    assert [before.id(row) for row in range(4)] == [after.id(row) for row in range(4)]
+    assert before.edge_target.tolist() == after.edge_target.tolist()
+
+
 def test_rows_keep_their_numbers_over_reopening(open_twin):
     rng = random.Random(5)
     twin, model = open_twin(), Model()

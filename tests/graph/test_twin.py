@@ -315,6 +315,17 @@ def test_a_stub_goes_with_its_last_relationship(twin, ahu, feeds):
     assert OTHER in twin.commits(after=2)[0].change.remove_twins
 
 
+def test_a_stub_stays_if_the_same_change_links_it_anew(twin, ahu, feeds):
+    a, b = twin.base + "a", twin.base + "b"
+    twins = (record(twin, ahu, "a"), record(twin, ahu, "b"))
+    old, new = RelationshipRecord(OTHER, feeds, a), RelationshipRecord(OTHER, feeds, b)
+    twin.apply(Change(put_twins=twins, put_relationships=(old,)))
+    old_key = RelationshipKey(OTHER, feeds, a)
+    twin.apply(Change(remove_relationships=(old_key,), put_relationships=(new,)))
+    snapshot = twin.snapshot()
+    assert len(snapshot.expand(np.array([snapshot.row(OTHER)]))[0]) == 1
+
+
 def test_a_stub_becomes_a_twin_when_it_is_put(twin, ahu, feeds):
     twin.apply(
         Change(
