@@ -1,7 +1,7 @@
 """What must hold of every cascade, as functions that say whether it held for one random world.
 
-Each takes a seed, the number of a world and a solver, so that the same property judges the kernel, the reference,
-and a reference with a defect planted in it.
+Each takes a seed, the number of a world and a solver, so that the same property judges the kernel, the
+reference, and a reference with a defect planted in it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def nowhere_above(low: Waveforms, high: Waveforms) -> bool:
 
 
 def chain_case(seed: int, index: int) -> Case:
-    """A supplier of a few levels, and one to three twins after another that live on its share and a buffer."""
+    """A supplier of a few levels, and one to three twins in a row that live on its share and a buffer."""
     rng = np.random.default_rng([seed, index, 1])
     cell_us = 10
     horizon_us = 60 * cell_us
@@ -200,7 +200,10 @@ def well_stays_up(seed: int, index: int, solver: Solver) -> bool:
 
 def _weights(world: World) -> np.ndarray:
     return np.array(
-        [world.edge_weight[a:b].sum() for a, b in zip(world.group_start, world.group_start[1:], strict=False)],
+        [
+            world.edge_weight[a:b].sum()
+            for a, b in zip(world.group_start, world.group_start[1:], strict=False)
+        ],
         np.int64,
     )
 
@@ -215,7 +218,14 @@ def order_does_not_matter(seed: int, index: int, solver: Solver) -> bool:
         [rng.permutation(np.arange(world.group_start[g], world.group_start[g + 1])) for g in groups]
         or [np.zeros(0, np.int64)]
     ).astype(np.int64)
-    moved = run(replace(case, world=_moved(world, twins, groups, edges), inputs=_moved_inputs(inputs, twins, groups, edges)), solver)
+    moved = run(
+        replace(
+            case,
+            world=_moved(world, twins, groups, edges),
+            inputs=_moved_inputs(inputs, twins, groups, edges),
+        ),
+        solver,
+    )
     here = run(case, solver)
     same = all(here.service.row(int(old)) == moved.service.row(new) for new, old in enumerate(twins))
     return same and _strikes(here, np.arange(world.groups)) == _strikes(moved, groups)
@@ -223,7 +233,9 @@ def order_does_not_matter(seed: int, index: int, solver: Solver) -> bool:
 
 def _strikes(solution: Solution, names: np.ndarray) -> list[tuple[int, int, int]]:
     damage = solution.damage
-    return sorted(zip(names[damage.group].tolist(), damage.start_us.tolist(), damage.end_us.tolist(), strict=True))
+    return sorted(
+        zip(names[damage.group].tolist(), damage.start_us.tolist(), damage.end_us.tolist(), strict=True)
+    )
 
 
 def _moved(world: World, twins: np.ndarray, groups: np.ndarray, edges: np.ndarray) -> World:
