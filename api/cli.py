@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ontology.errors import TwinmeshError
+
+if TYPE_CHECKING:
+    from api.commands.place import Place
 
 app = typer.Typer(
     name="twinmesh",
@@ -83,11 +86,11 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import files: all of them or none."""
+    place = _place(data, url, token)
     from api.commands.importing import ImportCommand, run_import
-    from api.commands.place import Place
 
     command = ImportCommand(tuple(files), site, source, base, format, replace, dry_run)
-    raise typer.Exit(run_import(Place.of(data, url, token), command, as_json=as_json))
+    raise typer.Exit(run_import(place, command, as_json=as_json))
 
 
 @app.command()
@@ -104,11 +107,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write out what import reads."""
+    place = _place(data, url, token)
     from api.commands.exporting import ExportCommand, run_export
-    from api.commands.place import Place
 
-    command = ExportCommand(format, site, rdf12, out)
-    run_export(Place.of(data, url, token), command, as_json=as_json)
+    run_export(place, ExportCommand(format, site, rdf12, out), as_json=as_json)
 
 
 @app.command()
@@ -123,10 +125,10 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Ask by GraphQL; prints the response."""
+    place = _place(data, url, token)
     from api.commands.asking import run_query
-    from api.commands.place import Place
 
-    raise typer.Exit(run_query(Place.of(data, url, token), text, variables))
+    raise typer.Exit(run_query(place, text, variables))
 
 
 @app.command()
@@ -148,11 +150,11 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Run a cascade: what fails next, when, how likely, at what cost, and why."""
-    from api.commands.place import Place
+    place = _place(data, url, token)
     from api.commands.simulating import SimulateCommand, run_simulate
 
     command = SimulateCommand(scenario, fail, repair_hours, horizon_hours, runs, seed, against_baseline)
-    run_simulate(Place.of(data, url, token), command, as_json=as_json)
+    run_simulate(place, command, as_json=as_json)
 
 
 @app.command()
@@ -160,10 +162,10 @@ def check(
     data: Data = None, url: Url = None, token: Token = None, site: Site = None, as_json: Json = False
 ) -> None:
     """SHACL and model report: shadowed names, chosen need groups, unfounded loops, unknown kinds."""
+    place = _place(data, url, token)
     from api.commands.checking import run_check
-    from api.commands.place import Place
 
-    raise typer.Exit(run_check(Place.of(data, url, token), site, as_json=as_json))
+    raise typer.Exit(run_check(place, site, as_json=as_json))
 
 
 @app.command()
@@ -175,19 +177,19 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Commits and readings as they come, one a line, until interrupted; with --json each line is JSON."""
-    from api.commands.place import Place
+    place = _place(data, url, token)
     from api.commands.watching import run_watch
 
-    run_watch(Place.of(data, url, token), filter, as_json=as_json)
+    run_watch(place, filter, as_json=as_json)
 
 
 @app.command()
 def schema(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """The GraphQL schema in its definition language."""
+    place = _place(data, url, token)
     from api.commands.asking import run_schema
-    from api.commands.place import Place
 
-    run_schema(Place.of(data, url, token), as_json=as_json)
+    run_schema(place, as_json=as_json)
 
 
 @app.command()
@@ -246,6 +248,13 @@ def tokens_revoke(
     from api.commands.tokens import run_revoke
 
     run_revoke(data, token, as_json=as_json)
+
+
+def _place(data: Path | None, url: str | None, token: str | None) -> Place:
+    """Where to work; wrong usage is told before anything heavy is imported."""
+    from api.commands.place import Place
+
+    return Place.of(data, url, token)
 
 
 def main() -> None:

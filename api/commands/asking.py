@@ -17,7 +17,7 @@ from graphql import (
 )
 
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, note, say, say_json
-from api.commands.place import open_to_read, open_to_write
+from api.commands.folders import open_to_read, open_to_write
 from api.commands.service import respond, schema_text
 from ontology.errors import InputError, UsageError
 from ontology.errors import Place as Spot

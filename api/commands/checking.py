@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
-
 from api.checking import check_mesh
 from api.commands.client import problem_of
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, note, say, say_json, table
-from api.commands.place import open_to_read
+from api.commands.folders import open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +68,6 @@ def _in_folder(place: Place, site: str | None) -> dict[str, Any]:
 
 def _on_server(server: Client, site: str | None) -> dict[str, Any]:
     response = server.send("GET", "/check", params={"site": site} if site else None)
-    if response.status_code != httpx.codes.OK:
+    if not response.is_success:
         raise problem_of(response)
     return cast("dict[str, Any]", response.json())

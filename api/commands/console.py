@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ontology.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from ontology.errors import Problem, TwinmeshError
 
@@ -78,7 +78,7 @@ def _cell(value: object) -> str:
 
 
 @contextlib.contextmanager
-def progress(label: str, *, quiet: bool) -> Iterator[Callable[[float], None]]:
+def progress(label: str, *, quiet: bool) -> Generator[Callable[[float], None]]:
     """A bar on stderr where that is a terminal; the function takes the share that is done, 0 to 1."""
     if quiet or not sys.stderr.isatty():
         yield lambda _share: None

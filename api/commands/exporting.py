@@ -6,12 +6,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
-
 from adapters.exporting import EXPORT_FORMATS, export_document, export_to
 from api.commands.client import problem_of
 from api.commands.console import note, say_json
-from api.commands.place import open_to_read
+from api.commands.folders import open_to_read
 from ontology.errors import Place as Spot
 from ontology.errors import StoreError, UsageError, suggestion
 
@@ -59,7 +57,7 @@ def _from_server(server: Client, command: ExportCommand) -> bytes:
     if command.site is not None:
         params["site"] = command.site
     response = server.send("GET", "/export", params=params)
-    if response.status_code != httpx.codes.OK:
+    if not response.is_success:
         raise problem_of(response)
     return response.content
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
-
 from adapters.importing import import_files
 from api.commands.client import problem_of
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, note, progress, say, say_json
-from api.commands.place import open_to_write
+from api.commands.folders import open_to_write
 from ontology.errors import InputError
 from ontology.errors import Place as Spot
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from api.commands.client import Client
     from api.commands.place import Place
 
+REPORTED = (200, 422)  # a report comes with both: files that went in, files that have errors
 COUNTS = ("created", "updated", "unchanged", "missing")
 
 
@@ -74,7 +73,7 @@ def _on_server(server: Client, command: ImportCommand) -> dict[str, Any]:
     params |= {name: value for name, value in given.items() if value is not None}
     parts = [("file", (path.name, _content(path))) for path in command.files]
     response = server.send("POST", "/import", params=params, files=parts)
-    if response.status_code not in (httpx.codes.OK, httpx.codes.UNPROCESSABLE_ENTITY):
+    if response.status_code not in REPORTED:
         raise problem_of(response)
     return cast("dict[str, Any]", response.json())
 

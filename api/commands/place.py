@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.commands.client import Client
-from graph.mesh import Mesh
 from ontology.errors import UsageError
-from ontology.schema import load_schema
-from ontology.units import load_units
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +35,3 @@ class Place:
         if url is not None and not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no http or https URL", code="URL_INVALID")
         return cls(folder, Client(url.rstrip("/"), token) if url else None)
-
-
-def open_to_read(folder: Path) -> Mesh:
-    """The sites of a folder, followed: works beside a server that writes. StoreError STORE_MISSING."""
-    return Mesh.open(folder, load_schema(), units=load_units(), read_only=True)
-
-
-def open_to_write(folder: Path) -> Mesh:
-    """The sites of a folder, as their one writer; a new folder is made. StoreError STORE_LOCKED."""
-    return Mesh.open(folder, load_schema(), units=load_units())

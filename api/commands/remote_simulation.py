@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ontology.errors import InputError
 
@@ -66,7 +66,9 @@ def _added_twin(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _added_relationship(record: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     names = ("source", "relation", "target", "group")
-    fields = dict(record) if isinstance(record, dict) else dict(zip(names, record, strict=False))
+    fields: dict[str, Any] = (
+        dict(zip(names, record, strict=False)) if isinstance(record, list) else dict(cast("Any", record))
+    )
     given = {name: fields.pop(name) for name in names if name in fields}
     return {**given, "attributes": {**fields.pop("attributes", {}), **fields}}
 
@@ -104,7 +106,7 @@ def _assembled(
 
 def _impact(node: dict[str, Any]) -> dict[str, Any]:
     """An impact as `simulate --json` has it: what is absent there is absent here."""
-    deltas = node.pop("deltas") or {}
+    deltas: dict[str, Any] = node.pop("deltas") or {}
     if node["probabilityHigh"] is None:
         del node["probabilityHigh"]
     return {**node, **deltas}

@@ -17,13 +17,13 @@ import uvicorn
 
 from api.app import create_app
 from api.commands.console import say, say_json
-from api.commands.place import open_to_write
+from api.commands.folders import open_to_write
 from api.commands.sources import SECTIONS, started
 from api.config import load_settings
 from ontology.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from api.config import Settings
@@ -128,9 +128,9 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
+def _quiet_signals() -> Generator[None]:
     """uvicorn raises the signal again once it has drained; sources and stores must still be closed."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -138,11 +138,15 @@ def _quiet_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _ignore(_number: int, _frame: object) -> None:
+    """A handler that does nothing; SIG_IGN would be inherited by child processes."""
+
+
 def _when_ready(url: str, server: uvicorn.Server, on_ready: Callable[[str], None]) -> None:
     until = time.monotonic() + READY_S_MAX
     while time.monotonic() < until and not server.should_exit:
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/readyz", timeout=5.0).status_code == httpx.codes.OK:
+            if httpx.get(f"{url}/readyz", timeout=5.0).is_success:
                 on_ready(url)
                 return
         time.sleep(POLL_S)

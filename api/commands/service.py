@@ -14,14 +14,14 @@ from api.policy import LOCAL
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from api.engine import Engine
     from graph.mesh import Mesh
 
 
 @contextlib.contextmanager
-def engine_of(mesh: Mesh) -> Iterator[Engine]:
+def engine_of(mesh: Mesh) -> Generator[Engine]:
     """An engine over an open mesh, for somebody who may all."""
     engine = cast("Engine", create_app(mesh, dev=True).state.engine)
     try:

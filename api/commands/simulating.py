@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from api.commands.console import progress, say, say_json, table
-from api.commands.place import open_to_read
+from api.commands.folders import open_to_read
 from api.commands.remote_simulation import simulate_on_server
 from ontology.errors import InputError, TwinmeshError, UsageError
 from ontology.errors import Place as Spot

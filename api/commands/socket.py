@@ -33,7 +33,7 @@ POINTS = """query Points($filter: TwinFilter, $first: Int!, $after: String) {
 def subscribe(server: Client, filter_: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     """Commits, and readings of the points that are there now, as they come."""
     points = _points(server, filter_)
-    wanted = {"changes": (CHANGES, {"filter": filter_})}
+    wanted: dict[str, tuple[str, dict[str, object]]] = {"changes": (CHANGES, {"filter": filter_})}
     if points:
         wanted["readings"] = (READINGS, {"points": points})
     try:

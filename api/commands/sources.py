@@ -18,7 +18,7 @@ from ontology.errors import InputError, Place, suggestion
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from adapters.model import ReadingRows
@@ -46,7 +46,7 @@ class Sources:
 
 
 @contextlib.contextmanager
-def started(mesh: Mesh, config: Path | None) -> Iterator[Sources]:
+def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     """Start the sources of a settings file; they drain and stop at the end. InputError before any starts."""
     path = config or mesh.folder / "twinmesh.toml"
     document = read_toml(path)

@@ -44,11 +44,11 @@ def run_create(
 
 
 def run_list(folder: Path, *, as_json: bool) -> None:
-    rows = [_row(record) for record in _tokens(folder).list()]
+    records = _tokens(folder).list()
     if as_json:
-        say_json({"tokens": rows})
+        say_json({"tokens": [_row(record) for record in records]})
         return
-    for line in table([{**row, **_joined(row)} for row in rows], COLUMNS):
+    for line in table([_shown(record) for record in records], COLUMNS):
         say(line)
 
 
@@ -80,6 +80,10 @@ def _row(record: TokenRecord) -> dict[str, object]:
     }
 
 
-def _joined(row: dict[str, object]) -> dict[str, object]:
-    lists = {name: row[name] for name in ("sites", "kinds")}
-    return {name: ",".join(part) if isinstance(part, list) else "all" for name, part in lists.items()}
+def _shown(record: TokenRecord) -> dict[str, object]:
+    """A row for a reader: no list means no limit."""
+    lists = {"sites": record.sites, "kinds": record.kinds}
+    return {
+        **_row(record),
+        **{name: "all" if part is None else ",".join(part) for name, part in lists.items()},
+    }

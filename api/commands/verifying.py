@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, note, problem_json, say, say_json
-from api.commands.place import open_to_read
+from api.commands.folders import open_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from api.commands.console import say
-from api.commands.place import open_to_read
+from api.commands.folders import open_to_read
 from api.commands.service import engine_of
 from api.commands.socket import subscribe
 from api.engine import Request

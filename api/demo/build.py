@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import ifcopenshell
+import numpy as np
 
 from adapters.importing import import_files
 from api.demo.campus import write_campus_ifc
@@ -45,12 +45,15 @@ class Demo:
 
 def build(mesh: Mesh, folder: Path) -> Demo:
     """Write the files into `folder` and import them into the empty `mesh`."""
-    elements, rooms = _write_campus(folder)
+    write_campus_ifc(folder / "campus.ifc")
+    first = _import(mesh, folder, "campus", ("campus.ifc",))
+    elements, rooms = _campus(mesh)
     points = (*FIXED_POINTS, *room_points(rooms))
     _write_models(folder, points, elements, rooms)
     for name in DATA_FILES:
         (folder / name).write_text(_data(name), "utf-8")
-    return Demo(points, tuple((site, _import(mesh, folder, site, names)) for site, names in IMPORTS))
+    rest = [(site, _import(mesh, folder, site, names)) for site, names in IMPORTS]
+    return Demo(points, (("campus", first), *rest))
 
 
 DATA_FILES = (
@@ -66,7 +69,7 @@ DATA_FILES = (
 )
 # Ends must exist: the supplier's parts come before the plant that uses them, what the plant makes after.
 IMPORTS = (
-    ("campus", ("campus.ifc", "campus-brick.ttl", "campus-links.csv")),
+    ("campus", ("campus-brick.ttl", "campus-links.csv")),
     ("supplier", ("supplier.csv", "supplier-links.csv", "supplier-points.ttl")),
     ("plant", ("plant.csv", "plant-links.csv", "plant-points.ttl")),
     ("supplier", ("supplier-inbound.csv",)),
@@ -84,16 +87,13 @@ def _data(name: str) -> str:
     return (files("api.demo") / "data" / name).read_text("utf-8")
 
 
-def _write_campus(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Write campus.ifc; IRIs of its equipment by tag and the names of its rooms, as the importer has them."""
-    path = folder / "campus.ifc"
-    write_campus_ifc(path)
-    model = ifcopenshell.open(str(path))
-    base = BASE.format(site="campus")
-    spaces = {space.Name: f"{base}ifc/campus/{space.GlobalId}" for space in model.by_type("IfcSpace")}
-    tagged = (item for item in model.by_type("IfcElement") if item.Tag)
-    elements = {item.Tag: f"{base}ifc/campus/{item.GlobalId}" for item in tagged}
-    return {**elements, **spaces}, tuple(sorted(spaces))
+def _campus(mesh: Mesh) -> tuple[dict[str, str], tuple[str, ...]]:
+    """IRIs of what came from the IFC file by its local id (the tag or name there), and the rooms."""
+    snapshot = mesh.twin("campus").snapshot()
+    rows = np.flatnonzero(snapshot.alive).astype(np.int32)
+    rooms = snapshot.rows_of_kind(snapshot.schema.kind("rec:Room").index)
+    elements = dict(zip(snapshot.local_ids(rows), snapshot.ids(rows), strict=True))
+    return elements, tuple(sorted(snapshot.local_ids(rooms)))
 
 
 def _write_models(

@@ -14,7 +14,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from api.demo.points import DemoPoint
@@ -30,7 +30,7 @@ def find_broker() -> str | None:
 
 
 @contextlib.contextmanager
-def broker(program: str, folder: Path) -> Iterator[int | None]:
+def broker(program: str, folder: Path) -> Generator[int | None]:
     """A broker that only this machine reaches; gives its port, None where it would not start."""
     port = _free_port()
     config = folder / "mosquitto.conf"

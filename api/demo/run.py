@@ -16,7 +16,7 @@ from adapters.model import ImportRequest
 from adapters.readings import resolve_readings
 from adapters.replay.source import VirtualClock, replay, to_readings
 from api.commands.console import note, progress, say, say_json
-from api.commands.place import open_to_write
+from api.commands.folders import open_to_write
 from api.commands.serve import Listening, announce, bind, serve_mesh
 from api.commands.service import ask
 from api.config import load_settings
@@ -28,7 +28,7 @@ from ontology.errors import StoreError
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from api.demo.build import Demo
     from graph.mesh import Mesh
@@ -102,7 +102,7 @@ def replay_telemetry(demo: Demo, mesh: Mesh, folder: Path, start_ns: int, end_ns
 
 
 @contextlib.contextmanager
-def _live(demo: Demo, folder: Path) -> Iterator[Path]:
+def _live(demo: Demo, folder: Path) -> Generator[Path]:
     """Settings of live telemetry: by a broker of the demo's own, where there is none by replaying the day."""
     config = folder / "twinmesh.toml"
     program = find_broker()
