@@ -19,6 +19,11 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found) + self._left_out
 
+    @property
+    def full(self) -> bool:
+        """True if further problems are only counted, so that nobody needs to think of hints."""
+        return len(self._found) >= self._limit
+
     def add(
         self,
         code: str,
@@ -30,7 +35,7 @@ class Problems:
         hint: str | None = None,
     ) -> None:
         """Note one problem. `line` counts from 1; `column` too: a character, in tables a cell."""
-        if len(self._found) >= self._limit:
+        if self.full:
             self._left_out += 1
             return
         self._found.append(Problem(code, message, Place(self._path, line, column, item), hint))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from graph.ids import is_iri, local_iri
@@ -101,10 +101,11 @@ def _found(snapshot: Snapshot, reference: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Gives relationships their full IRIs and says which ends are wrong."""
+    """Gives relationships their full IRIs and says which ends are wrong. Looks up every reference once."""
 
     known: Known
     schema: Schema
+    _ends: dict[str, _End] = field(default_factory=dict[str, "_End"])
 
     def relationships(
         self, file: Parsed, errors: Problems, warnings: Problems
@@ -118,68 +119,83 @@ class Resolver:
         external: set[str] = set()
         for number, record in enumerate(file.relationships):
             line = file.relationship_lines[number] if file.relationship_lines else None
-            source = self.reference(record.source, line, errors)
-            target = self.reference(record.target, line, errors)
-            if source is None or target is None:
+            ends = (self._end(record.source), self._end(record.target))
+            iris = [self._iri(end, line, errors) for end in ends]
+            if iris[0] is None or iris[1] is None:
                 continue
-            resolved = replace(record, source=source, target=target)
+            resolved = replace(record, source=iris[0], target=iris[1])
             key = identity(resolved)
             if key in seen:
                 self._note_twice(resolved, line, errors)
                 continue
             seen.add(key)
-            self._check_site(resolved, line, errors)
-            self._note_external(resolved, line, external, warnings)
+            self._check_site(resolved, ends, line, errors)
+            self._note_external(ends, line, external, warnings)
             found.append(resolved)
         return tuple(found)
 
-    def reference(self, text: str, line: int | None, errors: Problems) -> str | None:
+    def _end(self, text: str) -> _End:
+        end = self._ends.get(text)
+        if end is None:
+            iris = tuple(self.known.candidates(text))
+            end = self._ends[text] = _End(text, iris, self._home(iris[0]) if len(iris) == 1 else None)
+        return end
+
+    def _home(self, iri: str) -> str | None:
+        return self.known.site if self.known.here(iri) else self.known.elsewhere(iri)
+
+    def _iri(self, end: _End, line: int | None, errors: Problems) -> str | None:
         """The IRI that a reference means; None, and an error, if it means none or several."""
-        found = self.known.candidates(text)
-        if len(found) == 1 and not self._dangles(found[0]):
-            return found[0]
-        if len(found) > 1:
-            told = f"{text!r} may mean {' or '.join(found[:5])}"
-            errors.add("AMBIGUOUS_ID", told, line=line, item=text, hint="write site:localId or the full IRI")
-        else:
-            errors.add("END_MISSING", f"no twin {text!r}", line=line, item=text, hint=self.known.hint(text))
-        return None
+        if len(end.iris) > 1:
+            told = f"{end.text!r} may mean {' or '.join(end.iris[:5])}"
+            hint = "write site:localId or the full IRI"
+            errors.add("AMBIGUOUS_ID", told, line=line, item=end.text, hint=hint)
+            return None
+        # An IRI under the site's own base that nobody states is no twin of somebody else.
+        if not end.iris or (end.home is None and end.iris[0].startswith(self.known.base)):
+            hint = None if errors.full else self.known.hint(end.text)
+            errors.add("END_MISSING", f"no twin {end.text!r}", line=line, item=end.text, hint=hint)
+            return None
+        return end.iris[0]
 
-    def _dangles(self, iri: str) -> bool:
-        """True for an IRI under the site's own base that nobody states: that is no twin of somebody else."""
-        return iri.startswith(self.known.base) and not self.known.here(iri)
-
-    def _check_site(self, record: RelationshipRecord, line: int | None, errors: Problems) -> None:
+    def _check_site(
+        self, record: RelationshipRecord, ends: tuple[_End, _End], line: int | None, errors: Problems
+    ) -> None:
         """A relationship lives with its dependent end; one without dependence with either end."""
-        dependent = self._dependent_end(record)
-        ends = (record.source, record.target) if dependent is None else (dependent,)
-        homes = [self.known.elsewhere(end) for end in ends if not self.known.here(end)]
-        if len(homes) == len(ends) and homes[0] is not None:
-            told = f"the relationship belongs to site {homes[0]}, where {ends[0]} is"
-            hint = f"import it with --site {homes[0]}"
-            errors.add("WRONG_SITE", told, line=line, item=_name(record, self.schema), hint=hint)
-
-    def _dependent_end(self, record: RelationshipRecord) -> str | None:
         relation = self.schema.relation_by_iri(record.relation)
         dependence = relation.dependence if relation else None
-        if dependence is None:
-            return None
-        return record.target if dependence.direction is Direction.SOURCE_TO_TARGET else record.source
+        homes = [end.home for end in ends]
+        if dependence is not None:
+            homes = homes[1:] if dependence.direction is Direction.SOURCE_TO_TARGET else homes[:1]
+        if self.known.site in homes or homes[0] is None:
+            return
+        name = _name(record, self.schema)
+        told = f"the relationship {name} belongs to site {homes[0]}, with its dependent end"
+        errors.add("WRONG_SITE", told, line=line, item=name, hint=f"import it with --site {homes[0]}")
 
     def _note_external(
-        self, record: RelationshipRecord, line: int | None, noted: set[str], warnings: Problems
+        self, ends: tuple[_End, _End], line: int | None, noted: set[str], warnings: Problems
     ) -> None:
-        for end in (record.source, record.target):
-            if end in noted or self.known.here(end) or self.known.elsewhere(end):
-                continue
-            noted.add(end)
-            told = f"no site of this folder has {end}: kept as a stub"
-            warnings.add("END_EXTERNAL", told, line=line, item=end, hint="import the file that states it")
+        for end in ends:
+            if end.home is None and end.iris[0] not in noted:
+                noted.add(end.iris[0])
+                told = f"no site of this folder has {end.iris[0]}: kept as a stub"
+                hint = "import the file that states it"
+                warnings.add("END_EXTERNAL", told, line=line, item=end.iris[0], hint=hint)
 
     def _note_twice(self, record: RelationshipRecord, line: int | None, errors: Problems) -> None:
         name = _name(record, self.schema)
         told = f"the relationship {name} stands in the file twice"
         errors.add("RELATIONSHIP_DUPLICATE", told, line=line, item=name, hint="give each a group of its own")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A reference as it stood, the IRIs it may mean, and the site that has it; None: no site."""
+
+    text: str
+    iris: tuple[str, ...]
+    home: str | None
 
 
 def identity(record: RelationshipRecord) -> tuple[str, ...]:

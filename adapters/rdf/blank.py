@@ -206,6 +206,8 @@ def _surroundings(node: BlankNode, about: list[Quad], colours: dict[BlankNode, s
 
 def renamed(quad: Quad, labels: Labels) -> Quad:
     """The quad with other blank node labels."""
+    if not any(True for _ in blank_nodes(quad)):
+        return quad
     ends = (_term(quad.subject, labels), quad.predicate, _term(quad.object, labels))
     return Quad(*ends, _term(quad.graph_name, labels))
 

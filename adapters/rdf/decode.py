@@ -24,7 +24,7 @@ _WHERE = re.compile(r"^Parser error (?:at|between) [a-z0-9 ]*: ")
 
 @dataclass(slots=True)
 class Document:
-    """The quads of a file, in its order, and how to find them."""
+    """The quads of a file, in its order, and (once `indexed`) how to find them."""
 
     quads: list[Quad]
     prefixes: Mapping[str, str]
@@ -57,7 +57,7 @@ def read_document(path: Path, format_name: str, base: str) -> Document:
         told = "the file states nothing"
         raise InputError(told, code="RDF_EMPTY", place=Place(str(path), 1), hint=hint)
     _check_prefixes(quads, path)
-    return indexed(quads, parser.prefixes)
+    return Document(quads, parser.prefixes)
 
 
 def _check_prefixes(quads: Iterable[Quad], path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyoxigraph import BlankNode, Literal, NamedNode
+from pyoxigraph import BlankNode, Literal, NamedNode, Triple
 
 from adapters.rdf.blank import renamed
 from adapters.rdf.config import BRICK_UNIT, BRICK_VALUE, REFERENCE_IDS, STRING, UNIT, UNIT_ATTRIBUTE, VALUE
@@ -126,6 +126,8 @@ class Facts:
 
 def _lines(quads: Sequence[Quad]) -> frozenset[str]:
     """The quads as lines, nodes that hold a value named as the export names them."""
+    if len(quads) == 1 and not isinstance(quads[0].object, BlankNode | Triple):
+        return frozenset((statement_of(quads[0]),))  # nearly all: nothing to rename
     labels = {
         term: term for quad in quads for term in (quad.subject, quad.object) if isinstance(term, BlankNode)
     }

@@ -49,9 +49,27 @@ class Names:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._by_iri: Mapping[str, Attribute] = {one.iri: one for one in schema.attributes.values()}
+        self._iris: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def iri(self, name: str) -> str:
         """The predicate of an attribute: declared, an IRI, with a known prefix, or in our namespace."""
+        iri = self._iris.get(name)
+        if iri is None:
+            iri = self._iris[name] = self._find_iri(name)
+        return iri
+
+    def name(self, predicate: str) -> str:
+        """The attribute of a predicate, so that `iri` gives the predicate again."""
+        name = self._names.get(predicate)
+        if name is None:
+            name = self._names[predicate] = self._find_name(predicate)
+        return name
+
+    def declared(self, name: str) -> Attribute | None:
+        return self._schema.attribute(name)
+
+    def _find_iri(self, name: str) -> str:
         declared = self._schema.attribute(name)
         if declared is not None:
             return declared.iri
@@ -60,8 +78,7 @@ class Names:
             return expanded
         return ATTRIBUTE_NAMESPACE + quote(name, safe="")
 
-    def name(self, predicate: str) -> str:
-        """The attribute of a predicate, so that `iri` gives the predicate again."""
+    def _find_name(self, predicate: str) -> str:
         declared = self._by_iri.get(predicate)
         if declared is not None:
             return declared.name
@@ -70,9 +87,6 @@ class Names:
         else:
             name = self._schema.compact(predicate)
         return name if name and self.iri(name) == predicate else predicate
-
-    def declared(self, name: str) -> Attribute | None:
-        return self._schema.attribute(name)
 
 
 def external_iri(system: str) -> str:

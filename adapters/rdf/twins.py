@@ -39,11 +39,10 @@ class TwinReader:
 
 def relation_of(quad: Quad, schema: Schema) -> Relation | None:
     """The relation that a quad states between two IRIs, perhaps an inverse one; None for anything else."""
-    if not isinstance(quad.object, NamedNode) or not isinstance(quad.subject, NamedNode):
+    relation = schema.relation_by_iri(quad.predicate.value)
+    if relation is None or not isinstance(quad.object, NamedNode) or not isinstance(quad.subject, NamedNode):
         return None
-    if not is_valid_iri(quad.object.value) or not is_valid_iri(quad.subject.value):
-        return None
-    return schema.relation_by_iri(quad.predicate.value)
+    return relation if is_valid_iri(quad.object.value) and is_valid_iri(quad.subject.value) else None
 
 
 class _Draft:
