@@ -11,7 +11,7 @@ from simulation.cascade.jit import bare, inlined
 from simulation.cascade.layout import HEALTH, LOADED, SETTING, Row, Table, Tables
 from simulation.cascade.rng import Purpose, draw_unit
 from simulation.case import Target
-from simulation.distributions import ABSENT, draw_us
+from simulation.distributions import ABSENT, Family, draw_us
 from simulation.world import FULL, NEVER, Int64s
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simulation.distributions import Durations
 
 _UP, _DOWN = 1, 0
+_FIXED = int(Family.FIXED)
 _FIRST = np.uint64(0)
 _FAILED, _LIFE, _REPAIR, _DAMAGE = (
     np.uint64(purpose) for purpose in (Purpose.FAILED, Purpose.LIFE, Purpose.REPAIR, Purpose.DAMAGE)
@@ -205,11 +206,14 @@ def _draw_outages(chances: Chances, failing: Row, run: np.uint64, spell: Spell) 
         way = chances.ways[number]
         if way.chance < 1.0 and draw_unit(chances.seed, run, failing.key, _FAILED, _FIRST) >= way.chance:
             continue
-        unit = draw_unit(chances.seed, run, failing.key, _LIFE, way.start_number)
+        unit = 0.5
+        if way.start_family != _FIXED:
+            unit = draw_unit(chances.seed, run, failing.key, _LIFE, way.start_number)
         start = way.at + draw_us(way.start_family, way.start_first, way.start_second, unit, _DOWN)
         end = NEVER
         if way.repair_family != ABSENT:
-            unit = draw_unit(chances.seed, run, failing.key, _REPAIR, way.repair_number)
+            if way.repair_family != _FIXED:
+                unit = draw_unit(chances.seed, run, failing.key, _REPAIR, way.repair_number)
             end = start + draw_us(way.repair_family, way.repair_first, way.repair_second, unit, _UP)
         if start >= way.before or start >= chances.horizon or start >= end:
             continue
