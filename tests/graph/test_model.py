@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -15,6 +17,7 @@ from ontology.errors import ChangeError
 TWINS = 12
 STEPS = 120
 SEEDS = range(4)
+LONG_SEEDS = 200
 NAMES = ("rotation", "colour", "x:weird", "ratedPower")
 ORIGINS = (None, "ifc", "brick")
 PLAIN = (1, 2.5, True, False, "red", "", [1, {"a": None}], {"k": "v"}, 2**60, -3)
@@ -195,14 +198,32 @@ def follow(model: Model, change: Change) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", [*SEEDS, *range(100, 100 + int(os.environ.get("TWINMESH_LONG", "0")))])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_apply_equals_a_plain_dictionary(open_twin, seed):
+    compare(open_twin, seed, STEPS)
+
+
+@pytest.mark.long
+def test_apply_equals_a_plain_dictionary_many_times(open_twin):
+    """Fresh seeds, a site for each, until the time is up."""
+    first = int.from_bytes(os.urandom(4))
+    end = time.monotonic() + float(os.environ.get("TWINMESH_LONG_S", "600"))
+    seeds = 0
+    while seeds < LONG_SEEDS and time.monotonic() < end:
+        site = f"site-{seeds}"
+        compare(partial(open_twin, site), first + seeds, STEPS).close()
+        seeds += 1
+    print(f"model: {seeds} of {LONG_SEEDS} random histories, 0 differences, first seed {first}")
+
+
+def compare(open_twin, seed, steps):
+    """Run one random history on both sides; the twin, still open."""
     rng = random.Random(seed)
     twin, model = open_twin(), Model()
     driver = Driver(twin, rng)
     past = {0: expected(model)}
     accepted = refused = 0
-    for step in range(STEPS):
+    for step in range(steps):
         change = driver.change(model)
         if follow(model, change):
             twin.apply(change)
@@ -220,11 +241,12 @@ def test_apply_equals_a_plain_dictionary(open_twin, seed):
             twin.close()
             twin = open_twin()
             assert seen(twin.snapshot()) == expected(model), f"seed {seed}, reopened after step {step}"
-    assert accepted > STEPS // 4
+    assert accepted > steps // 4
     assert refused > 0
     for revision in rng.sample(sorted(past), 8):
         assert seen(twin.snapshot_at(revision=revision)) == past[revision]
     assert twin.verify() == []
+    return twin
 
 
 def test_rows_of_stubs_and_of_merged_twins_keep_their_numbers(open_twin, schema):
