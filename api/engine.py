@@ -271,13 +271,15 @@ async def _subscribe(prepared: Prepared) -> AsyncGenerator[Answer, None]:
     if isinstance(events, ExecutionResult):
         yield _answer(events, prepared)
         return
+    is_running = False
     try:
         async with aclosing(cast("AsyncGenerator[ExecutionResult, None]", events)) as source:
             async for result in source:
+                is_running = True
                 yield _answer(result, prepared)
     except TwinmeshError as error:
-        # Raised between events, by the source itself: a token that expired, a job that is gone.
-        yield Answer(ExecutionResult(None, [error_of(error)]))
+        # Raised by the source itself: at first a wrong argument, later a token that has expired.
+        yield Answer(ExecutionResult(None, [error_of(error)]), started=is_running)
 
 
 def _answer(result: ExecutionResult, prepared: Prepared) -> Answer:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from api.policy import Principal
 
 T = TypeVar("T")
+_CLOSE_S = 5.0
 _LOG = logging.getLogger("twinmesh.jobs")
 
 
@@ -136,11 +137,11 @@ class Jobs(Generic[T]):
         return {state: states.count(state) for state in JobState}
 
     def close(self) -> None:
-        """Cancel everything and wait for the threads."""
+        """Cancel everything; work that does not listen is left behind after a moment."""
         for job in list(self._jobs.values()):
             job.cancel.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        wait(self._running, timeout=1.0)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(set(self._running), timeout=_CLOSE_S)
 
     def _ended(self, job: Job[T], done: Future[None]) -> None:
         self._running.discard(done)

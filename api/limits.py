@@ -1,7 +1,7 @@
 """What a GraphQL request may cost, decided before it runs. One rule, each fragment looked at once.
 
-cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given; 50 at the root),
-        below any other list of objects times LIST_GUESS
+cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given; 50 at the
+        root), below any other list of objects times LIST_GUESS
 depth = fields on the longest way down
 
 Text is bounded first (tokens while parsing), then its shape (aliases, repeated names, directives: what makes
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from api.config import Limits
 
 LIST_GUESS: Final = 10
-"""Items assumed where no size is stated below the root: relationships of a twin, its attributes, its points. The
-budget of executed nodes holds whatever the guess."""
+"""Items assumed where no size is stated below the root: relationships of a twin, its attributes, its points.
+The budget of executed nodes holds whatever the guess."""
 _COST_CEILING: Final = 1 << 62
 # A field takes two levels of syntax (itself, its selection set); inline fragments and values take more.
 _SYNTAX_PER_LEVEL: Final = 4

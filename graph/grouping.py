@@ -141,7 +141,8 @@ def _key_of(
     else:
         cells, _ = in_one_unit(cells_of_twins(view, key.name, rows), view.units, None)
         values = [
-            _plain(unpack(tag, word, cells.pools)) for tag, word in zip(cells.tag, cells.word, strict=True)
+            _plain(unpack(tag, word, cells.pools))
+            for tag, word in zip(cells.tag.tolist(), cells.word.tolist(), strict=True)
         ]
     distinct: dict[str, int] = {}
     kept: list[JSONValue] = []

@@ -152,18 +152,32 @@ def _node(
 ) -> Twin | None:
     context = info.context
     request = WorldRequest(as_of, at_revision, min_revision, scenario)
-    now = find_twin(context.present(), id) if at_revision is not None else None
-    view = context.world(request, now.site if now else None)
-    return cast("Twin | None", find_twin(view, now.id if now else id))
+    site = None if at_revision is None else _home_of(context.present(), id)
+    if at_revision is not None and site is None:
+        return None
+    return cast("Twin | None", find_twin(context.world(request, site), id))
 
 
-def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Twin]:
+def _home_of(view: View, text: str) -> str | None:
+    """The site whose revisions a twin counts in; of one that is gone, the site that its id names."""
+    twin = find_twin(view, text)
+    if twin is not None:
+        return twin.site
+    heads = view.snapshot.heads
+    return next((head.name for head in heads if text.startswith((head.base, f"{head.name}:"))), None)
+
+
+def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Twin | None]:
     if len(ids) > plan.PAGE_MAX:
         raise LimitError(f"at most {plan.PAGE_MAX:,} ids at once", code="PAGE_TOO_LARGE")
     view = info.context.present()
-    rows = view.find_all(ids)
-    view.budget.spend(len(rows))
-    return cast("list[Twin]", Cohort(view, rows).twins())
+    found = [view.candidates(text) for text in ids]
+    for text, rows in zip(ids, found, strict=True):
+        if len(rows) > 1:
+            view.find(text)  # raises, and names the twins that it may mean
+    twins = iter(Cohort(view, np.array([rows[0] for rows in found if rows], np.int32)).twins())
+    view.budget.spend(len(found))
+    return cast("list[Twin | None]", [next(twins) if rows else None for rows in found])
 
 
 def _twins(
@@ -290,7 +304,7 @@ class Query:
         resolver=_node,
         description="The twin of an IRI, `site:localId`, or a local id that only one site has.",
     )
-    nodes: list[Twin] = strawberry.field(resolver=_nodes)
+    nodes: list[Twin | None] = strawberry.field(resolver=_nodes, description="Null where there is none.")
     twins: TwinConnection = strawberry.field(resolver=_twins)
     search: TwinConnection = strawberry.field(
         resolver=_search,

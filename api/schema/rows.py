@@ -104,7 +104,10 @@ class Cohort:
         times = twins.point_time.take(self.rows).tolist()
         qualities = twins.point_quality.take(self.rows).tolist()
         codes = self._value_types()
-        values = [unpack(tag, word, cells.pools) for tag, word in zip(cells.tag, cells.word, strict=True)]
+        values = [
+            unpack(tag, word, cells.pools)
+            for tag, word in zip(cells.tag.tolist(), cells.word.tolist(), strict=True)
+        ]
         return [
             PointReading(*read_value(value, is_code), time, Quality(quality)) if time else PointReading()
             for value, is_code, time, quality in zip(values, codes, times, qualities, strict=True)

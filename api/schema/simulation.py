@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import strawberry
@@ -133,7 +133,7 @@ class SimulationRow:
 
     @property
     def summary(self) -> SummaryRow | None:
-        return None if self.document is None else SummaryRow(self.document)
+        return None if self.document is None else SummaryRow.of(self.document)
 
     @property
     def completeness(self) -> Completeness | None:
@@ -169,34 +169,30 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    document: Document
+    twins_hit: int
+    expected_cost: float
+    cost_p05: float
+    cost_p95: float
+    engine: str
+    runs: int
+    runs_computed: int
+    revisions: dict[str, str]
+    deltas: Document | None
 
-    def __getattr__(self, name: str) -> Any:
-        return self.document["summary"][_camel(name)]
-
-    @property
-    def engine(self) -> str:
-        return self.document["engine"]
-
-    @property
-    def runs(self) -> int:
-        return self.document["runs"]
-
-    @property
-    def runs_computed(self) -> int:
-        return self.document["runsComputed"]
-
-    @property
-    def revisions(self) -> dict[str, str]:
-        return self.document["revisions"]
-
-    @property
-    def ontology(self) -> str:
-        return self.document["ontology"]
-
-    @property
-    def deltas(self) -> Document | None:
-        return deltas_of(self.document["summary"])
+    @classmethod
+    def of(cls, document: Document) -> SummaryRow:
+        summary = document["summary"]
+        return cls(
+            twins_hit=summary["twinsHit"],
+            expected_cost=summary["expectedCost"],
+            cost_p05=summary["costP05"],
+            cost_p95=summary["costP95"],
+            engine=document["engine"],
+            runs=document["runs"],
+            runs_computed=document["runsComputed"],
+            revisions=document["revisions"],
+            deltas=deltas_of(summary),
+        )
 
 
 class ImpactListing:
@@ -216,7 +212,7 @@ class ImpactListing:
     @property
     def nodes(self) -> list[ImpactRow]:
         return [
-            ImpactRow(item, TwinRow(self._twins, place) if here else None)
+            ImpactRow.of(item, TwinRow(self._twins, place) if here else None)
             for place, (item, here) in enumerate(zip(self._items, self._is_there, strict=True))
         ]
 
@@ -242,26 +238,46 @@ class ImpactListing:
         return encode_cursor(["impact", self._start + place])
 
 
+@dataclass(frozen=True, slots=True)
 class ImpactRow:
-    """One twin that is hit; fields are read from the document by their names there."""
+    """One twin that is hit."""
 
-    __slots__ = ("_item", "twin")
+    id: str
+    local_id: str
+    name: str | None
+    kind: str
+    site: str
+    twin: TwinRow | None
+    probability: float
+    probability_high: float | None
+    first_hit_hours: HitRow | None
+    expected_down_hours: float
+    min_level: float
+    expected_cost: float
+    uncertain: bool
+    why: list[str]
+    deltas: Document | None
 
-    def __init__(self, item: Document, twin: TwinRow | None) -> None:
-        self._item = item
-        self.twin = twin
-
-    def __getattr__(self, name: str) -> Any:
-        return self._item.get(_camel(name))
-
-    @property
-    def first_hit_hours(self) -> HitRow | None:
-        hours = self._item.get("firstHitHours")
-        return HitRow(**hours) if hours else None
-
-    @property
-    def deltas(self) -> Document | None:
-        return deltas_of(self._item)
+    @classmethod
+    def of(cls, item: Document, twin: TwinRow | None) -> ImpactRow:
+        hours = item["firstHitHours"]
+        return cls(
+            id=item["id"],
+            local_id=item["localId"],
+            name=item["name"],
+            kind=item["kind"],
+            site=item["site"],
+            twin=twin,
+            probability=item["probability"],
+            probability_high=item.get("probabilityHigh"),
+            first_hit_hours=HitRow(**hours) if hours else None,
+            expected_down_hours=item["expectedDownHours"],
+            min_level=item["minLevel"],
+            expected_cost=item["expectedCost"],
+            uncertain=item["uncertain"],
+            why=item["why"],
+            deltas=deltas_of(item),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +315,3 @@ def _start(after: str | None, count: int) -> int:
             return place + 1
         case _:
             raise cursor_error()
-
-
-def _camel(name: str) -> str:
-    """`first_hit_hours` -> `firstHitHours`, `cost_p05` -> `costP05`."""
-    head, *rest = name.split("_")
-    return head + "".join(word[:1].upper() + word[1:] for word in rest)

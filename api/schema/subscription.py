@@ -135,6 +135,7 @@ class _Watches:
                 self._woken.clear()
                 for site in self._watches:
                     while (event := await asyncio.to_thread(self._watches[site].get, 0)) is not None:
+                        self._context.check_principal()
                         if isinstance(event, Gap):
                             # The journal has what the queue could not hold.
                             self._open(site, event.after)

@@ -162,11 +162,15 @@ def plant_change() -> Change:
     return Change(put_twins=twins, put_relationships=links)
 
 
+def fill(mesh: Mesh) -> None:
+    mesh.create_site("campus").apply(campus_change())
+    mesh.create_site("plant").apply(plant_change())
+
+
 @pytest.fixture
 def mesh(tmp_path: Path, ontology: Schema, units: Units) -> Generator[Mesh]:
     with Mesh.open(tmp_path / "data", ontology, units=units) as opened:
-        opened.create_site("campus").apply(campus_change())
-        opened.create_site("plant").apply(plant_change())
+        fill(opened)
         yield opened
 
 
@@ -175,6 +179,21 @@ def server(mesh: Mesh) -> Generator[Running]:
     """A trusted loopback: nobody needs a token."""
     with served(mesh) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, ontology: Schema, units: Units) -> Generator[Running]:
+    """As `server`, shared by the tests of a module: they only read."""
+    with Mesh.open(tmp_path_factory.mktemp("shared") / "data", ontology, units=units) as opened:
+        fill(opened)
+        with served(opened) as running:
+            yield running
+
+
+@pytest.fixture
+def serve() -> Callable[..., contextlib.AbstractContextManager[Running]]:
+    """Serves a mesh with settings of a test's own."""
+    return served
 
 
 @pytest.fixture
