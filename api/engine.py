@@ -117,7 +117,6 @@ class SchemaSource:
                 self._revisions = revisions
             return self._schema
 
-
     def empty(self, ontology: Schema) -> GraphQLSchema:
         """The schema of a folder without sites."""
         with self._lock:

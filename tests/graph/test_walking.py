@@ -261,9 +261,14 @@ def test_nothing_to_group(building: Twin, see: Callable[..., View]) -> None:
 
 @pytest.mark.parametrize(
     ("key", "code"),
-    [("partOf/", "GROUP_INVALID"), ("^", "GROUP_INVALID"), ("a/" * 9, "GROUP_INVALID"), ("partOff/x", "RELATION_UNKNOWN"),
-     ("partOf:rec:Levl", "KIND_UNKNOWN")],
-)  # fmt: skip
+    [
+        ("partOf/", "GROUP_INVALID"),
+        ("^", "GROUP_INVALID"),
+        ("a/" * 9, "GROUP_INVALID"),
+        ("partOff/x", "RELATION_UNKNOWN"),
+        ("partOf:rec:Levl", "KIND_UNKNOWN"),
+    ],
+)
 def test_wrong_paths_are_errors(schema: Schema, key: str, code: str) -> None:
     with pytest.raises((InputError, NotFoundError)) as caught:
         parse_group_key(schema, key)
