@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,11 +143,16 @@ def _summary(outcome: Outcome) -> Summary:
 def _twin_impacts(compiled: Compiled, outcome: Outcome) -> Iterator[TwinImpact]:
     nodes, node = compiled.nodes, compiled.node
     explanation = Explanation(outcome.paths, compiled.case.world.edge_source, compiled.ids)
+
+    @cache
+    def local_id(twin: int) -> str:
+        return nodes.local_id(int(node[twin]))
+
     for twin in np.flatnonzero(outcome.hits).tolist():
         here = int(node[twin])
         yield TwinImpact(
             id=compiled.ids[twin],
-            local_id=nodes.local_id(here),
+            local_id=local_id(twin),
             name=nodes.name(here),
             kind=nodes.kind_name(here),
             site=nodes.site(here),
@@ -157,7 +163,7 @@ def _twin_impacts(compiled: Compiled, outcome: Outcome) -> Iterator[TwinImpact]:
             expected_cost=_mean_cost(outcome.cost.total(twin), outcome.runs),
             uncertain=False,
             probability_high=None,
-            why=tuple(nodes.local_id(int(node[one])) for one in explanation.why(twin)),
+            why=tuple(map(local_id, explanation.why(twin))),
         )
 
 

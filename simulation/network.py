@@ -192,11 +192,13 @@ def _labels(nodes: Nodes, edge: Int32s, source: Int32s) -> tuple[Int32s, tuple[L
     group = snapshot.edge_group[edge].astype(np.int64)
     media = [""]
     medium = _media(nodes, edge, source, group == 0, media)
-    rows = np.stack((snapshot.edge_relation[edge].astype(np.int64), group, medium), axis=1)
-    distinct, inverse = np.unique(rows, axis=0, return_inverse=True)
-    triples: list[list[int]] = distinct.tolist()
+    relation = snapshot.edge_relation[edge].astype(np.int64)
+    keys = (relation * len(media) + medium) << 32 | group
+    distinct, inverse = np.unique(keys, return_inverse=True)
+    codes: list[int] = distinct.tolist()
+    triples = [(*divmod(code >> 32, len(media)), code & 0xFFFFFFFF) for code in codes]
     number: dict[Label, int] = {}
-    made = [_label(snapshot, relation, code, media[which]) for relation, code, which in triples]
+    made = [_label(snapshot, row, code, media[which]) for row, which, code in triples]
     position = [number.setdefault(label, len(number)) for label in made]
     return np.array(position, np.int32)[inverse.reshape(-1)], tuple(number)
 

@@ -11,7 +11,7 @@ from graph.ids import is_iri, local_id_of, local_iri
 from ontology.errors import InputError, NotFoundError, Place, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
@@ -109,15 +109,21 @@ class Nodes:
 
     def media(self, nodes: npt.NDArray[np.int32]) -> list[str]:
         """What each node gives as a source, by its kinds: the leading one, else the next that has one."""
-        kinds = self.snapshot.schema.kinds
-        known: dict[tuple[int, ...], str] = {}
-        found: list[str] = []
-        for node in nodes.tolist():
-            own = self.kinds(node)
-            if own not in known:
-                known[own] = next((kinds[kind].medium for kind in own if kinds[kind].medium), None) or ""
-            found.append(known[own])
-        return found
+        rows = nodes[nodes < self.snapshot.size]
+        kind_sets, inverse = np.unique(self.snapshot.twins.kind_set.take(rows), return_inverse=True)
+        by_set = [self._medium(code) for code in kind_sets.tolist()]
+        of_rows = iter([by_set[place] for place in inverse.reshape(-1).tolist()])
+        added = (self.of_added(node) for node in nodes.tolist())
+        return [next(of_rows) if twin is None else self._first_medium(twin.kinds) for twin in added]
+
+    def _medium(self, kind_set: int) -> str:
+        iris = self.snapshot.pools.kind_sets.value(kind_set) or ()
+        kinds = (self.snapshot.schema.kind_by_iri(iri) for iri in iris)
+        return self._first_medium(kind.index for kind in kinds if kind is not None)
+
+    def _first_medium(self, kinds: Iterable[int]) -> str:
+        known = self.snapshot.schema.kinds
+        return next((medium for kind in kinds if (medium := known[kind].medium)), "")
 
     def _kind(self, name: str, place: Place) -> Kind:
         try:
