@@ -4,8 +4,8 @@
 
 Ours tells of every run who is hit when, how long and how deep, what it costs and by which cause; the peers
 tell who is hit. "p = 1": ten twins fail, everyone downstream is hit. "p = 0.3": every relationship passes a
-failure on with probability 0.3; with us that is a supplier with a reserve that fails with this probability: so
-the world is six times as large as the peers' graph. One thread each; medians of `REPEATS` interleaved repeats.
+failure on with probability 0.3; with us it is a supplier with a reserve that fails with that probability,
+so the world is six times as large as the peers' graph. One thread each; medians of interleaved repeats.
 """
 
 from __future__ import annotations
