@@ -1,1 +1,1 @@
-"""Other twins: peers, contracts, the joint cascade. Built in a later step; the union of local sites is graph/union.py."""
+"""Other twins: peers, contracts, the joint cascade (step 4). Local sites are joined by graph/union.py."""
