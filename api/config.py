@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PREFIX: Final = "TWINMESH_"
-# Switches of the test and CI scripts; they stand in the same name space but are no settings.
-_NOT_SETTINGS: Final = frozenset({"TWINMESH_REQUIRE_ALL"})
+# What a data folder's own twinmesh.toml says about the folder; see `graph.mesh`.
+_OF_THE_FOLDER: Final = frozenset({"format"})
 _SECRETS: Final = frozenset({("auth", "admin_token")})
 
 Plain: TypeAlias = "bool | int | float | str | tuple[str, ...] | None"
@@ -91,7 +91,7 @@ def load_settings(
     (CONFIG_UNKNOWN_KEY) and value of a wrong type (CONFIG_WRONG_TYPE).
     """
     tables = _read(path)
-    for name in foreign:
+    for name in (*foreign, *_OF_THE_FOLDER):
         tables.pop(name, None)
     problems: list[Problem] = []
     overlay = _overlay(environment or {}, set(foreign), problems)
@@ -136,19 +136,28 @@ def _overlay(
 ) -> dict[str, dict[str, str]]:
     overlay: dict[str, dict[str, str]] = {}
     for name, text in sorted(environment.items()):
-        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+        if not name.startswith(PREFIX):
             continue
         section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
         if section in foreign:
             continue
         if not separator:
-            problems.append(_unknown(name, [section.name.upper() for section in fields(Settings)], None))
+            problems.extend(_misspelt(name, section))
             continue
         secret = key.removesuffix("_file")
         if key.endswith("_file") and (section, secret) in _SECRETS:
             key, text = secret, _secret(Path(text), name, problems)
         overlay.setdefault(section, {})[key] = text
     return overlay
+
+
+def _misspelt(name: str, rest: str) -> list[Problem]:
+    """A setting with one underscore too few. Other names of our prefix are the command line's and scripts'."""
+    section = rest.partition("_")[0]
+    if section not in {item.name for item in fields(Settings)} or rest == section:
+        return []
+    hint = f"write {PREFIX}{section.upper()}__{rest.removeprefix(section + '_').upper()}"
+    return [Problem("CONFIG_UNKNOWN_KEY", f"unknown setting {name}", Place(item=name), hint)]
 
 
 def _secret(path: Path, name: str, problems: list[Problem]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from api.schema.context import Services
 
 _BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
-_DOORS: Final = ("graphql", "ingest", "import", "export", "id", "metrics")
+_DOORS: Final = ("graphql", "ingest", "import", "export", "check", "id", "metrics")
 
 
 class Figures:

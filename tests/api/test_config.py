@@ -35,7 +35,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 def test_every_unknown_key_is_named_with_a_hint(tmp_path: Path) -> None:
     path = written(tmp_path, "[limits]\ncost_mx = 5\n[sever]\nport = 1")
     with pytest.raises(InputError) as caught:
-        load_settings(path, {"TWINMESH_LIMITS__TOKEN_MAX": "7", "TWINMESH_NOTHING": "1"})
+        load_settings(path, {"TWINMESH_LIMITS__TOKEN_MAX": "7", "TWINMESH_LIMITS_COST_MAX": "1"})
     assert codes(caught) == ["CONFIG_UNKNOWN_KEY"] * 4
     assert "limits.cost_max" in str([problem.hint for problem in caught.value.problems])
 
@@ -57,6 +57,11 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_settings(None, {"TWINMESH_AUTH__ADMIN_TOKEN_FILE": str(tmp_path / "absent")})
     assert codes(caught) == ["CONFIG_UNREADABLE"]
+
+
+def test_other_variables_of_our_prefix_are_left_alone(tmp_path: Path) -> None:
+    environment = {"TWINMESH_TOKEN": "tm_x", "TWINMESH_REQUIRE_ALL": "1", "TWINMESH_SEED": "7"}
+    assert load_settings(written(tmp_path, "format = 1\n"), environment) == Settings()
 
 
 def test_sections_of_others_are_left_alone(tmp_path: Path) -> None:

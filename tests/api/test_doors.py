@@ -325,6 +325,13 @@ def test_import_and_export(server: Any) -> None:
     assert fan["fan"]["in"]["nodes"] == [{"twin": {"localId": "AHU-1"}}]
 
 
+def test_check(reader: Any) -> None:
+    with reader.client() as client:
+        report = client.get("/check").json()
+        assert {group["localId"] for group in report["groups"]} >= {"AHU-1", "LINE-1"}
+        assert client.get("/check", params={"site": "nothing"}).json()["code"] == "SITE_UNKNOWN"
+
+
 @pytest.mark.parametrize(
     "path", ["campus:AHU-1", "campus/AHU-1", "AHU-1", "https://twinmesh.invalid/campus/AHU-1"]
 )
