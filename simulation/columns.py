@@ -39,7 +39,7 @@ def read_numbers(
 def read_durations(
     column: Column | None, rows: Rows, attribute: CascadeAttribute, name_of: Callable[[int], str]
 ) -> Durations:
-    """Durations[n]. InputError DURATION_INVALID or ATTRIBUTE_INVALID names the row that cannot be read."""
+    """Durations[n]. InputError DISTRIBUTION_INVALID, ATTRIBUTE_INVALID names the row that cannot be read."""
     hours, odd = _plain_numbers(column, rows, attribute)
     durations = Durations.fixed(hours)
     known: dict[object, Duration] = {}

@@ -48,8 +48,8 @@ def compile_case(
     whole: every twin with a dependence is in it, reached or not (for the model report).
 
     Raises what the parts raise: TWIN_UNKNOWN, RELATION_UNKNOWN, RELATIONSHIP_UNKNOWN, AMBIGUOUS_ID,
-    SCENARIO_INVALID with the event's place; GROUP_DISAGREES, ATTRIBUTE_INVALID, DURATION_INVALID with the id
-    of the twin or relationship; LIMIT_EXCEEDED.
+    SCENARIO_INVALID with the event's place; GROUP_DISAGREES, ATTRIBUTE_INVALID, DISTRIBUTION_INVALID with the
+    id of the twin or relationship; LIMIT_EXCEEDED.
     """
     stage = set_stage(snapshot, scenario.events, unknown=unknown)
     effects = read_effects(stage, scenario.events)

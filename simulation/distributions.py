@@ -148,7 +148,7 @@ _HINT = "a number of hours, exponential(mean), weibull(shape,scale), lognormal(m
 def parse_duration(stated: float | str, place: Place | None = None) -> Duration:
     """Read a number of hours or the text of a distribution.
 
-    Raises InputError DURATION_INVALID (with `place`) for anything else, and for parameters out of range:
+    Raises InputError DISTRIBUTION_INVALID (with `place`) for anything else, and for parameters out of range:
     negative or above `HOURS_MAX` hours, mean, shape or scale not above 0, ends of uniform out of order.
     """
     if not isinstance(stated, str):
@@ -163,7 +163,7 @@ def parse_duration(stated: float | str, place: Place | None = None) -> Duration:
 
 
 def _refused(message: str, place: Place | None, hint: str | None = None) -> InputError:
-    return InputError(message, code="DURATION_INVALID", place=place, hint=hint or _HINT)
+    return InputError(message, code="DISTRIBUTION_INVALID", place=place, hint=hint or _HINT)
 
 
 def _fixed(hours: float, stated: float | str, place: Place | None) -> Duration:

@@ -50,7 +50,7 @@ class Groups:
 def build_groups(nodes: Nodes, network: Network, added: Sequence[AddRelation]) -> Groups:
     """Gather dependences into groups: one for each dependent node and label.
 
-    InputError GROUP_DISAGREES where rows of one group disagree, ATTRIBUTE_INVALID and DURATION_INVALID for
+    InputError GROUP_DISAGREES where rows of one group disagree, ATTRIBUTE_INVALID, DISTRIBUTION_INVALID for
     values that cannot be read, DELAY_ON_FOUNDED for a delay where nothing may be delayed.
     """
     keys = network.dependent.astype(np.int64) << 32 | network.label

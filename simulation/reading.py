@@ -8,9 +8,6 @@ from typing import TypeGuard
 
 from ontology.errors import InputError, Place, Problem, suggestion
 
-INVALID = "SCENARIO_INVALID"
-UNKNOWN_FIELD = "SCENARIO_UNKNOWN_FIELD"
-
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """A finite JSON number; true and false are none."""
@@ -45,7 +42,7 @@ class Fields:
         """The place of a field: `events[2].atHours`."""
         return f"{self.place}.{name}" if self.place and name else self.place or name
 
-    def note(self, name: str, message: str, hint: str | None = None, code: str = INVALID) -> None:
+    def note(self, name: str, message: str, hint: str | None = None, code: str = "SCENARIO_INVALID") -> None:
         self.problems.append(Problem(code, message, Place(item=self.at(name) or None), hint))
 
     def child(self, document: object, name: str) -> Fields:
@@ -122,7 +119,7 @@ class Fields:
         known = [*self._known, *more_known]
         for name in self._rest:
             hint = suggestion(name, known) or f"known here: {', '.join(dict.fromkeys(known))}"
-            self.note(name, "unknown field", hint, UNKNOWN_FIELD)
+            self.note(name, "unknown field", hint, "SCENARIO_UNKNOWN_FIELD")
 
     def refusal(self) -> InputError | None:
         """The error for all problems noted so far, None if there are none."""

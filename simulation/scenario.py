@@ -46,7 +46,7 @@ def parse_scenario(document: object) -> Scenario:
     """A scenario from a JSON document, with the defaults of INTERFACE section 4; null means absent.
 
     Raises InputError with every problem and its place (`events[2].atHours`): SCENARIO_UNKNOWN_FIELD with a
-    suggestion, SCENARIO_INVALID, ATTRIBUTE_INVALID, DURATION_INVALID; and LimitError LIMIT_EXCEEDED for more
+    suggestion, SCENARIO_INVALID, ATTRIBUTE_INVALID, DISTRIBUTION_INVALID; LimitError LIMIT_EXCEEDED for more
     runs, events, hours or grid cells than allowed.
     """
     fields = Fields(document, "")

@@ -31,7 +31,7 @@ class Traits:
 
 
 def read_traits(nodes: Nodes, effects: Effects) -> Traits:
-    """Attributes of every node. ATTRIBUTE_INVALID, DURATION_INVALID with the twin's id."""
+    """Attributes of every node. ATTRIBUTE_INVALID, DISTRIBUTION_INVALID with the twin's id."""
     return Traits(
         health=_numbers(nodes, effects, "health"),
         failure=_numbers(nodes, effects, "failureProbability"),

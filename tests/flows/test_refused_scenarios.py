@@ -42,7 +42,7 @@ DELAY = {"type": "DELAY", "hours": 1}
         ),
         (
             {"events": [{**FAIL, "type": "SET", "attribute": "timeToRepair", "value": "weibul(1,2)"}]},
-            "DURATION_INVALID",
+            "DISTRIBUTION_INVALID",
             "events[0].value",
         ),
         (

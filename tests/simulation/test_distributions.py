@@ -98,7 +98,7 @@ def test_rounding_is_to_the_safe_side() -> None:
 def test_refused_with_code_place_and_hint(stated: float | str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_duration(stated, Place(item="events[2].repairHours"))
-    assert caught.value.code == "DURATION_INVALID"
+    assert caught.value.code == "DISTRIBUTION_INVALID"
     assert message in str(caught.value)
     assert "events[2].repairHours" in str(caught.value)
     assert caught.value.hint

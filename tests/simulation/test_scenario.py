@@ -189,7 +189,7 @@ def test_values_of_attributes_keep_their_own_codes() -> None:
     assert only_problem({"events": [health]})[:2] == ("ATTRIBUTE_INVALID", "events[0].value")
     repair = {"type": "FAIL", "twin": "a", "repairHours": "weibul(1,2)"}
     code, place, text = only_problem({"events": [repair]})
-    assert (code, place) == ("DURATION_INVALID", "events[0].repairHours")
+    assert (code, place) == ("DISTRIBUTION_INVALID", "events[0].repairHours")
     assert "weibull" in text
 
 
