@@ -50,6 +50,7 @@ class Facts:
     units: Units
     origin: str
     kept: list[Kept] = field(default_factory=list[Kept])
+    settled: list[Quad] = field(default_factory=list["Quad"])  # what the graph holds, in order of reading
     taken: set[BlankNode] = field(
         default_factory=set["BlankNode"]
     )  # value nodes and the like, read as a whole
@@ -62,6 +63,7 @@ class Facts:
 
         `spellings`: the lines that exports write for this fact; the first one names it.
         """
+        self.settled += quads
         self.taken.update(quad.subject for quad in quads if isinstance(quad.subject, BlankNode))
         stated = _lines(quads)
         if not any(stated == frozenset(lines) for lines in spellings):

@@ -118,33 +118,22 @@ def _loose(
             continue
         if any(quad.predicate.value == TYPE for quad in quads):
             continue
-        record, lines = _read_loose(subject, quads, reader)
+        record, lines = _read_loose(subject, reader)
         if record is not None:
             records.append(record)
             otherwise[record.id] = lines
     return records, otherwise
 
 
-def _read_loose(
-    subject: NamedNode, quads: Iterable[Quad], reader: TwinReader
-) -> tuple[TwinRecord | None, tuple[str, ...]]:
+def _read_loose(subject: NamedNode, reader: TwinReader) -> tuple[TwinRecord | None, tuple[str, ...]]:
     """The record of an untyped subject, None if it says nothing that a twin could hold."""
-    before = len(reader.facts.kept)
+    facts = reader.facts
+    kept, settled = len(facts.kept), len(facts.settled)
     record = reader.read(subject, ())
-    if not (record.name or record.attributes or record.external_ids or record.local_id):
-        del reader.facts.kept[before:]
+    if len(facts.settled) == settled:
+        del facts.kept[kept:]
         return None, ()
-    nodes = [
-        inner for quad in quads if isinstance(quad.object, BlankNode) for inner in _below(quad, reader.facts)
-    ]
-    own = [quad for quad in quads if relation_of(quad, reader.schema) is None]
-    return record, kept_lines([Kept(quad) for quad in (*own, *nodes)], ())
-
-
-def _below(quad: Quad, facts: Facts) -> list[Quad]:
-    """The quads of a value node."""
-    node = quad.object
-    return facts.document.about.get(node, []) if isinstance(node, BlankNode) and node in facts.taken else []
+    return record, kept_lines([Kept(quad) for quad in facts.settled[settled:]], ())
 
 
 def _rest(
