@@ -121,7 +121,7 @@ def imported(path: Path, format: str) -> Snapshot:
 
 
 @settings(
-    max_examples=60 if not os.environ.get("TWINMESH_LONG") else 2000,
+    max_examples=150 if not os.environ.get("TWINMESH_LONG") else 2000,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -144,7 +144,7 @@ def test_any_graph_comes_back(tmp_path_factory: pytest.TempPathFactory, graph: l
 
 
 def has_lonely_nodes(graph: list[Triple]) -> bool:
-    """A relationship node without its plain triple: the export adds the triple, so holds more than the file."""
+    """Relationship nodes perhaps without their plain triple, which the export adds: it holds more then."""
     return any(triple.predicate == name("tm:relation") for triple in graph)
 
 
