@@ -103,9 +103,10 @@ def _lowest_low(tables: Tables, link: int, since: int) -> int:
 
 
 @bare
-def close_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
-    """Write down what was settled for a twin: levels and spells."""
-    if twin.service != (tables.links[twin.changes].level if twin.changes >= 0 else FULL):
+def close_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> bool:
+    """Write down what was settled for a twin: levels and spells. Returns whether its service changed."""
+    changed = twin.service != (tables.links[twin.changes].level if twin.changes >= 0 else FULL)
+    if changed:
         twin.changes = _linked(tables, cell, twin.service, twin.changes)
     if twin.restart > 0 or twin.first_setting < twin.end_setting:
         twin.service_lows = _with_low(tables, twin.service_lows, cell, twin.raw_service)
@@ -121,6 +122,7 @@ def close_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
                 group.down_until = max(group.down_until, back)
                 end = min(back * cells.cell_us, cells.horizon)
                 strike(tables, number, (spell + tolerance) * cells.cell_us, end)
+    return changed
 
 
 @bare
@@ -156,8 +158,9 @@ def _linked(tables: Tables, cell: int, level: int, previous: int) -> int:
 
 
 @bare
-def elapse_cells(tables: Tables, cells: Cells, twin: Row, cell: int, until: int) -> None:
-    """Carry buffers and lows from this cell over all that are left out, up to the next visit."""
+def elapse_cells(tables: Tables, cells: Cells, twin: Row, until: int) -> None:
+    """Carry buffers and lows from the cell opened last over all that were left out, up to the next one."""
+    cell = twin.since
     for link in (twin.service_lows, twin.mains_lows):
         if link >= 0 and tables.links[link].cell == cell:
             tables.links[link].cell = until - 1
@@ -181,9 +184,12 @@ def full_buffer(cells: Cells, group: Row) -> int:
 
 @bare
 def next_visit(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
-    """The first cell after this one in which something may be different for the twin."""
+    """The first cell after this one in which something may be different for the twin by itself or by what
+    is known of others by now."""
     pieces, us = tables.pieces, cells.cell_us
     found = next_cell(pieces, twin.first_health, twin.end_health, cell, us)
+    if cell < cells.total - 1 and cells.horizon % us:
+        found = min(found, cells.total - 1)  # shorter than the others: it may see less
     found = min(found, next_cell(pieces, twin.first_setting, twin.end_setting, cell, us))
     window = _window(tables, cells, twin, cell)
     found = min(found, _low_leaves(tables, twin.service_lows, cell, window))
@@ -223,6 +229,22 @@ def _group_changes(tables: Tables, cells: Cells, group: Row, cell: int) -> int:
         if group.down_until > cell:
             found = min(found, group.down_until)
     return found
+
+
+@bare
+def announce(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
+    """The twin changed in this cell: have those opened in time who will see it later."""
+    us, first = cells.cell_us, cell * cells.cell_us
+    for place in range(twin.first_out, twin.end_out):
+        edge = tables.edges[tables.out_edges[place]]
+        target = tables.twins[edge.target]
+        if edge.inside and not edge.looped and target.armed:
+            longest = _longest_delay(tables, edge, first, last_us(cells, cell))
+            enters, leaves = cell + edge.delay // us, cell + (longest + us - 1) // us
+            if leaves > cell:
+                target.due = min(target.due, leaves)
+            if enters > cell:
+                target.due = min(target.due, enters)
 
 
 @bare

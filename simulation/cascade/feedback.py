@@ -1,17 +1,19 @@
 # pyright: reportArgumentType=false, reportReturnType=false
 """Kernel for a component of twins in feedback: marched by cells, each settled as rule 15 says.
 
-Readable counterpart: `simulation.levels._March._settle` and below. Two things are done there and saved here.
-A twin that nothing has disturbed is full and is not looked at: it is *armed* when something of its own is
+Readable counterpart: `simulation.levels._March._settle` and below. Three things done there are saved here. A
+twin that nothing has disturbed is full and is not looked at: it is *armed* when something of its own is
 disturbed, when a supplier falls, and, since founded loops rise from nothing, when it is onward of an armed
-twin of its loop (all others of the loop are held up by undisturbed twins nearer to the source). And a twin
-is evaluated again only when something it sees has changed.
+twin of its loop (all others of the loop are held up by undisturbed twins nearer to the source). An armed twin
+is *opened* for a cell only when something is due there for it, or for one that it sees without delay; all
+others keep their levels. And an opened twin is evaluated again only when something it sees has changed.
 """
 
 from __future__ import annotations
 
 from simulation.cascade.buffering import hurt, loop_share, outside_share
 from simulation.cascade.cells import (
+    announce,
     close_cell,
     elapse_cells,
     end_spells,
@@ -26,6 +28,7 @@ from simulation.cascade.layout import (
     EVALUATIONS,
     LINKS,
     LINKS_FULL,
+    OPENED,
     POOL,
     POOL_FULL,
     QUEUE_FIRST,
@@ -43,10 +46,10 @@ from simulation.world import FULL
 def solve_feedback(tables: Tables, cells: Cells, component: Row) -> int:
     """Write the service of all members into the pool. Returns DONE or why not."""
     used = tables.used
-    used[LINKS] = used[ARMED] = used[QUEUE_FIRST] = used[QUEUE_SIZE] = 0
+    used[LINKS] = used[ARMED] = used[OPENED] = used[QUEUE_FIRST] = used[QUEUE_SIZE] = 0
     for place in range(component.first_member, component.end_member):
         twin = tables.twins[tables.members[place]]
-        twin.armed = twin.queued = twin.stale = False
+        twin.armed = twin.opened = twin.queued = twin.stale = False
     for place in range(component.first_member, component.end_member):
         number = tables.members[place]
         if not tables.twins[number].armed and _disturbed(tables, tables.twins[number]):
@@ -58,6 +61,7 @@ def solve_feedback(tables: Tables, cells: Cells, component: Row) -> int:
         cell = _leave(tables, cells, cell)
         if used[LINKS] > len(tables.links):
             return LINKS_FULL
+        _open_due(tables, cells, cell)
     for place in range(used[ARMED]):
         twin = tables.twins[tables.armed[place]]
         end_spells(tables, cells, twin)
@@ -85,29 +89,68 @@ def _disturbed(tables: Tables, twin: Row) -> bool:
 @bare
 def _arm(tables: Tables, cells: Cells, number: int, cell: int) -> None:
     """From this cell on the twin is looked at, and all that lies onward of it in its loop."""
-    position = tables.used[ARMED]
+    position = tables.used[OPENED]
     _enlist(tables, cells, number, cell)
-    while position < tables.used[ARMED]:
-        twin = tables.twins[tables.armed[position]]
+    _spread(tables, cells, position, cell)
+
+
+@bare
+def _open_due(tables: Tables, cells: Cells, cell: int) -> None:
+    """Open all for whom this cell may be better or worse than the last, all well to begin with.
+
+    Those that are opened later, while others fall, can only fall from where they were.
+    """
+    for place in range(tables.used[ARMED]):
+        if tables.twins[tables.armed[place]].due <= cell:
+            _open(tables, cells, tables.armed[place], cell)
+    _spread(tables, cells, ZERO, cell)
+    for place in range(tables.used[OPENED]):
+        twin = tables.twins[tables.opened[place]]
+        twin.mains = twin.service = FULL
+
+
+@bare
+def _spread(tables: Tables, cells: Cells, position: int, cell: int) -> None:
+    """Arm what lies onward of those opened since `position`, open who sees them without delay, and so on."""
+    while position < tables.used[OPENED]:
+        twin = tables.twins[tables.opened[position]]
         position += 1
         for place in range(twin.first_out, twin.end_out):
             edge = tables.edges[tables.out_edges[place]]
             target = tables.twins[edge.target]
-            if edge.looped and not edge.back and target.rises and not target.armed:
+            if target.armed:
+                if edge.inside and not target.opened and (edge.looped or edge.delay < cells.cell_us):
+                    _open(tables, cells, edge.target, cell)
+            elif edge.looped and not edge.back and target.rises:
                 _enlist(tables, cells, edge.target, cell)
 
 
 @bare
 def _enlist(tables: Tables, cells: Cells, number: int, cell: int) -> None:
+    """Take a twin in as it was until now: full, with full buffers."""
     twin = tables.twins[number]
     tables.armed[tables.used[ARMED]] = number
     tables.used[ARMED] += 1
     twin.armed = True
+    twin.since = cell
     twin.mains = twin.service = FULL
     twin.changes = twin.mains_lows = twin.service_lows = -1
     for place in range(twin.first_group, twin.end_group):
         group = tables.groups[tables.groups_of[place]]
         group.content, group.spell, group.down_until = full_buffer(cells, group), -1, 0
+    _open(tables, cells, number, cell)
+
+
+@bare
+def _open(tables: Tables, cells: Cells, number: int, cell: int) -> None:
+    """Have the level of an armed twin settled anew in this cell."""
+    twin = tables.twins[number]
+    twin.opened = True
+    tables.opened[tables.used[OPENED]] = number
+    tables.used[OPENED] += 1
+    if twin.since < cell:
+        elapse_cells(tables, cells, twin, cell)
+    twin.since = cell
     open_cell(tables, cells, twin, cell)
     _queue(tables, twin.unit)
 
@@ -126,11 +169,6 @@ def _queue(tables: Tables, unit: int) -> None:
 def _settle(tables: Tables, cells: Cells, cell: int) -> bool:
     """Rule 15: start all well and fall; each loop inside rises from nothing. False: too many evaluations."""
     used = tables.used
-    for place in range(used[ARMED]):
-        twin = tables.twins[tables.armed[place]]
-        twin.mains = twin.service = FULL
-        open_cell(tables, cells, twin, cell)
-        _queue(tables, twin.unit)
     while used[QUEUE_SIZE] > 0:
         if used[EVALUATIONS] > cells.evaluations_max:
             return False
@@ -151,8 +189,12 @@ def _rise(tables: Tables, cells: Cells, unit: Row, cell: int) -> bool:
     """The least levels of a loop that agree with each other, given all that is outside it."""
     for place in range(unit.first_riser, unit.end_riser):
         twin = tables.twins[tables.risers[place]]
-        twin.rise_mains = twin.rise_service = 0 if twin.armed else FULL
-        twin.stale = twin.armed
+        if twin.opened:
+            twin.rise_mains = twin.rise_service = 0
+            twin.stale = True
+        else:  # nothing that it sees is opened: it stays where it is
+            twin.rise_mains = twin.mains if twin.armed else FULL
+            twin.rise_service = twin.service if twin.armed else FULL
     risen = True
     while risen:
         risen = False
@@ -170,7 +212,7 @@ def _rise(tables: Tables, cells: Cells, unit: Row, cell: int) -> bool:
             return False
     for place in range(unit.first_riser, unit.end_riser):
         twin = tables.twins[tables.risers[place]]
-        if twin.armed:
+        if twin.opened:
             _set(tables, cells, twin, twin.rise_mains, twin.rise_service, cell)
     return True
 
@@ -180,7 +222,7 @@ def _stale_after(tables: Tables, twin: Row) -> None:
     for place in range(twin.first_out, twin.end_out):
         edge = tables.edges[tables.out_edges[place]]
         target = tables.twins[edge.target]
-        if edge.looped and target.rises and target.armed:
+        if edge.looped and target.rises and target.opened:
             target.stale = True
 
 
@@ -257,17 +299,22 @@ def _seen(tables: Tables, twin: Row, edge: Row, mains: bool) -> int:
 
 @bare
 def _leave(tables: Tables, cells: Cells, cell: int) -> int:
-    """Write a settled cell down and go to the next in which something may be different."""
-    following, armed = cells.total, tables.used[ARMED]
-    if cell < cells.total - 1 and cells.horizon % cells.cell_us:
-        following = cells.total - 1  # shorter than the others: it may see less
-    for place in range(armed):
-        close_cell(tables, cells, tables.twins[tables.armed[place]], cell)
-    for place in range(armed):
-        visit = next_visit(tables, cells, tables.twins[tables.armed[place]], cell)
-        following = min(following, visit)
-    for place in range(armed):
-        elapse_cells(tables, cells, tables.twins[tables.armed[place]], cell, following)
+    """Write a settled cell down and go to the next in which something is due."""
+    count, following = tables.used[OPENED], cells.total
+    for place in range(count):
+        twin = tables.twins[tables.opened[place]]
+        twin.stale = close_cell(tables, cells, twin, cell)
+    for place in range(count):
+        twin = tables.twins[tables.opened[place]]
+        twin.due = next_visit(tables, cells, twin, cell)
+    for place in range(count):
+        twin = tables.twins[tables.opened[place]]
+        if twin.stale:
+            announce(tables, cells, twin, cell)
+        twin.opened = twin.stale = False
+    tables.used[OPENED] = 0
+    for place in range(tables.used[ARMED]):
+        following = min(following, tables.twins[tables.armed[place]].due)
     return following
 
 

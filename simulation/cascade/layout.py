@@ -16,7 +16,7 @@ from simulation.world import FULL, Int64s
 DONE, PIECES_FULL, POOL_FULL, EVENTS_FULL, LINKS_FULL, STRIKES_FULL, TOO_MANY_ROUNDS = range(7)
 """How a kernel ended. A table that was full is enlarged, and the run computed again from its start."""
 
-POOL, LINKS, STRIKES, EVALUATIONS, ARMED, QUEUE_FIRST, QUEUE_SIZE, LOADED = range(8)
+POOL, LINKS, STRIKES, EVALUATIONS, ARMED, OPENED, QUEUE_FIRST, QUEUE_SIZE, LOADED = range(9)
 """What `Tables.used` counts; from LOADED on: pieces of the inputs, by kind."""
 
 ZERO, ONE = np.int64(0), np.int64(FULL)
@@ -62,9 +62,11 @@ TWIN = _record(
         # restart), the lowest over the past of the restart window; own health
         "mains service rise_mains rise_service raw_mains raw_service past_mains past_service health "
         # feedback, chains of links, newest first, -1: none. Changes of service; lows of raw levels
-        "changes mains_lows service_lows"
+        "changes mains_lows service_lows "
+        # feedback: the cell for which the twin was opened last, and the next for which it has to be
+        "since due"
     ),
-    flags="rises armed queued stale",
+    flags="rises armed opened queued stale",
 )
 GROUP = _record(
     numbers=(
@@ -147,6 +149,7 @@ class Tables(NamedTuple):
     risers: Int64s  # by loop, nearest to the source first
     out_edges: Int64s  # by source
     armed: Int64s  # feedback: twins that are looked at
+    opened: Int64s  # feedback: twins whose level may be another in this cell than in the one before
     queue: Int64s  # feedback: who is to be evaluated
     pieces: Table  # inputs of this run
     pool: Table  # service of the twins that are done; of those without pieces it is FULL

@@ -58,6 +58,7 @@ def tables_of(world: World, plan: Plan) -> Tables:
         risers=rising[np.lexsort((rising, plan.rank[rising], plan.loop[rising]))].astype(np.int64),
         out_edges=plan.out_edge.astype(np.int64),
         armed=np.zeros(world.twins, np.int64),
+        opened=np.zeros(world.twins, np.int64),
         queue=np.zeros(world.twins, np.int64),
         pieces=np.zeros(max(64, world.twins), PIECE),
         pool=np.zeros(max(256, 4 * world.twins), PIECE),
