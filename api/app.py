@@ -30,6 +30,7 @@ from api.observe import Figures, Health, Timing
 from api.policy import Action, Role
 from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
+from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
 from api.transfer import export_door, import_door
 from ontology.errors import TwinmeshError, UsageError
@@ -101,8 +102,9 @@ def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
 
 def _routes(services: Services, engine: Engine, figures: Figures, health: Health) -> list[Any]:
     limits, streams = services.settings.limits, services.settings.streams
-    graphql = GraphQLDoor(engine, WEB / "console.html", limits.body_bytes_max, streams.heartbeat_s)
-    sockets = SocketDoor(engine, services.tokens, streams, limits.body_bytes_max)
+    seats = Seats(streams.open_max)
+    graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
+    sockets = SocketDoor(engine, services.tokens, seats, streams.per_socket_max, limits.body_bytes_max)
     return [
         Route("/", _page, methods=["GET"]),
         Route("/graphql", graphql.__call__, methods=["GET", "POST"]),

@@ -65,9 +65,8 @@ class JobLimits:
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    queue_max: int = 1_000
+    open_max: int = 1_000  # sockets and event streams together
     per_socket_max: int = 100
-    sockets_max: int = 1_000
     heartbeat_s: float = 12.0
 
 
@@ -152,7 +151,7 @@ def _overlay(
 
 
 def _misspelt(name: str, rest: str) -> list[Problem]:
-    """A setting with one underscore too few. Other names of our prefix are the command line's and scripts'."""
+    """A setting with one underscore too few. Other names of our prefix are those of scripts."""
     section = rest.partition("_")[0]
     if section not in {item.name for item in fields(Settings)} or rest == section:
         return []

@@ -29,7 +29,7 @@ from graphql import (
 )
 
 from api.failures import ERRORS_MAX, error_of, graphql_errors
-from api.limits import check_price, check_shape, parse_bounded, price_of
+from api.limits import check_price, check_shape, check_variables, parse_bounded, price_of
 from api.policy import LOCAL
 from api.schema.context import RequestContext
 from api.schema.generated import join
@@ -220,6 +220,7 @@ class Engine:
 
     def _prepare(self, request: Request, principal: Principal) -> Prepared | Answer:
         limits = self._services.settings.limits
+        check_variables(request.variables, limits)
         context = RequestContext(self._services, principal)
         schema = self._schema_of(context)
         document = self._documents.get(schema, request.query)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from api.engine import Answer, Engine
     from api.policy import Principal
+    from api.seats import Seats
 
 
 class Media(StrEnum):
@@ -42,6 +43,7 @@ class GraphQLDoor:
 
     engine: Engine
     console: Path
+    seats: Seats
     body_bytes_max: int
     heartbeat_s: float
 
@@ -52,10 +54,10 @@ class GraphQLDoor:
                 return FileResponse(self.console, headers=PAGE_HEADERS)
             principal = principal_of(request)
             operation = await self._read(request)
+            if media is Media.EVENTS:
+                return self._events(operation, principal)
         except TwinmeshError as error:
             return problem_response(error)
-        if media is Media.EVENTS:
-            return self._events(operation, principal)
         answer = await self.engine.run(operation, principal, read_only=request.method == "GET")
         return _response(answer, Media.JSON if media is Media.HTML else media)
 
@@ -75,7 +77,8 @@ class GraphQLDoor:
             raise InputError(f"the body is not JSON: {error}", code="BODY_INVALID") from None
 
     def _events(self, operation: Operation, principal: Principal) -> Response:
-        stream = _event_stream(self.engine.stream(operation, principal), self.heartbeat_s)
+        self.seats.check()
+        stream = _event_stream(self.engine.stream(operation, principal), self.heartbeat_s, self.seats)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, headers=headers, media_type=Media.EVENTS)
 
@@ -184,11 +187,13 @@ def _response(answer: Answer, media: Media) -> Response:
 
 
 async def _event_stream(
-    answers: AsyncGenerator[Answer, None], heartbeat_s: float
+    answers: AsyncGenerator[Answer, None], heartbeat_s: float, seats: Seats
 ) -> AsyncGenerator[bytes, None]:
     """Distinct connections mode of graphql-sse: `next` per answer, `complete` at the end."""
     coming = asyncio.ensure_future(anext(answers, None))
+    seat = contextlib.ExitStack()
     try:
+        seat.enter_context(seats.taken())
         while True:
             done, _ = await asyncio.wait({coming}, timeout=heartbeat_s)
             if not done:
@@ -205,3 +210,4 @@ async def _event_stream(
         with contextlib.suppress(asyncio.CancelledError):
             await coming
         await answers.aclose()
+        seat.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import orjson
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
@@ -17,7 +18,7 @@ from strawberry.types.unset import UNSET
 from api.engine import Request
 from api.failures import error_of
 from api.graphql_http import encode
-from ontology.errors import AccessError
+from ontology.errors import AccessError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from strawberry.types.unset import UnsetType
 
     from api.auth import Tokens
-    from api.config import Streams
     from api.engine import Answer, Engine
     from api.policy import Principal
+    from api.seats import Seats
 
 _INIT_WAIT: Final = timedelta(seconds=10)
 
@@ -44,26 +45,25 @@ class Session:
 class SocketDoor:
     """The WebSocket side of `/graphql`."""
 
-    def __init__(self, engine: Engine, tokens: Tokens, limits: Streams, message_bytes_max: int) -> None:
+    def __init__(
+        self, engine: Engine, tokens: Tokens, seats: Seats, per_socket_max: int, message_bytes_max: int
+    ) -> None:
         self._engine = engine
         self._tokens = tokens
-        self._limits = limits
+        self._seats = seats
+        self._per_socket_max = per_socket_max
         self._message_bytes_max = message_bytes_max
-        self._open = 0
 
     async def __call__(self, websocket: WebSocket) -> None:
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in websocket.scope["subprotocols"]:
             await websocket.close(4406, "Subprotocol not acceptable")
             return
-        if self._open >= self._limits.sockets_max:
-            await websocket.close(1013, "Too many sockets")
-            return
-        self._open += 1
         try:
-            await websocket.accept(GRAPHQL_TRANSPORT_WS_PROTOCOL)
-            await self._handle(websocket)
-        finally:
-            self._open -= 1
+            with self._seats.taken():
+                await websocket.accept(GRAPHQL_TRANSPORT_WS_PROTOCOL)
+                await self._handle(websocket)
+        except LimitError:
+            await websocket.close(1013, "Too many sockets")
 
     async def _handle(self, websocket: WebSocket) -> None:
         session = Session(cast("Principal | None", websocket.state.principal))
@@ -74,7 +74,7 @@ class SocketDoor:
             root_value=None,
             schema=cast("Any", self),
             connection_init_wait_timeout=_INIT_WAIT,
-            max_subscriptions_per_connection=self._limits.per_socket_max,
+            max_subscriptions_per_connection=self._per_socket_max,
         )
         await handler.handle()
 
@@ -83,7 +83,7 @@ class SocketDoor:
     def decode_json(self, text: str) -> object:
         if len(text) > self._message_bytes_max:
             raise json.JSONDecodeError("message too large", "", 0)
-        return json.loads(text)
+        return orjson.loads(text)  # it bounds nesting, where json runs into Python's own limit
 
     def encode_json(self, message: object) -> str:
         return encode(message).decode()

@@ -83,6 +83,23 @@ def parse_bounded(text: str, limits: Limits) -> DocumentNode:
         raise
 
 
+def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
+    """Bound how deep values are nested, before anything walks them by calling itself. VARIABLES_TOO_DEEP."""
+    level: list[Any] = [variables]
+    deepest = limits.depth_max * _SYNTAX_PER_LEVEL
+    for _ in range(deepest):
+        level = [item for value in level for item in _items(value)]
+        if not level:
+            return
+    raise _refused("VARIABLES_TOO_DEEP", "levels of variables", None, deepest)
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [item for item in value.values() if isinstance(item, dict | list)]
+    return [item for item in value if isinstance(item, dict | list)]
+
+
 def check_shape(document: DocumentNode, limits: Limits) -> None:
     """Bound what makes validation slow: repeats are quadratic, depth is Python's own recursion.
 

@@ -36,7 +36,8 @@ Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 def mask_of(view: View, predicate: Predicate, rows: Rows) -> Mask:
-    """bool[n]: for which of these rows the predicate holds. InputError and NotFoundError as the tests say."""
+    """bool[n]: for which of these rows the predicate holds. Errors as the tests say; LimitError TIME_BUDGET."""
+    view.budget.check_time()
     if isinstance(predicate, And):
         return _all_of(view, predicate.parts, rows)
     if isinstance(predicate, Or):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.view import View
 
+_BLOCK = 8_192
 _WORDS = re.compile(r"[^\W_]+")
 
 
@@ -43,9 +44,12 @@ def _ranked(
     """(grade, id, row) of every hit, best first."""
     pattern = _pattern(words)
     hits: list[tuple[int, str, int]] = []
-    for row, haystack in zip(rows.tolist(), _haystacks(view, rows), strict=True):
-        if row in exact or (pattern is not None and pattern.match(haystack)):
-            hits.append((_grade(row, haystack, whole, exact), view.snapshot.id(row), row))
+    for start in range(0, len(rows), _BLOCK):
+        view.budget.check_time()
+        block = rows[start : start + _BLOCK]
+        for row, haystack in zip(block.tolist(), _haystacks(view, block), strict=True):
+            if row in exact or (pattern is not None and pattern.match(haystack)):
+                hits.append((_grade(row, haystack, whole, exact), view.snapshot.id(row), row))
     return sorted(hits)
 
 

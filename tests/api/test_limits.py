@@ -9,7 +9,7 @@ import pytest
 from graphql import GraphQLSyntaxError, OperationDefinitionNode, build_schema
 
 from api.config import Limits
-from api.limits import Price, check_price, check_shape, parse_bounded, price_of
+from api.limits import Price, check_price, check_shape, check_variables, parse_bounded, price_of
 from ontology.errors import LimitError
 
 SCHEMA = build_schema(
@@ -107,6 +107,17 @@ def test_hostile_documents_are_refused_fast(text: str, code: str) -> None:
     found, seconds = refusal(text)
     assert found in code.split()
     assert seconds < 1.0  # far above what it takes, far below what it would cost to run
+
+
+@pytest.mark.parametrize("nest", [lambda value: {"and": [value]}, lambda value: [value]])
+def test_variables_are_not_nested_without_end(nest: Any) -> None:
+    value: Any = {}
+    for _ in range(900):
+        value = nest(value)
+    with pytest.raises(LimitError) as caught:
+        check_variables({"f": value}, LIMITS)
+    assert caught.value.code == "VARIABLES_TOO_DEEP"
+    check_variables({"f": {"and": [{"or": [{"name": {"eq": "x"}}]}]}, "n": 3}, LIMITS)
 
 
 def test_the_refusal_gives_the_numbers() -> None:

@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from api.config import Settings, Streams
 from api.policy import Role
 
 PROTOCOL = "graphql-transport-ws"
@@ -333,6 +334,30 @@ async def test_a_partner_hears_only_its_share(guarded: Any, token: Callable[...,
         event = (await socket.next())["changes"]
     assert event["twins"] == [{"localId": "AHU-2", "name": "shown"}]
     assert event["touched"] == ["https://twinmesh.invalid/campus/AHU-2"]
+
+
+async def test_streams_are_counted(mesh: Any, serve: Callable[..., Any]) -> None:
+    with serve(mesh, Settings(streams=Streams(open_max=1))) as server:
+        async with opened(server):
+            with pytest.raises(InvalidStatus):
+                async with opened(server):
+                    pass
+            with server.client(Accept="text/event-stream") as client:
+                answer = await asyncio.to_thread(
+                    client.post, "/graphql", json={"query": "{ sites { name } }"}
+                )
+            assert (answer.status_code, answer.json()["code"]) == (429, "STREAMS_FULL")
+        await settle()
+        async with opened(server):
+            pass
+
+
+async def test_deeply_nested_messages_are_refused(reader: Any) -> None:
+    async with connect(reader.ws_url, subprotocols=[PROTOCOL]) as connection:
+        await connection.send('{"type": ' + "[" * 100_000)
+        with pytest.raises(ConnectionClosed) as caught:
+            await Socket(connection).receive()
+        assert caught.value.rcvd.code == 4400
 
 
 async def test_an_oversized_message_closes_the_socket(reader: Any) -> None:
