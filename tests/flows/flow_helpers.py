@@ -7,6 +7,7 @@ words in `sys.argv` and both streams replaced.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import sqlite3
@@ -15,7 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import adapters.importing
+import api.commands.folders
 from api.cli import main
+from ontology.schema import load_schema
+from ontology.units import load_units
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,19 @@ def command(*words: object) -> Outcome:
     return Outcome(code, out.buffer.getvalue(), err.getvalue())
 
 
-def read_here(function, *args, **_limits):
-    """Stands in for `adapters.sandbox.run_limited` where a child process for each file costs too much."""
+one_schema = functools.cache(load_schema)
+one_units = functools.cache(load_units)
+
+
+def stay_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are decoded here instead of in a child for each, and the vocabulary is compiled once."""
+    monkeypatch.setattr(adapters.importing, "run_limited", _read_here)
+    monkeypatch.setattr(adapters.importing, "load_units", one_units)
+    monkeypatch.setattr(api.commands.folders, "load_schema", one_schema)
+    monkeypatch.setattr(api.commands.folders, "load_units", one_units)
+
+
+def _read_here(function, *args, **_limits):
     return function(*args)
 
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import adapters.importing
-
 # Shared helpers; test modules have no names to import (import mode "importlib").
 sys.path.append(str(Path(__file__).parent))
-from flow_helpers import Folder, command, read_here, small_world
+from flow_helpers import Folder, command, small_world, stay_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +198,7 @@ def folder(world) -> Iterator[Folder]:
 @pytest.fixture
 def in_process(monkeypatch):
     """Files are decoded in this process; `test_the_program_itself` goes through the sandbox."""
-    monkeypatch.setattr(adapters.importing, "run_limited", read_here)
+    stay_in_process(monkeypatch)
 
 
 def assert_refused(done, path: Path, bad: Bad) -> None:
