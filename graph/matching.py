@@ -36,7 +36,7 @@ Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 def mask_of(view: View, predicate: Predicate, rows: Rows) -> Mask:
-    """bool[n]: for which of these rows the predicate holds. Errors as the tests say; LimitError TIME_BUDGET."""
+    """bool[n]: for which of these rows the predicate holds. Errors as the tests say, TIME_BUDGET."""
     view.budget.check_time()
     if isinstance(predicate, And):
         return _all_of(view, predicate.parts, rows)
