@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from simulation.cascade.buffering import follow_spell, scaled_need, strike
 from simulation.cascade.jit import bare
-from simulation.cascade.layout import LINKS, ONE, ZERO, Cells, Row, Tables
+from simulation.cascade.layout import LINKS, ONE, ZERO, Cells, Row, Table, Tables
 from simulation.cascade.waves import after, highest, lowest, next_cell
 from simulation.world import FULL, NEVER
 
@@ -25,9 +25,9 @@ def open_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
     """Rule 1: what the twin takes in this cell is the lowest of what the cell's microseconds take."""
     first, last = cell * cells.cell_us, last_us(cells, cell)
     twin.health = lowest(tables.pieces, twin.first_health, twin.end_health, first, last)
-    window = _window(tables, cells, twin, cell)
-    twin.past_mains = _lowest_low(tables, twin.mains_lows, cell - window)
-    twin.past_service = _lowest_low(tables, twin.service_lows, cell - window)
+    window = _window(tables.pieces, cells, twin, cell)
+    twin.past_mains = _lowest_low(tables.links, twin.mains_lows, cell - window)
+    twin.past_service = _lowest_low(tables.links, twin.service_lows, cell - window)
     for place in range(twin.first_group, twin.end_group):
         group = tables.groups[tables.groups_of[place]]
         group.factored = group.need
@@ -39,20 +39,20 @@ def open_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
 
 
 @bare
-def _window(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
+def _window(pieces: Table, cells: Cells, twin: Row, cell: int) -> int:
     """Rule 14: the restart window in whole cells, rounded up."""
     restart = twin.restart
     if twin.first_setting < twin.end_setting:
         first, last = cell * cells.cell_us, last_us(cells, cell)
-        restart = highest(tables.pieces, twin.first_setting, twin.end_setting, first, last, restart)
+        restart = highest(pieces, twin.first_setting, twin.end_setting, first, last, restart)
     return (restart + cells.cell_us - 1) // cells.cell_us
 
 
 @bare
-def _longest_delay(tables: Tables, edge: Row, first: int, last: int) -> int:
+def _longest_delay(pieces: Table, edge: Row, first: int, last: int) -> int:
     if edge.first_extra == edge.end_extra:
         return edge.delay
-    return edge.delay + highest(tables.pieces, edge.first_extra, edge.end_extra, first, last, ZERO)
+    return edge.delay + highest(pieces, edge.first_extra, edge.end_extra, first, last, ZERO)
 
 
 @bare
@@ -63,12 +63,12 @@ def _look(tables: Tables, cells: Cells, edge: Row, first: int, last: int) -> Non
     if edge.looped:
         return
     source = tables.twins[edge.source]
-    sent_first, sent_last = first - _longest_delay(tables, edge, first, last), last - edge.delay
+    sent_first, sent_last = first - _longest_delay(tables.pieces, edge, first, last), last - edge.delay
     if edge.inside:
         edge.live = sent_last >= first
         if source.armed:
             until = min(sent_last, first - 1) // cells.cell_us
-            sent = _lowest_sent(tables, source.changes, sent_first // cells.cell_us, until)
+            sent = _lowest_sent(tables.links, source.changes, sent_first // cells.cell_us, until)
             edge.known = min(edge.known, sent)
     elif source.pieces > 0:
         end = source.first_piece + source.pieces
@@ -77,13 +77,13 @@ def _look(tables: Tables, cells: Cells, edge: Row, first: int, last: int) -> Non
 
 
 @bare
-def _lowest_sent(tables: Tables, link: int, since: int, until: int) -> int:
+def _lowest_sent(links: Table, link: int, since: int, until: int) -> int:
     """The lowest level of a chain of changes from cell to cell, both included; FULL if out of order."""
     found = FULL
     if since > until:
         return found
     while link >= 0:
-        change = tables.links[link]
+        change = links[link]
         if change.cell <= until:
             found = min(found, change.level)
         if change.cell <= since:
@@ -93,12 +93,12 @@ def _lowest_sent(tables: Tables, link: int, since: int, until: int) -> int:
 
 
 @bare
-def _lowest_low(tables: Tables, link: int, since: int) -> int:
+def _lowest_low(links: Table, link: int, since: int) -> int:
     """The lowest of a chain of lows since a cell: the oldest of them, since newer ones are higher."""
     found = FULL
-    while link >= 0 and tables.links[link].cell >= since:
-        found = tables.links[link].level
-        link = tables.links[link].previous
+    while link >= 0 and links[link].cell >= since:
+        found = links[link].level
+        link = links[link].previous
     return found
 
 
@@ -191,12 +191,12 @@ def next_visit(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
     if cell < cells.total - 1 and cells.horizon % us:
         found = min(found, cells.total - 1)  # shorter than the others: it may see less
     found = min(found, next_cell(pieces, twin.first_setting, twin.end_setting, cell, us))
-    window = _window(tables, cells, twin, cell)
-    found = min(found, _low_leaves(tables, twin.service_lows, cell, window))
-    found = min(found, _low_leaves(tables, twin.mains_lows, cell, window))
+    window = _window(tables.pieces, cells, twin, cell)
+    found = min(found, _low_leaves(tables.links, twin.service_lows, cell, window))
+    found = min(found, _low_leaves(tables.links, twin.mains_lows, cell, window))
     for place in range(twin.first_group, twin.end_group):
         group = tables.groups[tables.groups_of[place]]
-        found = min(found, _group_changes(tables, cells, group, cell))
+        found = min(found, _group_changes(pieces, cells, group, cell))
         for number in range(group.first_edge, group.end_edge):
             edge = tables.edges[number]
             found = min(found, next_cell(pieces, edge.first_cap, edge.end_cap, cell, us))
@@ -207,18 +207,18 @@ def next_visit(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
 
 
 @bare
-def _low_leaves(tables: Tables, link: int, cell: int, window: int) -> int:
+def _low_leaves(links: Table, link: int, cell: int, window: int) -> int:
     """When the lowest of the restart window falls out of it, if it is older than this cell."""
     oldest = NEVER
-    while link >= 0 and tables.links[link].cell >= cell - window:
-        oldest = tables.links[link].cell
-        link = tables.links[link].previous
+    while link >= 0 and links[link].cell >= cell - window:
+        oldest = links[link].cell
+        link = links[link].previous
     return oldest + window + 1 if oldest < cell else NEVER
 
 
 @bare
-def _group_changes(tables: Tables, cells: Cells, group: Row, cell: int) -> int:
-    found = next_cell(tables.pieces, group.first_factor, group.end_factor, cell, cells.cell_us)
+def _group_changes(pieces: Table, cells: Cells, group: Row, cell: int) -> int:
+    found = next_cell(pieces, group.first_factor, group.end_factor, cell, cells.cell_us)
     deficit = FULL - group.share
     if deficit > 0 and group.content >= deficit:
         found = min(found, cell + group.content // deficit)
@@ -239,7 +239,7 @@ def announce(tables: Tables, cells: Cells, twin: Row, cell: int) -> None:
         edge = tables.edges[tables.out_edges[place]]
         target = tables.twins[edge.target]
         if edge.inside and not edge.looped and target.armed:
-            longest = _longest_delay(tables, edge, first, last_us(cells, cell))
+            longest = _longest_delay(tables.pieces, edge, first, last_us(cells, cell))
             enters, leaves = cell + edge.delay // us, cell + (longest + us - 1) // us
             if leaves > cell:
                 target.due = min(target.due, leaves)
@@ -254,7 +254,7 @@ def _arrival_changes(tables: Tables, cells: Cells, edge: Row, cell: int) -> int:
     source = tables.twins[edge.source]
     if not (source.armed if edge.inside else source.pieces > 0):
         return found
-    longest = _longest_delay(tables, edge, first, last_us(cells, cell))
+    longest = _longest_delay(tables.pieces, edge, first, last_us(cells, cell))
     if edge.inside:
         enters, leaves = edge.delay // us, (longest + us - 1) // us
         link = source.changes

@@ -37,6 +37,7 @@ from simulation.cascade.layout import (
     ZERO,
     Cells,
     Row,
+    Table,
     Tables,
 )
 from simulation.world import FULL
@@ -275,18 +276,18 @@ def _share(tables: Tables, twin: Row, group: Row, mains: bool) -> int:
         arrived = 0
         for number in range(group.first_edge, group.end_edge):
             edge = tables.edges[number]
-            arrived += edge.weight * _seen(tables, twin, edge, mains)
+            arrived += edge.weight * _seen(tables.twins, twin, edge, mains)
         return outside_share(arrived, group.factored, group.threshold)
     for number in range(group.first_edge, group.end_edge):
         edge, given = tables.edges[number], tables.given[number - group.first_edge]
-        given.level, given.weight = _seen(tables, twin, edge, mains), edge.weight
+        given.level, given.weight = _seen(tables.twins, twin, edge, mains), edge.weight
     return loop_share(tables.given, group.end_edge - group.first_edge, group.factored, group.threshold)
 
 
 @bare
-def _seen(tables: Tables, twin: Row, edge: Row, mains: bool) -> int:
+def _seen(twins: Table, twin: Row, edge: Row, mains: bool) -> int:
     """Rule 9: mains sees mains inside the loop; service sees mains on back edges only. Outside is service."""
-    source = tables.twins[edge.source]
+    source = twins[edge.source]
     if not edge.live or not source.armed:
         return edge.known
     if not edge.looped:
