@@ -256,7 +256,7 @@ def _settle(tables: Tables, twin_key: UInt64s, causes: Causes, row: int, number:
     causes.path[row, number] = extended(before, twin_key[number])
 
 
-@bare
+@inlined
 def extended(path: np.uint64, key: np.uint64) -> np.uint64:
     """The hash of a path with one more twin (two rounds of a multiply and xor-shift mix)."""
     mixed = (path ^ key) * np.uint64(0x9E3779B97F4A7C15)
