@@ -39,6 +39,7 @@ class Limits:
     body_bytes_max: int = 1 << 20
     ingest_bytes_max: int = 8 << 20
     import_bytes_max: int = 256 << 20
+    text_max: int = 65_536  # characters; data belongs into variables
     tokens_max: int = 4_000
     depth_max: int = 20
     aliases_max: int = 250

@@ -68,6 +68,8 @@ class Price:
 
 def parse_bounded(text: str, limits: Limits) -> DocumentNode:
     """The document of a text. LimitError (QUERY_TOO_LARGE, QUERY_TOO_DEEP), or GraphQL's own syntax error."""
+    if len(text) > limits.text_max:
+        raise _refused("QUERY_TOO_LARGE", "characters of query text", len(text), limits.text_max)
     try:
         return parse(
             text,
