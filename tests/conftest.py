@@ -19,6 +19,13 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `long` run only for `make long`; left out, not skipped: nothing is missing."""
+    if os.environ.get("TWINMESH_LONG") != "1":
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real models beside the project."""
