@@ -232,7 +232,7 @@ def row(
         "peer": peer,
         "twinmesh_runs_s": round(1 / ours_s, 2),
         "peer_runs_s": round(1 / theirs_s, 2),
-        "ratio": round(theirs_s / ours_s, 2),
+        "ratio": float(f"{theirs_s / ours_s:.2g}"),
         "agree": agree,
         "answer": answer,
     }
