@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ontology", "graph", "simulation", "adapters", "federation", "api")
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|USAGE|INTERNAL|FORBIDDEN")
-ENVIRONMENT = re.compile(r"TWINMESH_|LC_|OMP_|MKL_|OPENBLAS_|NUMBA_|XDG_|CACHE_DIR$")
+ENVIRONMENT = re.compile(r"TWINMESH_|LC_|OMP_|MKL_|OPENBLAS_|NUMBA_|XDG_|SQLITE_|CACHE_DIR$")
 TEXTS_SHOWN = 3
 HEADER = """# Error codes
 
@@ -51,11 +51,15 @@ SPOKEN = {
     "FILTER_TOO_LARGE": "a filter has more parts than are read",
     "FORBIDDEN": "the role may not do this",
     "GRAPHQL_ERROR": "an error of the GraphQL engine itself",
+    "GRAPHQL_EXECUTION": "a field of the query could not be answered",
+    "GRAPHQL_INVALID": "the query does not fit the schema",
+    "GRAPHQL_SYNTAX": "the query is no GraphQL",
     "GROUP_DISAGREES": "rows of one need group state different values",
     "GROUP_INVALID": "the name of a need group cannot be used",
     "IDEMPOTENCY_REUSED": "the idempotency key was used for other work",
     "IFC_CONTAINED_TWICE": "an element is contained in two places",
     "IFC_DUPLICATE_GUID": "a GlobalId belongs to two objects",
+    "IFC_DUPLICATE_INSTANCE": "an instance number stands twice",
     "IFC_FLOW_CONFLICT": "two sources or two sinks are connected",
     "IFC_GUID_INVALID": "a GlobalId is not 22 digits of base 64",
     "IFC_GUID_MISSING": "an object has no GlobalId",
@@ -114,6 +118,8 @@ def uses_in(path: Path) -> Iterator[Use]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from (Use(code, message_of(node, code), room) for code in codes_of(node))
+        elif isinstance(node, ast.Tuple | ast.Return):
+            yield from (Use(code, "", room) for code in codes_handed_on(node))
         elif isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
             named = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
             if named == "default_code" and is_code(node.value):
@@ -129,6 +135,17 @@ def codes_of(call: ast.Call) -> list[str]:
         for part in ([item.body, item.orelse] if isinstance(item, ast.IfExp) else [item])
     ]
     return [ast.literal_eval(item) for item in spread if is_code(item)]
+
+
+def codes_handed_on(node: ast.Tuple | ast.Return) -> list[str]:
+    """Codes that another place makes an error of: in front of a tuple, or returned."""
+    first = node.elts[:1] if isinstance(node, ast.Tuple) else [node.value]
+    spread = [
+        part
+        for item in first
+        for part in ([item.body, item.orelse] if isinstance(item, ast.IfExp) else [item])
+    ]
+    return [ast.literal_eval(item) for item in spread if item is not None and is_code(item)]
 
 
 def is_code(node: ast.AST) -> bool:
