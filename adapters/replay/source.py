@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from adapters.quality import flag_values
+from adapters.readings import resolve_readings
 from graph.values import Readings, ValueType
 from ontology.errors import InputError, Place, Problem, StoreError
 
@@ -80,7 +81,7 @@ class ReplayHealth:
 
 
 def to_readings(rows: ReadingRows, snapshot: Snapshot, twin: Twin, path: str) -> Readings:
-    """Rows of a file as readings in order of time (equal times keep the order of the file).
+    """Typed rows (see `resolve_readings`) as readings in order of time; equal times keep their order.
 
     Raises InputError that names every point that is unknown and every value that does not fit its type.
     """
@@ -135,8 +136,9 @@ class ReplaySource:
 
     @classmethod
     def start(cls, twin: Twin, config: ReplayConfig, rows: ReadingRows) -> ReplaySource:
-        """Play from now on. Raises InputError as `to_readings`."""
-        source = cls(twin, config, to_readings(rows, twin.snapshot(), twin, config.readings.name))
+        """Play rows of a file from now on. Raises InputError as `resolve_readings`."""
+        snapshot, name = twin.snapshot(), config.readings.name
+        source = cls(twin, config, to_readings(resolve_readings(rows, snapshot, name), snapshot, twin, name))
         source._thread.start()
         return source
 
