@@ -42,8 +42,8 @@ CELLS_MAX = 1 << 20
 class Engine:
     """A world and its plan made ready to be run many times. Raises LimitError GRID_TOO_FINE.
 
-    An engine is one thread's own: it keeps the tables it works on, and takes over from run to run what is the
-    very same array as before. `twin` makes another for another thread.
+    An engine is one thread's own: it keeps the tables it works on, and from run to run what is the very same
+    array as before.
     """
 
     def __init__(
