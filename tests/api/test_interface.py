@@ -22,7 +22,6 @@ from api.schema.generated import join
 from ontology.errors import StoreError
 from ontology.schema import KindRecord, Schema
 
-INTERFACE = Path(__file__).resolve().parents[3] / "shared" / "INTERFACE.md"
 # What the document leaves open; the types it names without fields.
 UNSAID = """
 scalar Revision scalar DateTime scalar Duration scalar JSON
@@ -41,10 +40,8 @@ POINT_HAS_TWIN = "interface Point implements Twin {"
 
 
 @pytest.fixture(scope="module")
-def promised() -> GraphQLSchema:
-    if not INTERFACE.is_file():
-        pytest.skip("INTERFACE.md is not beside the project")
-    text = INTERFACE.read_text(encoding="utf-8")
+def promised(shared_data: Path) -> GraphQLSchema:
+    text = (shared_data.parent / "INTERFACE.md").read_text(encoding="utf-8")
     sdl = re.search(r"```graphql\n(.*?)```", text, re.DOTALL)
     assert sdl is not None
     lines = [re.sub(r"\s+#.*$", "", line) for line in sdl[1].splitlines()]
