@@ -177,6 +177,7 @@ class SummaryRow:
     runs: int
     runs_computed: int
     revisions: dict[str, str]
+    ontology: str
     deltas: Document | None
 
     @classmethod
@@ -191,6 +192,7 @@ class SummaryRow:
             runs=document["runs"],
             runs_computed=document["runsComputed"],
             revisions=document["revisions"],
+            ontology=document["ontology"],
             deltas=deltas_of(summary),
         )
 

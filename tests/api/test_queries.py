@@ -294,7 +294,7 @@ def test_dry_runs_expected_revisions_and_keys(server: Any) -> None:
 # Cascades
 
 RESULT = """fragment r on Simulation { id status progress error errorCode completeness
-  sources { site status revision } summary { twinsHit expectedCost engine runsComputed revisions }
+  sources { site status revision } summary { twinsHit expectedCost engine runsComputed revisions ontology }
   impacts(first: 2) { totalCount pageInfo { hasNextPage endCursor }
     nodes { id localId kind site probability why
     twin { name } firstHitHours { mean } minLevel expectedCost } } }"""
