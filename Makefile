@@ -34,7 +34,7 @@ unit: setup-dev    ## Tests only, without installing services
 	@$(UV) run pytest $(PYTEST_FLAGS) $(TESTS)
 
 lint: setup-dev    ## Style, types, import directions
-	@$(UV) run ruff check .
+	@$(UV) run ruff check --no-cache .
 	@$(UV) run ruff format --check .
 	@$(UV) run basedpyright
 	@$(UV) run lint-imports

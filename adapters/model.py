@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
-    from ontology.schema import Schema
-    from ontology.units import Units
 
     from graph.values import JSONValue, KindRecord, RelationshipRecord, TwinRecord
     from ontology.errors import Problem
+    from ontology.schema import Schema
+    from ontology.units import Units
 
 
 @dataclass(frozen=True, slots=True)

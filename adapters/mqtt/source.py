@@ -30,16 +30,16 @@ from ontology.errors import InputError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from graph.twin import Twin
-    from ontology.units import Units
     from paho.mqtt.client import ConnectFlags, DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
     from adapters.binding import Binding
     from adapters.mqtt.config import MqttConfig
     from adapters.routing import BindingHealth, Route
+    from graph.twin import Twin
     from graph.values import Readings
     from ontology.errors import Problem
+    from ontology.units import Units
 
 FILTERS_PER_SUBSCRIBE_MAX = 500  # brokers cap packets; one packet for each chunk of filters
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
