@@ -123,12 +123,7 @@ def _relationships() -> Iterator[Change]:
     buffered = stated(bufferHours=Value(0.5, "h"), weight=2, medium="air")
     yield Change(
         put_relationships=(
-            link(
-                "ahu-1",
-                FEEDS,
-                "vav-1",
-                attributes=stated(bufferHours=Value(0.5, "h"), weight=2, medium="air"),
-            ),
+            link("ahu-1", FEEDS, "vav-1", attributes=buffered),
             link("ahu-1", FEEDS, "vav-2", group="north", origin="bim"),
             link("ahu-1", FEEDS, "vav-2", group="south", id=iri("links/own-1")),
             link("vav-1", f"{BRICK}isFedBy", "pump-1", stated=f"{BRICK}isFedBy"),
