@@ -1,9 +1,13 @@
-"""Getting the kernels ready before the first question: compiled once per version, then loaded from disk."""
+"""Getting the kernels ready before the first question: compiled once per version, then loaded from disk.
+
+`python -m simulation.warm` does it in a process of its own.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from simulation.cascade.jit import warm_mark
 from simulation.cascade.montecarlo import run_case
 from simulation.cascade.reach import spread
 from simulation.case import Case, Draws, Money, Outages
@@ -14,11 +18,22 @@ from simulation.world import DEFAULT_NEED, FULL, HOUR_US, NEVER, Grid, RunInputs
 
 
 def warm() -> None:
-    """Run a world of two twins through every kernel. Takes a minute or so after an update, else a second."""
+    """Run a world of two twins through every kernel. Takes a minute or so after an update, else a second.
+
+    OSError where the folder of compiled kernels cannot be written.
+    """
     world = _world()
     start, edge = outgoing(world.edge_source, world.twins)
     spread(np.array([True, False]), start, world.group_twin[edge])
     run_case(_case(world), 2, threads=1)
+    mark = warm_mark()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def are_compiled() -> bool:
+    """Whether `warm` has run since the last update, so that kernels only have to be loaded."""
+    return warm_mark().exists()
 
 
 def _world() -> World:
@@ -77,3 +92,7 @@ def _case(world: World) -> Case:
         grid=Grid(),
         seed=0,
     )
+
+
+if __name__ == "__main__":
+    warm()

@@ -19,6 +19,7 @@ from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
 from api.commands.sources import SECTIONS, started
+from api.commands.warming import kernels_compiling
 from api.config import load_settings
 from ontology.errors import StoreError, UsageError
 
@@ -69,6 +70,7 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     with (
         contextlib.closing(bind(request.host, request.port)) as listener,
         open_to_write(request.folder) as mesh,
+        kernels_compiling(),
     ):
         settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
         listening = Listening(request.host, listener, request.dev, request.config_path, settings)

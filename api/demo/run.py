@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import tempfile
+import threading
 import time
 import webbrowser
 from pathlib import Path
@@ -19,11 +20,23 @@ from api.commands.console import note, progress, say, say_json
 from api.commands.folders import open_to_write
 from api.commands.serve import Listening, announce, bind, serve_mesh
 from api.commands.service import ask
+from api.commands.warming import kernels_compiling
 from api.config import load_settings
 from api.demo.build import SITES, build
 from api.demo.live import Publisher, broker, find_broker
 from api.demo.points import readings_csv
-from api.demo.story import FAILURE_NS, START_NS, WALK, WALK_FROM, cascade, lines, measures, scenario, to_json
+from api.demo.story import (
+    FAILURE_NS,
+    START_NS,
+    WALK,
+    WALK_FROM,
+    cascade,
+    lines,
+    live_lines,
+    measures,
+    scenario,
+    to_json,
+)
 from ontology.errors import StoreError
 from ontology.units import load_units
 
@@ -35,6 +48,7 @@ if TYPE_CHECKING:
 
 DAY_NS = 24 * 3_600_000_000_000
 STEP_NS = 15 * 60_000_000_000
+COMPILE_S_MAX = 300.0
 HOST, PORT_USUAL = "127.0.0.1", 8000
 
 
@@ -73,6 +87,7 @@ def run_live(port: int | None, *, open_browser: bool, as_json: bool) -> None:
             now_ns = time.time_ns()
             replay_telemetry(demo, mesh, folder, now_ns - DAY_NS, now_ns)
         config = stack.enter_context(_live(demo, folder))
+        compiled = stack.enter_context(kernels_compiling())
         settings = load_settings(None, os.environ, foreign=())
         listening = Listening(HOST, listener, dev=True, config=config, settings=settings)
 
@@ -80,8 +95,20 @@ def run_live(port: int | None, *, open_browser: bool, as_json: bool) -> None:
             announce(url, as_json)
             if open_browser:
                 webbrowser.open(url)
+            if not as_json:
+                _tell(demo, mesh, url, compiled)
 
         serve_mesh(mesh, listening, ready)
+
+
+def _tell(demo: Demo, mesh: Mesh, url: str, compiled: threading.Event) -> None:
+    """The story of the world as it is now, once the kernels are there."""
+    if not compiled.is_set():
+        note("compiling the cascade's kernels; once per version, about a minute")
+    compiled.wait(COMPILE_S_MAX)
+    walked = ask(mesh, WALK, {"room": WALK_FROM})
+    snapshot = mesh.snapshot()
+    say("\n".join(live_lines(demo, snapshot, walked, cascade(snapshot, scenario()), url)))
 
 
 def replay_telemetry(demo: Demo, mesh: Mesh, folder: Path, start_ns: int, end_ns: int) -> int:

@@ -1,4 +1,4 @@
-"""The story of `demo --once`: a chiller fails; who is hit, when and why; what it costs; what would help."""
+"""The story of the demo: a chiller fails; who is hit, when and why; what it costs; what would help."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def lines(
     found: Sequence[Measure],
 ) -> Iterator[str]:
     """The report, line by line; it depends on the world and the seed alone."""
-    yield from _world(demo, snapshot, recorded)
+    yield f"THE WORLD: three sites, {recorded:,} readings replayed"
+    yield from _world(demo, snapshot)
     yield from _question(walked)
     yield from _what_fails(snapshot)
     yield from _who_is_hit(impact)
@@ -116,8 +117,24 @@ def to_json(
     return {"walk": walked, "impact": impact, "measures": rows}
 
 
-def _world(demo: Demo, snapshot: Snapshot, recorded: int) -> Iterator[str]:
-    yield f"THE WORLD: three sites, {recorded:,} readings replayed"
+def live_lines(
+    demo: Demo, snapshot: Snapshot, walked: Mapping[str, Any], impact: Mapping[str, Any], url: str
+) -> Iterator[str]:
+    """The story beside a running server: the same failure in the world as it is now."""
+    yield "THE WORLD: three sites, live"
+    yield from _world(demo, snapshot)
+    yield from _question(walked)
+    yield from _what_fails(snapshot)
+    yield from _who_is_hit(impact)
+    yield from _what_it_costs(impact)
+    yield "WHAT NEXT"
+    yield f"  in a browser:  {url}/graphql"
+    yield f"  another shell: uv run twinmesh simulate --fail CH-1 --repair-hours 8 --url {url}"
+    yield f"  live changes:  uv run twinmesh watch --url {url}"
+    yield "  what would help, and what it would save: uv run twinmesh demo --once"
+
+
+def _world(demo: Demo, snapshot: Snapshot) -> Iterator[str]:
     for index, site in enumerate(snapshot.sites):
         twins = int((snapshot.alive & (snapshot.site == index)).sum())
         points = [

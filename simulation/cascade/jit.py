@@ -21,17 +21,25 @@ _HERE = Path(__file__).parent
 _OUTSIDE = ("case.py", "circles.py", "distributions.py", "world.py")  # with kernels, or numbers in them
 
 
+def warm_mark() -> Path:
+    """The file that says that all kernels of these very sources were compiled into the cache."""
+    return Path(getattr(config, "CACHE_DIR")) / f"warm-{_digest()}"  # noqa: B009, as below
+
+
 def _cache_folder() -> Path:
     """A folder for compiled kernels that is another one whenever any of their sources changes.
 
     Numba looks only at the file of the function it loads, though code of the functions called is in it too:
     after a change of one of those it would go on with the old code, or fail on types that are no more.
     """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinmesh"
+    return (_HERE / "__pycache__" if os.access(_HERE, os.W_OK) else home) / f"kernels-{_digest()}"
+
+
+def _digest() -> str:
     sources = sorted((*_HERE.glob("*.py"), *(_HERE.parent / name for name in _OUTSIDE)))
     texts = [path.name.encode() + path.read_bytes() for path in sources]
-    digest = blake2b(b"\0".join((numba.__version__.encode(), *texts)), digest_size=8).hexdigest()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twinmesh"
-    return (_HERE / "__pycache__" if os.access(_HERE, os.W_OK) else home) / f"kernels-{digest}"
+    return blake2b(b"\0".join((numba.__version__.encode(), *texts)), digest_size=8).hexdigest()
 
 
 if not os.environ.get("NUMBA_CACHE_DIR"):  # what the user says goes first
