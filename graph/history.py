@@ -6,7 +6,7 @@ A thin SQLite file behind a protocol that a Parquet store will share.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -109,6 +109,10 @@ class History(Protocol):
         """Newest readings of the points that changed after a batch, and the number of the newest batch."""
         ...
 
+    def recover(self) -> None:
+        """After an append that failed: prove that it can be written again. Raises StoreError if not."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -121,9 +125,7 @@ class SqliteHistory:
         self._points: dict[str, int] = {}
         self._codes: dict[str, int] = {}
         with self._guard():
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection = _connect(path)
             self._connection.executescript(_TABLES)
             if read_only:
                 self._connection.execute("PRAGMA query_only = ON")
@@ -170,6 +172,16 @@ class SqliteHistory:
         newest = max((row[-1] for row in rows), default=after_batch)
         return newest, [LastValue(iri, time, word % 2**64, q, text) for iri, time, word, q, text, _ in rows]
 
+    def recover(self) -> None:
+        with self._lock, self._guard():
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = _connect(self._path)
+            if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise StoreError("history: readers hold it", place=Place(path=str(self._path)))
+            with self._connection as connection:
+                connection.executescript("BEGIN IMMEDIATE; CREATE TABLE probe (a); DROP TABLE probe; COMMIT;")
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
@@ -214,6 +226,13 @@ class SqliteHistory:
             self._points.clear()
             self._codes.clear()
             raise StoreError(f"history: {error}", place=Place(path=str(self._path))) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)

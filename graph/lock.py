@@ -40,6 +40,10 @@ class WriterLock:
         json.dump({"pid": os.getpid(), "url": url}, self._file)
         self._file.flush()
 
+    @property
+    def released(self) -> bool:
+        return self._file.closed
+
     def release(self) -> None:
         # The file stays: removing it would let two processes lock two different files of the same name.
         self._file.close()

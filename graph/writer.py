@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # Roughly: what a record takes at least in a payload.
 _PAYLOAD_BYTES_PER_RECORD = 40
+_ALL = 2**62
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class _Batch:
     entries: list[Entry] = field(default_factory=list[Entry])
     answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
     drafts: list[Draft] = field(default_factory=list["Draft"])
+    executed: int = 0  # how many of the drafts are in the columns already
 
 
 class Writer:
@@ -98,52 +100,75 @@ class Writer:
         """The schema before any kind of users or imports."""
         return self._schema
 
-    def follow(self) -> list[Commit]:
-        """What another process committed since; taken over into the state."""
+    @property
+    def head(self) -> Head:
+        """The last commit that the state holds."""
+        return self._head
+
+    def follow(self, limit: int) -> list[Commit]:
+        """At most `limit` commits of what another process committed since; taken over into the state.
+
+        Where one is damaged (StoreError JOURNAL_CORRUPT) the state stays at the one before it.
+        """
         state, before = self.state, self._head.sequence
-        if self._store.head().sequence == before:
-            return []
-        self._head = replay(state, self._store, self._head)
-        return read_commits(self._store.entries(before, self._head.sequence))
+        commits: list[Commit] = []
+        try:
+            for entry in self._store.entries(before, before + limit):
+                self._head, change, also = _take_over(state, entry, self._head)
+                commits.append(_as_commit(entry, change, also))
+        except StoreError:
+            if not commits:  # else they have to be told first; the next call meets the error again
+                raise
+        return commits
 
     def run(self, tickets: Sequence[Ticket]) -> list[Commit]:
         """Answer every ticket, in order, in one transaction; a change that fails refuses only itself.
 
-        If the transaction fails, nobody is acknowledged and memory is read again from the journal.
+        If the transaction fails, nobody is acknowledged, the error of the store is raised, and memory is
+        what it was (or is read again from the journal where other changes of the batch were in it already).
         """
-        written = False
+        batch = _Batch(self._head)
         try:
+            _ = self.state  # reads the journal again where the last run left it unknown
+            batch.head = self._head
             with collector_paused(sum(_size(ticket.change) for ticket in tickets)):
-                batch = self._write(tickets)
-            written = True
+                self._write(tickets, batch)
         except TwinmeshError as error:
             for ticket in tickets:
                 ticket.applied, ticket.error = None, error
-            return []
+            raise
         finally:
-            if not written:
+            if batch.executed and batch.head is not self._head:
                 self._state = None
         return [_commit(entry, draft) for entry, draft in zip(batch.entries, batch.drafts, strict=True)]
 
-    def _write(self, tickets: Sequence[Ticket]) -> _Batch:
-        _ = self.state  # reads the journal again where the last run failed
-        batch = _Batch(self._head)
+    def resume(self) -> list[Commit]:
+        """After an append that failed: make the journal writable and take over what it holds.
+
+        Raises StoreError as long as that fails. What was not acknowledged may be there nevertheless.
+        """
+        self._store.recover()
+        return self.follow(_ALL)
+
+    def _write(self, tickets: Sequence[Ticket], batch: _Batch) -> None:
         for ticket in tickets:
             self._try(ticket, batch)
         if batch.entries or batch.answers:
             self._store.append(batch.entries, list(batch.answers.values()))
-            self._head = batch.head
-        return batch
+        self._execute_drafted(batch)
+        self._head = batch.head
 
     def _try(self, ticket: Ticket, batch: _Batch) -> None:
+        self._execute_drafted(batch)  # this change has to see the ones before it
         try:
             draft = self._draft(ticket, batch)
+            if draft is not None and not ticket.change.dry_run:
+                self._enter(draft, batch)
+                self._remember(ticket, batch)
+        except StoreError:
+            raise
         except TwinmeshError as error:
-            ticket.error = error
-            return
-        if draft is not None and not ticket.change.dry_run:
-            self._execute(draft, batch)
-            self._remember(ticket, batch)
+            ticket.applied, ticket.error = None, error
 
     def _draft(self, ticket: Ticket, batch: _Batch) -> Draft | None:
         """The draft of a change, with the ticket's answer set; None where it was answered before."""
@@ -172,14 +197,23 @@ class Writer:
             raise ConflictError(message, code="IDEMPOTENCY_REUSED", hint="use a new key for new work")
         return Applied(known.revision, _unpack_items(known.result), replayed=True)
 
-    def _execute(self, draft: Draft, batch: _Batch) -> None:
+    def _execute_drafted(self, batch: _Batch) -> None:
+        """Bring drafts into the columns: the last of a batch only once it is in the journal.
+
+        So a change that comes alone, the usual case, leaves memory as it was when the disk refuses it.
+        """
+        while batch.executed < len(batch.drafts):
+            entry, draft = batch.entries[batch.executed], batch.drafts[batch.executed]
+            batch.executed += 1
+            self.state.execute(draft, entry.sequence, entry.time_ns)
+
+    def _enter(self, draft: Draft, batch: _Batch) -> None:
         if draft.empty:
             return
         previous, change = batch.head, draft.change
         time_ns = max(self._clock(), previous.time_ns + 1)  # time never goes back in a journal
         sequence = previous.sequence + 1
         entry = make_entry(previous.digest, sequence, time_ns, change.author, change.message, draft.payload)
-        self.state.execute(draft, sequence, time_ns)
         batch.entries.append(entry)
         batch.drafts.append(draft)
         batch.head = Head(sequence, time_ns, entry.digest)
@@ -203,15 +237,20 @@ def replay(state: State, store: Store, after: Head | None = None, until: int | N
     """Bring a state up to a sequence (None: the last). Raises StoreError JOURNAL_CORRUPT with the place."""
     head = after or Head(0, 0, first_digest(store.header))
     for entry in store.entries(head.sequence, until):
-        wrong = follows(entry, head.digest, head.sequence)
-        if wrong:
-            place = Place(item=f"site {state.site} commit {entry.sequence}")
-            raise StoreError(wrong, code="JOURNAL_CORRUPT", place=place, hint="restore a backup")
-        with collector_paused(len(entry.payload) // _PAYLOAD_BYTES_PER_RECORD):
-            change, _ = decode(entry.payload)
-            state.execute(draft_change(state, change, None), entry.sequence, entry.time_ns)
-        head = Head(entry.sequence, entry.time_ns, entry.digest)
+        head, *_ = _take_over(state, entry, head)
     return head
+
+
+def _take_over(state: State, entry: Entry, head: Head) -> tuple[Head, Change, tuple[str, ...]]:
+    """Execute the commit that follows `head`; the new head, and what the commit says."""
+    wrong = follows(entry, head.digest, head.sequence)
+    if wrong:
+        place = Place(item=f"site {state.site} commit {entry.sequence}")
+        raise StoreError(wrong, code="JOURNAL_CORRUPT", place=place, hint="restore a backup")
+    with collector_paused(len(entry.payload) // _PAYLOAD_BYTES_PER_RECORD):
+        change, also = decode(entry.payload)
+        state.execute(draft_change(state, change, None), entry.sequence, entry.time_ns)
+    return Head(entry.sequence, entry.time_ns, entry.digest), change, also
 
 
 def read_commits(entries: Iterator[Entry]) -> list[Commit]:
@@ -220,7 +259,10 @@ def read_commits(entries: Iterator[Entry]) -> list[Commit]:
 
 
 def _read_commit(entry: Entry) -> Commit:
-    change, also = decode(entry.payload)
+    return _as_commit(entry, *decode(entry.payload))
+
+
+def _as_commit(entry: Entry, change: Change, also: Sequence[str]) -> Commit:
     touched = _touched(change, also)
     return Commit(entry.sequence, entry.time_ns, entry.author, entry.message, change, entry.digest, touched)
 

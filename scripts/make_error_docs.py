@@ -92,6 +92,7 @@ SPOKEN = {
     "SITE_BASE_FIXED": "the base IRI of a site is fixed at its first import",
     "STATE_UNKNOWN": "a device sent a state that the binding does not name",
     "STORE_FAILED": "the store failed; nothing was acknowledged",
+    "STORE_FENCED": "another process became the writer of this site; this one may not write any more",
     "STORE_LOCKED": "another process writes this site",
     "STORE_SITE": "the folder holds another site",
     "SUBSCRIPTION_FAILED": "the server refused a subscription, or ended it with errors",

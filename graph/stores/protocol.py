@@ -59,13 +59,35 @@ class Store(Protocol):
     @property
     def header(self) -> Header: ...
 
+    @property
+    def epoch(self) -> int:
+        """The number of this writer; 0 where it is none."""
+        ...
+
+    def take_over(self) -> int:
+        """Become the writer: every earlier one is fenced off. Returns the new epoch. Before any append."""
+        ...
+
+    def recover(self) -> None:
+        """After an append that failed: make sure that the journal can be written again.
+
+        Raises StoreError as long as it cannot; STORE_FENCED if another writer took over meanwhile.
+        """
+        ...
+
     def head(self) -> Head: ...
 
     def append(self, entries: Sequence[Entry], answers: Sequence[Answer]) -> None:
-        """Write all of it in one transaction; durable when it returns, nothing written when it raises."""
+        """Write all of it in one transaction; durable when it returns.
+
+        When it raises, nothing was acknowledged: whether it was written is known after `recover`.
+        StoreError STORE_FENCED, with nothing written, where this is not (or no longer) the writer.
+        """
         ...
 
-    def answer(self, key: str) -> Answer | None: ...
+    def answer(self, key: str) -> Answer | None:
+        """What a key was answered; a store remembers at least the newest 65,536 keys."""
+        ...
 
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         """Commits with after < sequence <= until, in order."""

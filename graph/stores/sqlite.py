@@ -6,10 +6,19 @@ With NORMAL a power loss took every acknowledged row (notes/trust.md fact 3).
 from __future__ import annotations
 
 import sqlite3
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graph.stores.chain import first_digest, follows
+from graph.stores.layout import (
+    APPLICATION_ID,
+    FORMAT_VERSION,
+    HEAD_COLUMNS,
+    HeadRow,
+    answer_digest,
+    make_tables,
+)
 from graph.stores.protocol import Answer, Entry, Head, Header
 from ontology.errors import Place, Problem, StoreError
 
@@ -17,53 +26,37 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-APPLICATION_ID = 0x7457_4D31  # "tWM1"
-FORMAT_VERSION = 1
+# Idempotency keys that are remembered: a client that repeats itself does so soon. Dropped a few at a time.
+ANSWERS_MAX = 65_536
+ANSWERS_DROPPED_AT_ONCE = 256
 FETCH_ROWS = 256
-
-_TABLES = """
-CREATE TABLE commits (
-    sequence INTEGER PRIMARY KEY,
-    time_ns INTEGER NOT NULL,
-    author TEXT NOT NULL,
-    message TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    digest BLOB NOT NULL
-) STRICT;
-CREATE TABLE answers (
-    key TEXT PRIMARY KEY,
-    request BLOB NOT NULL,
-    revision INTEGER NOT NULL,
-    result BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE header (one INTEGER PRIMARY KEY CHECK (one = 1), site TEXT NOT NULL, base TEXT NOT NULL) STRICT;
--- The last commit once more: without it, a journal cut off at the end would still be a valid chain.
-CREATE TABLE head (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    sequence INTEGER NOT NULL,
-    digest BLOB NOT NULL
-) STRICT;
-"""
 _ENTRY_COLUMNS = "sequence, time_ns, author, message, payload, digest"
+_PUT_COMMIT = "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)"
+_MOVE_HEAD = """UPDATE head SET sequence = ?, digest = ?, epoch = ?, answers_first = ?, answers_last = ?,
+    seal = ? WHERE epoch = ? AND sequence = ?"""
+_FENCED_HINT = "another process became the writer of this site: restart this one, or stop it"
+# Transactions that a reader or a backup may hold are waited for.
+BUSY_TIMEOUT_S = 5.0
 
 
 class SqliteStore:
     """One journal file. Used by one thread at a time; other processes may read the file meanwhile."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, header: Header) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, header: Header, version: int) -> None:
         self.path = path
         self.header = header
+        self.version = version
         self._connection = connection
+        self._held: HeadRow | None = None  # as this writer left it; None: not the writer
 
     @classmethod
     def create(cls, path: Path, header: Header) -> SqliteStore:
         """The journal of a site: the existing one, else a new one that says `header`."""
-        with _store_errors(path):
-            connection = _connect(path)
+        with store_errors(path), closing(_connect(path)) as connection:
             # A crash right after the file was made leaves an empty database: that is a new journal too.
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-                _make_tables(connection, header)
-            connection.close()
+                make_tables(connection, header)
         return cls.open(path)
 
     @classmethod
@@ -71,40 +64,88 @@ class SqliteStore:
         """An existing journal. Raises StoreError STORE_VERSION for one that this program does not know."""
         if not path.exists():
             raise StoreError("there is no journal", code="STORE_MISSING", place=Place(path=str(path)))
-        with _store_errors(path):
+        with store_errors(path):
             connection = _connect(path)
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
             with ExitStack() as undo:
                 undo.callback(connection.close)
-                _check_version(connection, path)
+                version = _check_version(connection, path)
                 site, base = connection.execute("SELECT site, base FROM header").fetchone()
                 undo.pop_all()
-        return cls(path, connection, Header(site, base))
+        return cls(path, connection, Header(site, base), version)
+
+    # The writer
+
+    @property
+    def epoch(self) -> int:
+        """The number of this writer; 0 where it is none (or no longer)."""
+        return self._held.epoch if self._held else 0
+
+    def take_over(self) -> int:
+        """Become the writer: every earlier one is fenced off from now on. Returns the new epoch."""
+        self._held = None
+        with store_errors(self.path):
+            self._checkpoint()
+            self._held = self._bump(None)
+        return self._held.epoch
+
+    def recover(self) -> None:
+        """After an error of the medium: a new connection, and proof that it can be written again.
+
+        Raises StoreError as long as it cannot, STORE_FENCED if another writer took over meanwhile.
+        """
+        held = self._held
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        with store_errors(self.path):
+            self._connection = _connect(self.path)
+            if self._checkpoint():
+                raise StoreError("journal: readers hold it", place=Place(path=str(self.path)))
+            self._held = self._bump(held.epoch if held else None)
 
     def rebase(self, base: str) -> None:
         """Give a journal without commits another base IRI."""
         header = Header(self.header.site, base)
-        with _store_errors(self.path), self._connection as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._transaction() as connection:
             connection.execute("UPDATE header SET base = ?", (base,))
-            connection.execute("UPDATE head SET digest = ?", (first_digest(header),))
+            if self.version == 1:
+                connection.execute("UPDATE head SET digest = ?", (first_digest(header),))
+            else:
+                row = replace(self._head_row(), digest=first_digest(header))
+                connection.execute("UPDATE head SET digest = ?, seal = ?", (row.digest, row.seal))
+                self._held = self._held and row
         self.header = header
+
+    def append(self, entries: Sequence[Entry], answers: Sequence[Answer]) -> None:
+        held = self._held
+        if held is None:
+            raise self._fenced("this is not the writer of the journal")
+        first = held.answers_last + 1
+        moved = replace(
+            held,
+            sequence=entries[-1].sequence if entries else held.sequence,
+            digest=entries[-1].digest if entries else held.digest,
+            answers_first=_first_kept(held, len(answers)),
+            answers_last=held.answers_last + len(answers),
+        )
+        with self._transaction() as connection:
+            self._move_head(held, moved)
+            for e in entries:
+                connection.execute(
+                    _PUT_COMMIT, (e.sequence, e.time_ns, e.author, e.message, e.payload, e.digest)
+                )
+            for number, answer in enumerate(answers, first):
+                self._put_answer(number, answer)
+            if moved.answers_first != held.answers_first:
+                connection.execute("DELETE FROM answers WHERE number < ?", (moved.answers_first,))
+        self._held = moved
+
+    # Reading
 
     def head(self) -> Head:
         row = self._row("SELECT sequence, time_ns, digest FROM commits ORDER BY sequence DESC LIMIT 1")
         return Head(*row) if row else Head(0, 0, first_digest(self.header))
-
-    def append(self, entries: Sequence[Entry], answers: Sequence[Answer]) -> None:
-        rows = [(e.sequence, e.time_ns, e.author, e.message, e.payload, e.digest) for e in entries]
-        replies = [(a.key, a.request, a.revision, a.result) for a in answers]
-        with _store_errors(self.path), self._connection as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?)", rows)
-            connection.executemany("INSERT INTO answers VALUES (?, ?, ?, ?)", replies)
-            if entries:
-                last = entries[-1]
-                connection.execute("UPDATE head SET sequence = ?, digest = ?", (last.sequence, last.digest))
 
     def answer(self, key: str) -> Answer | None:
         row = self._row("SELECT key, request, revision, result FROM answers WHERE key = ?", key)
@@ -113,7 +154,7 @@ class SqliteStore:
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         last = 2**63 - 1 if until is None else until
         query = f"SELECT {_ENTRY_COLUMNS} FROM commits WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
-        with _store_errors(self.path), closing(self._connection.execute(query, (after, last))) as cursor:
+        with store_errors(self.path), closing(self._connection.execute(query, (after, last))) as cursor:
             while rows := cursor.fetchmany(FETCH_ROWS):
                 yield from (Entry(*row) for row in rows)
 
@@ -134,7 +175,8 @@ class SqliteStore:
             damaged = [
                 text for (text,) in self._connection.execute("PRAGMA quick_check(100)") if text != "ok"
             ]
-            return [self._problem(text, None) for text in damaged] + self._verify_chain()
+            problems = [self._problem(text, None) for text in damaged] + self._verify_chain()
+            return problems if self.version == 1 else problems + self._verify_answers()
         except (sqlite3.DatabaseError, StoreError) as error:
             return [self._problem(f"unreadable: {error}", None)]
 
@@ -148,25 +190,110 @@ class SqliteStore:
         for entry in self.entries():
             wrong = follows(entry, digest, sequence)
             if wrong:
-                problems.append(self._problem(wrong, entry.sequence))
+                problems.append(self._problem(wrong, f"commit {entry.sequence}"))
             sequence, digest = entry.sequence, entry.digest
         if self._row("SELECT sequence, digest FROM head") != (sequence, digest):
-            problems.append(
-                self._problem(f"commits after {sequence} are missing or the head is wrong", sequence)
-            )
+            message = f"commits after {sequence} are missing or the head is wrong"
+            problems.append(self._problem(message, f"commit {sequence}"))
         return problems
 
-    def _problem(self, message: str, sequence: int | None) -> Problem:
-        item = None if sequence is None else f"commit {sequence}"
+    def _verify_answers(self) -> list[Problem]:
+        """The head against its seal, the answers against theirs and against the count."""
+        seal: bytes = (self._row("SELECT seal FROM head") or (b"",))[0]
+        head, problems = self._head_row(), list[Problem]()
+        if seal != head.seal:
+            problems.append(self._problem("the head does not match its seal", "head"))
+        query = "SELECT number, digest, key, request, revision, result FROM answers ORDER BY number"
+        expected = head.answers_first
+        for number, digest, *fields in self._connection.execute(query):
+            if number != expected:
+                problems.append(self._problem(f"answers before {number} are missing", f"answer {number}"))
+            if digest != answer_digest(number, Answer(*fields)):
+                problems.append(
+                    self._problem(f"answer {number} does not match its digest", f"answer {number}")
+                )
+            expected = number + 1
+        if expected != head.answers_last + 1:
+            problems.append(self._problem("answers are missing at the end", f"answer {expected}"))
+        return problems
+
+    # Inside
+
+    def _head_row(self) -> HeadRow:
+        row = self._row(f"SELECT {HEAD_COLUMNS} FROM head")
+        if row is None:
+            raise StoreError("the head is missing", code="JOURNAL_CORRUPT", place=Place(path=str(self.path)))
+        return HeadRow(*row[:-1])
+
+    def _bump(self, expected: int | None) -> HeadRow:
+        """Write the next epoch; with `expected` only if nobody else did so meanwhile."""
+        if self.version == 1:
+            sequence, digest = self._row("SELECT sequence, digest FROM head") or (0, b"")
+            return HeadRow(sequence, digest, 1)
+        with self._transaction():
+            row = self._head_row()
+            if expected not in (None, row.epoch):
+                raise self._fenced(f"the journal is at epoch {row.epoch}, this writer had {expected}")
+            self._move_head(row, row.next_epoch())
+        return row.next_epoch()
+
+    def _move_head(self, before: HeadRow, after: HeadRow) -> None:
+        """Write the head if it is still the one this writer left behind."""
+        if self.version == 1:
+            query = "UPDATE head SET sequence = ?, digest = ?"
+            self._connection.execute(query, (after.sequence, after.digest))
+            return
+        values = (*after.columns, before.epoch, before.sequence)
+        if self._connection.execute(_MOVE_HEAD, values).rowcount != 1:
+            raise self._fenced(f"the journal is no longer at epoch {before.epoch}")
+
+    def _put_answer(self, number: int, answer: Answer) -> None:
+        fields = (answer.key, answer.request, answer.revision, answer.result)
+        if self.version == 1:
+            self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", fields)
+        else:
+            self._connection.execute(_PUT_ANSWER, (number, *fields, answer_digest(number, answer)))
+
+    def _checkpoint(self) -> bool:
+        """Write all that the log holds into the file once more, and sync it; True if readers were in the way.
+
+        After an fsync that failed, pages may look written and be lost with the power; written again they
+        are not. A process that died of such an error leaves the same behind, so every writer begins here.
+        """
+        return self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        connection = self._connection
+        with store_errors(self.path):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _fenced(self, message: str) -> StoreError:
+        place = Place(path=str(self.path))
+        return StoreError(message, code="STORE_FENCED", place=place, hint=_FENCED_HINT)
+
+    def _problem(self, message: str, item: str | None) -> Problem:
         return Problem("JOURNAL_CORRUPT", message, Place(path=str(self.path), item=item), "restore a backup")
 
     def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
-        with _store_errors(self.path):
+        with store_errors(self.path):
             return self._connection.execute(query, values).fetchone()
 
 
+def _first_kept(held: HeadRow, added: int) -> int:
+    """The number of the oldest answer to keep."""
+    oldest = held.answers_last + added - ANSWERS_MAX + 1
+    return oldest if oldest - held.answers_first >= ANSWERS_DROPPED_AT_ONCE else held.answers_first
+
+
 @contextmanager
-def _store_errors(path: Path) -> Generator[None]:
+def store_errors(path: Path) -> Generator[None]:
     """Errors of SQLite as StoreError."""
     try:
         yield
@@ -181,22 +308,13 @@ def _means_corrupt(error: sqlite3.Error) -> bool:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # The Twin lets one thread at a time in, but not always the same one.
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 
 
-def _make_tables(connection: sqlite3.Connection, header: Header) -> None:
-    with connection:
-        connection.executescript(f"BEGIN; {_TABLES}")
-        connection.execute("INSERT INTO header VALUES (1, ?, ?)", (header.site, header.base))
-        connection.execute("INSERT INTO head VALUES (1, 0, ?)", (first_digest(header),))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
@@ -205,3 +323,4 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         message = f"the journal has format {version}, this program knows up to {FORMAT_VERSION}"
         hint = "use the newer twinmesh that wrote it"
         raise StoreError(message, code="STORE_VERSION", place=Place(path=str(path)), hint=hint)
+    return version
