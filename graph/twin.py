@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -13,28 +13,31 @@ import numpy as np
 
 from graph.check import Checker
 from graph.feed import Feed, Watch
+from graph.following import FRESH_WAIT_S, TAKEN_AT_ONCE_MAX, Lag
 from graph.history import SqliteHistory
 from graph.ids import default_base, is_site_name
 from graph.lock import WriterLock
 from graph.pools import Pools
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
+from graph.trouble import Medium
 from graph.values import Readings
 from graph.writer import Ticket, Writer, new_state, read_commits, replay
 from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from graph.check import Units
-    from graph.history import History
+    from graph.history import History, LastValue
     from graph.snapshot import Snapshot
     from graph.state import State
     from graph.stores.protocol import Store
+    from graph.trouble import Trouble
     from graph.values import Applied, Change, Commit
     from ontology.errors import Problem
     from ontology.schema import Schema
@@ -87,8 +90,15 @@ class Twin:
         self._published: Published | None = None
         self._past: dict[int, Snapshot] = {}
         self._last_batch = 0
+        self._fresh_s = time.monotonic()  # when a follower last had everything
+        self.media = (
+            Medium(self.site, "journal", self._recover),
+            Medium(self.site, "history", history.recover),
+        )
         writer.complete = self._load_all_last_values
         _ = writer.state  # reads the journal now and not at the first call
+        if lock is not None:
+            self._take_over()
 
     @classmethod
     def open(
@@ -130,8 +140,9 @@ class Twin:
     def apply(self, change: Change) -> Applied:
         """Apply a change, all of it or nothing; durable on return.
 
-        Raises ChangeError with every violation, StoreError, or
-        ConflictError REVISION_CONFLICT, IDEMPOTENCY_REUSED.
+        Raises ChangeError with every violation, ConflictError REVISION_CONFLICT, IDEMPOTENCY_REUSED, or
+        StoreError: STORE_FAILED where the disk refused (the site is STORE_READ_ONLY until it no longer does),
+        STORE_FENCED where another writer took over.
         Calls from several threads share transactions; each gets its own answer.
         """
         self._check_writable()
@@ -149,6 +160,7 @@ class Twin:
         Rows that are no living twin are left out; returns how many were kept.
         """
         self._check_writable()
+        self.media[1].check()
         with self._lock:
             state = self._writer.state
             kept = _living(state, readings)
@@ -157,7 +169,8 @@ class Twin:
             iris = [texts_of[row] for row in rows]
             texts = _texts(state, kept)
         if len(kept):
-            self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
+            with self._noting(self.media[1]):
+                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
             with self._lock:
                 self._writer.state.write_last_values(kept)
                 self._version += 1
@@ -170,6 +183,16 @@ class Twin:
         Valid while this process lives.
         """
         return np.array(self.pools.texts.intern_all(texts), np.uint64)
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """Why the site takes no changes or readings; empty as long as it does."""
+        return tuple(medium.trouble for medium in self.media if medium.trouble is not None)
+
+    @property
+    def epoch(self) -> int:
+        """The number of this writer of the journal; 0 where it is none."""
+        return self._store.epoch
 
     def announce(self, url: str) -> None:
         """Tell processes that find the folder locked where to reach this one."""
@@ -191,12 +214,28 @@ class Twin:
     def snapshot(self) -> Snapshot:
         """An immutable view of everything acknowledged so far."""
         published = self._published
-        if published is not None and published.version == self._version and not self.read_only:
+        if self.read_only:
+            return self._followed()
+        if published is not None and published.version == self._version:
             return published.snapshot
         with self._lock:
-            if self.read_only:
-                self._follow()
             return self._publish()
+
+    def follow(self, commits_max: int = TAKEN_AT_ONCE_MAX) -> int:
+        """A follower takes over what was written since, at most so many commits, and tells its watchers.
+
+        How many; fewer than `commits_max` means that it has caught up. Raises StoreError.
+        """
+        with self._lock:
+            return self._follow(commits_max)
+
+    def lag(self) -> Lag:
+        """How far a follower may be behind the process that writes; of the writer itself nothing."""
+        if not self.read_only:
+            return Lag(0, 0.0)
+        with self._reading:
+            behind = self._reader.head().sequence - self._writer.head.sequence
+        return Lag(max(0, behind), time.monotonic() - self._fresh_s)
 
     def snapshot_at(self, *, revision: int | None = None, time_ns: int | None = None) -> Snapshot:
         """The site as it was at a revision, or at a Unix time; without last readings. Reads the journal.
@@ -243,6 +282,8 @@ class Twin:
 
     def close(self) -> None:
         """Close files and watches, give the lock back. Snapshots stay usable."""
+        for medium in self.media:
+            medium.close()
         with self._lock, self._reading:
             self._feed.close()
             self._reader.close()
@@ -263,16 +304,49 @@ class Twin:
         batch: list[Ticket] = []
         while self._waiting and len(batch) < BATCH_CHANGES_MAX:
             batch.append(self._waiting.popleft())
+        commits: list[Commit] = []
         try:
-            commits = self._writer.run(batch)
+            with self._noting(self.media[0]):
+                self.media[0].check()
+                commits = self._writer.run(batch)
+        except StoreError as error:
+            for ticket in batch:
+                ticket.applied, ticket.error = None, error
         finally:
             # Nobody may wait for ever, whatever went wrong.
             for ticket in batch:
                 if not ticket.done:
                     ticket.error = StoreError("interrupted: read again whether the change was applied")
+        self._publish_commits(commits)
+
+    def _publish_commits(self, commits: list[Commit]) -> None:
         if commits:
             self._version += 1
             self._feed.publish_commits(commits)
+
+    def _take_over(self) -> None:
+        """Where the disk refuses at the start already, the site can at least be read."""
+        try:
+            self._store.take_over()
+        except StoreError as error:
+            self.media[0].fail(error)
+
+    def _recover(self) -> None:
+        """Make the journal writable again. Raises StoreError if it cannot be, or if the twin is closed."""
+        with self._lock:
+            if self._writer_lock is None or self._writer_lock.released:
+                raise StoreError("the site is closed", code="STORE_FENCED")
+            self._publish_commits(self._writer.resume())
+
+    @contextmanager
+    def _noting(self, medium: Medium) -> Generator[None]:
+        """Errors of a medium put it in trouble; refusals because of trouble do not."""
+        try:
+            yield
+        except StoreError as error:
+            if medium.trouble is None:
+                medium.fail(error)
+            raise
 
     def _publish(self) -> Snapshot:
         published = self._published
@@ -280,19 +354,50 @@ class Twin:
             published = self._published = Published(self._version, self._writer.state.freeze())
         return published.snapshot
 
-    def _follow(self) -> None:
-        """Take over what the writing process committed since."""
-        commits = self._writer.follow()
-        self._version += bool(commits) + self._load_last_values(self._writer.state)
+    def _followed(self) -> Snapshot:
+        """Everything acknowledged so far, unless taking it over takes long: then what is there of it.
+
+        A reader never waits for a long tail to be replayed; what it gets is whole, only not the newest.
+        """
+        until_s = time.monotonic() + FRESH_WAIT_S
+        while self._lock.acquire(timeout=FRESH_WAIT_S if self._published else -1):
+            try:
+                caught_up = self._follow(TAKEN_AT_ONCE_MAX) < TAKEN_AT_ONCE_MAX
+                snapshot = self._publish()
+            finally:
+                self._lock.release()
+            if caught_up or time.monotonic() > until_s:
+                return snapshot
+        assert self._published is not None
+        return self._published.snapshot
+
+    def _follow(self, commits_max: int) -> int:
+        """Take over what the writing process committed since, and then its readings.
+
+        Readings are fetched first: whatever points they are of, the commits that made those are there then.
+        """
+        began_s = time.monotonic()
+        batch, values = self.history.last_values(self._last_batch)
+        commits = self._writer.follow(commits_max)
+        self._version += bool(commits)
         self._feed.publish_commits(commits)
+        if len(commits) < commits_max:
+            self._fresh_s = began_s
+            self._last_batch = batch
+            readings = self._write_last_values(self._writer.state, values)
+            if len(readings):
+                self._version += 1
+                self._feed.publish_readings(readings)
+        return len(commits)
 
     def _load_all_last_values(self, state: State) -> None:
-        self._last_batch = 0
-        self._load_last_values(state)
+        batch, values = self.history.last_values(0)
+        self._write_last_values(state, values)
+        # A reading may be of a point that was made after the state was read: a follower looks once more.
+        self._last_batch = 0 if self.read_only else batch
 
-    def _load_last_values(self, state: State) -> bool:
-        """Read newest readings that are not in the columns yet; True if there were any."""
-        self._last_batch, values = self.history.last_values(self._last_batch)
+    def _write_last_values(self, state: State, values: Sequence[LastValue]) -> Readings:
+        """Newest readings into the columns; those of living twins, as readings."""
         known = [(state.living_row(value.point), value) for value in values]
         living = [(row, value) for row, value in known if row >= 0]
         words = [self.pools.texts.intern(v.text) if v.text is not None else v.word for _, v in living]
@@ -303,7 +408,7 @@ class Twin:
             np.array([value.quality for _, value in living], np.uint8),
         )
         state.write_last_values(readings)
-        return bool(living)
+        return readings
 
     def _build_past(self, revision: int) -> Snapshot:
         state = new_state(Header(self.site, self.base), self._writer.base_schema, self.pools)
