@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from graph.bulk import BlockResult, Columns
+
 JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 
 
@@ -114,6 +116,7 @@ class Change:
     statements: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict[str, "tuple[str, ...]"]
     )  # RDF triples that map to nothing, as N-Triples lines, by origin; replaces that origin's lines
+    columns: Columns | None = None  # many more twins and relationships to put, see `graph.bulk`
     author: str = "local"
     message: str = ""
     expected_revision: int | None = None
@@ -138,11 +141,16 @@ class ItemResult:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a Change. `revision` is None after a dry run; unchanged work keeps the old revision."""
+    """What became of a Change. `revision` is None after a dry run; unchanged work keeps the old revision.
+
+    Of columns only counts are told, and those items of which there is more to say than their status.
+    """
 
     revision: int | None
     items: tuple[ItemResult, ...]  # twins then relationships, in the order of the change
     replayed: bool = False  # the idempotency key had been seen: this is the first answer again
+    twin_blocks: tuple[BlockResult, ...] = ()  # one for each block of `Change.columns`
+    relationship_blocks: tuple[BlockResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,7 @@ class Commit:
     change: Change
     digest: bytes
     touched: tuple[str, ...] = ()  # ids of twins put, merged, removed, or whose relationships changed
+    touches_more: bool = False  # there are more than `touched` names: `graph.touching` finds them all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
