@@ -109,19 +109,24 @@ class Health:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _: Request) -> Response:
-        """200 when every site can be read and we are not shutting down."""
-        problem = self._problem()
-        return JSONResponse({"ready": problem is None, "problem": problem}, 503 if problem else 200)
+        """200 when every site can be read, takes changes and readings, and we are not shutting down."""
+        problem, reason = self._problem()
+        document = {"ready": problem is None, "problem": problem, "reason": reason}
+        return JSONResponse(document, 503 if problem else 200)
 
-    def _problem(self) -> str | None:
+    def _problem(self) -> tuple[str | None, str | None]:
+        """A code and why, in words that name no path and no site: anybody may ask."""
         if self.draining:
-            return "DRAINING"
+            return "DRAINING", "the server is stopping"
         try:
             for site in self.services.mesh.sites:
-                self.services.mesh.twin(site).snapshot()
+                twin = self.services.mesh.twin(site)
+                for trouble in twin.troubles:
+                    return trouble.code, trouble.reason
+                twin.snapshot()
         except TwinmeshError as error:
-            return error.code
-        return None
+            return error.code, error.message
+        return None, None
 
     def lines(self) -> Iterator[str]:
         mesh = self.services.mesh
@@ -133,10 +138,28 @@ class Health:
             yield f'twinmesh_store_revision{{site="{site}"}} {snapshot.revision}'
             yield f'twinmesh_store_twins{{site="{site}"}} {int(snapshot.alive.sum())}'
             yield f'twinmesh_store_relationships{{site="{site}"}} {int(snapshot.edge_alive.sum())}'
+        yield from self._medium_lines()
         yield "# TYPE twinmesh_jobs gauge"
         for state, number in self.services.simulations.jobs.counts().items():
             yield f'twinmesh_jobs{{state="{state}"}} {number}'
         yield from self._source_lines()
+
+    def _medium_lines(self) -> Iterator[str]:
+        """Whether journals and histories can be written, and how often that failed and healed."""
+        twins = [self.services.mesh.twin(site) for site in self.services.mesh.sites]
+        media = [(twin.site, medium) for twin in twins for medium in twin.media]
+        yield "# TYPE twinmesh_store_epoch gauge"
+        for twin in twins:
+            yield f'twinmesh_store_epoch{{site="{twin.site}"}} {twin.epoch}'
+        yield "# TYPE twinmesh_store_writable gauge"
+        for site, medium in media:
+            writable = int(medium.trouble is None)
+            yield f'twinmesh_store_writable{{site="{site}",part="{medium.part}"}} {writable}'
+        for name in ("failures", "recoveries"):
+            yield f"# TYPE twinmesh_store_{name}_total counter"
+            for site, medium in media:
+                number = medium.failures if name == "failures" else medium.recoveries
+                yield f'twinmesh_store_{name}_total{{site="{site}",part="{medium.part}"}} {number}'
 
     def _source_lines(self) -> Iterator[str]:
         """Numbers of the live sources, whatever they count."""

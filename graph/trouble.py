@@ -44,10 +44,10 @@ class Medium:
     """
 
     def __init__(self, site: str, part: str, recover: Callable[[], None]) -> None:
+        self.part = part
         self.failures = 0
         self.recoveries = 0
         self._site = site
-        self._part = part
         self._recover = recover
         self._trouble: Trouble | None = None
         self._lock = Lock()
@@ -75,9 +75,9 @@ class Medium:
             if self._trouble is None:
                 _LOG.error("site %s is read-only: %s", self._site, error)
             begun = self._trouble is not None and not self._trouble.lasting
-            self._trouble = Trouble(self._part, error.code, error.message, time.time_ns())
+            self._trouble = Trouble(self.part, error.code, error.message, time.time_ns())
             if not (begun or self._trouble.lasting or self._closed.is_set()):
-                Thread(target=self._probe, name=f"recover-{self._site}-{self._part}", daemon=True).start()
+                Thread(target=self._probe, name=f"recover-{self._site}-{self.part}", daemon=True).start()
 
     def close(self) -> None:
         """Stop probing."""
@@ -100,11 +100,11 @@ class Medium:
     def _note(self, error: StoreError) -> None:
         with self._lock:
             since_ns = self._trouble.since_ns if self._trouble else time.time_ns()
-            self._trouble = Trouble(self._part, error.code, error.message, since_ns)
+            self._trouble = Trouble(self.part, error.code, error.message, since_ns)
 
     def _heal(self) -> None:
         """Nothing was written since `recover` returned, because `check` still refuses: no error is lost."""
         with self._lock:
             self._trouble = None
             self.recoveries += 1
-        _LOG.warning("site %s: the %s takes changes again", self._site, self._part)
+        _LOG.warning("site %s: the %s takes changes again", self._site, self.part)

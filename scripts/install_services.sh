@@ -6,9 +6,12 @@ set -euo pipefail
 wanted=()
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || wanted+=(mosquitto)
 command -v mosquitto_pub >/dev/null || wanted+=(mosquitto-clients)
+# Disk errors on purpose, and file systems of the tests' own.
+command -v fiu-run >/dev/null || wanted+=(fiu-utils)
+command -v fusermount3 >/dev/null || wanted+=(fuse3)
 
 if [ ${#wanted[@]} -eq 0 ]; then
-    echo "services: nothing to install; mosquitto and its clients are here"
+    echo "services: nothing to install; all the tests want is here"
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then

@@ -367,7 +367,7 @@ def test_no_document_of_nothing(reader: Any) -> None:
 def test_health_and_figures(reader: Any) -> None:
     with reader.client() as client:
         assert client.get("/livez").text == "ok\n"
-        assert client.get("/readyz").json() == {"ready": True, "problem": None}
+        assert client.get("/readyz").json() == {"ready": True, "problem": None, "reason": None}
         client.post("/graphql", json={"query": QUERY})
         text = client.get("/metrics").text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
