@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graph.content import content_of, readings_of, revisions_of
 from graph.values import ValueType
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def snapshot_listing(snapshot: Snapshot) -> dict[str, object]:
     return {
         "twins": {snapshot.id(row): _twin(snapshot, row) for row in sorted(rows, key=snapshot.id)},
         "relationships": sorted((_edge(snapshot, edge) for edge in edges), key=repr),
+    }
+
+
+def content_listing(snapshot: Snapshot) -> dict[str, str]:
+    """The content hashes, which hold from one format to the next as well."""
+    return {
+        "hash": content_of(snapshot).hash,
+        "readings": readings_of(snapshot).hash,
+        "revisions": revisions_of(snapshot).hash,
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from golden_listing import digests, site_listing
+from golden_listing import content_listing, digests, site_listing
 from golden_recipe import CAMPUS, campus_changes, plant_changes, record_readings, ticking
 
 from adapters.exporting import export_document
@@ -38,6 +38,7 @@ def main(target: Path) -> None:
         with Mesh.open(data, schema, units=units, read_only=True) as mesh:
             for format in EXPORTS:
                 (target / f"export.{format}").write_bytes(export_document(mesh, format))
+            expected["content"] = {site: content_listing(mesh.twin(site).snapshot()) for site in mesh.sites}
     text = json.dumps(expected, indent=1, ensure_ascii=False, sort_keys=True)
     (target / "expected.json").write_text(text + "\n", encoding="utf-8")
 
