@@ -54,8 +54,8 @@ class _View:
     edges: EdgeDrafter
 
     def iri(self, row: int) -> str:
-        texts = self.state.twins.ids.texts
-        return texts[row] if row < len(texts) else self.twins.iri_of_new(row)
+        known = self.state.twins.ids
+        return known.iri(row) if row < len(known) else self.twins.iri_of_new(row)
 
     def kinds(self, row: int) -> tuple[int, ...]:
         found = (self.schema.kind_by_iri(iri) for iri in self.twins.kinds_of(row))

@@ -99,9 +99,8 @@ class EdgeDrafter:
 
     def also_touched(self) -> tuple[str, ...]:
         """Ends of removed relationships: the change itself does not name them."""
-        texts = self._state.twins.ids.texts
         rows = {end for edge in self.removed for end in self._ends(edge)}
-        return tuple(texts[row] for row in sorted(rows))
+        return tuple(map(self._state.twins.ids.iri, sorted(rows)))
 
     # One relationship
 

@@ -10,7 +10,7 @@ _SCHEMES_WITHOUT_SLASHES = ("urn:", "dtmi:", "tag:")
 # What RFC 3987 (and every RDF syntax) forbids inside an IRI.
 _FORBIDDEN_IN_IRI = re.compile(r'[\x00-\x20<>"{}|\\^`]')
 _SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_DERIVED_RELATIONSHIP = re.compile(r"rel/([0-9a-f]{16})[0-9a-f]{16}$")
+_DERIVED_RELATIONSHIP = re.compile(r"rel/([0-9a-f]{8})[0-9a-f]{16}([0-9a-f]{8})[0-9a-f]{32}$")
 # A path segment of only dots would be eaten when a client normalises the IRI.
 _DOT_SEGMENTS = {".": "%2E", "..": "%2E%2E"}
 
@@ -49,20 +49,27 @@ def local_id_of(iri: str, base: str) -> str:
 
 
 def relationship_iri(base: str, source: str, relation: str, target: str, group: str = "") -> str:
-    """The id of a relationship without one of its own: derived from its key, so equal in every copy."""
-    key = "\0".join((source, relation, target, group)).encode()
-    return f"{base}rel/{blake2b(key, digest_size=16).hexdigest()}"
+    """The id of a relationship without one of its own: derived from its key, so equal in every copy.
+
+    It begins with digests of its ends, so that it is found through them and nothing is kept for each.
+    """
+    way = blake2b(f"{relation}\0{group}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{base}rel/{_end_digest(source)}{_end_digest(target)}{way}"
 
 
-def mark_of_derived(iri: str) -> int:
-    """`relationship_mark` of an IRI that `relationship_iri` made."""
-    return int(iri[-32:-16], 16)
+def end_key(iri: str) -> int:
+    """What the digest of an end begins with, 32 bits; see `ends_of_derived`."""
+    return int(_end_digest(iri)[:8], 16)
 
 
-def relationship_mark(iri: str) -> int:
-    """The first 64 bits of a derived relationship id, by which it is found again; 0 if the IRI is none."""
-    found = _DERIVED_RELATIONSHIP.search(iri)
-    return int(found[1], 16) if found else 0
+def ends_of_derived(relationship: str) -> tuple[int, int] | None:
+    """`end_key` of source and target of a derived relationship id; None if the IRI is none."""
+    found = _DERIVED_RELATIONSHIP.search(relationship)
+    return (int(found[1], 16), int(found[2], 16)) if found else None
+
+
+def _end_digest(iri: str) -> str:
+    return blake2b(iri.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _decodes(segment: str) -> bool:

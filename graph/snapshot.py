@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph.ids import local_id_of, relationship_iri, relationship_mark
+from graph.ids import local_id_of, relationship_iri
 from graph.lookup import find_candidates, find_twin
 from graph.values import ExternalId, RelationshipRecord, TwinRecord, Value, ValueType, Way
 
@@ -122,7 +122,8 @@ class Snapshot:
 
     def rows(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
         """The rows of some twins, -1 where there is none."""
-        return np.array([self.row(iri) for iri in iris], np.int32)
+        rows = self.twins.ids.rows_of(iris)
+        return np.where((rows >= 0) & self.twins.alive.take(rows), rows, np.int32(-1))
 
     def find(self, text: str, site: str | None = None) -> int:
         """The row that an IRI, `site:localId` or a local id means.
@@ -144,8 +145,7 @@ class Snapshot:
         return self.twins.ids.iri(row)
 
     def ids(self, rows: Rows) -> list[str]:
-        iri = self.twins.ids.iri
-        return [iri(row) for row in rows.tolist()]
+        return self.twins.ids.iris(rows)
 
     def local_id(self, row: int) -> str:
         given = self.pools.texts.value(self.twins.local.at(row))
@@ -284,12 +284,14 @@ class Snapshot:
 
     def edge_by_id(self, edge_id: str) -> int:
         """The living relationship with this id, own or derived; -1 if there is none."""
-        own = self._living_edge(self.edges.keys.by_own_id(edge_id))
+        code, keys = self.pools.texts.find(edge_id), self.edges.keys
+        named = (
+            [edge for edge in keys.by_own_id(edge_id) if self.edges.own_id.at(edge) == code] if code else []
+        )
+        own = self._living_edge(named)
         if own >= 0:
             return own
-        mark = relationship_mark(edge_id)
-        rows = np.flatnonzero(self.edges.mark.flat == mark).tolist() if mark else []
-        return self._living_edge([row for row in rows if self.edge_id(row) == edge_id])
+        return self._living_edge([e for e in keys.by_derived_id(edge_id) if self.edge_id(e) == edge_id])
 
     def edge_attribute(self, name: str) -> Column | None:
         return self.edges.attributes.get(name)

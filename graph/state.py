@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graph.draft import EdgeFields, TwinFields
-from graph.ids import mark_of_derived, relationship_iri, relationship_mark
+from graph.ids import relationship_iri
 from graph.snapshot import SiteHead, Snapshot
-from graph.tables import EdgeTable, TwinTable
+from graph.tables import EdgeTable, TwinTable, between
 from graph.values import ValueType, Way
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class State:
     # Reading
 
     def living_row(self, iri: str) -> int:
-        row = self.twins.ids.rows.get(iri, -1)
+        row = self.twins.ids.row(iri)
         return row if row >= 0 and self.twins.alive.at(row) else -1
 
     def twin_fields(self, row: int) -> TwinFields:
@@ -74,7 +74,9 @@ class State:
 
     def edges_with_own_id(self, own_id: str) -> tuple[int, ...]:
         """The relationships that ever had this explicit id, dead ones included."""
-        return self.edges.keys.own.rows(own_id)
+        code = self.pools.texts.find(own_id)
+        found = self.edges.keys.own.rows(own_id) if code else ()
+        return tuple(edge for edge in found if self.edges.own_id.at(edge) == code)
 
     def edge_with_id(self, iri: str) -> int:
         """The living relationship with this id, explicit or derived; -1 if there is none."""
@@ -82,20 +84,19 @@ class State:
         return own[0] if own else self._derived_edge(iri)
 
     def _derived_edge(self, iri: str) -> int:
-        mark = relationship_mark(iri)
-        marks = self.edges.mark.freeze(self.edges.size).flat
-        rows = np.flatnonzero(marks == mark).tolist() if mark else []
-        return next((row for row in rows if self.edges.alive.at(row) and self.edge_iri(row) == iri), -1)
+        edges, ids = self.edges, self.twins.ids
+        rows = between(edges.links(len(ids)), ids, edges.target, iri, len(ids))
+        return next((row for row in rows if self.edge_iri(row) == iri), -1)
 
     def edge_iri(self, edge: int) -> str:
-        edges, ids = self.edges, self.twins.ids.texts
+        edges, ids = self.edges, self.twins.ids
         own = self.pools.texts.value(edges.own_id.at(edge))
         group = self.pools.texts.value(edges.group.at(edge)) or ""
         relation: int = edges.relation.at(edge)
         source: int = edges.source.at(edge)
         target: int = edges.target.at(edge)
         iri = self.schema.relations[relation].iri
-        return own or relationship_iri(self.base, ids[source], iri, ids[target], group)
+        return own or relationship_iri(self.base, ids.iri(source), iri, ids.iri(target), group)
 
     def expand(
         self, rows: npt.NDArray[np.int32], way: Way, relations: npt.NDArray[np.bool_] | None = None
@@ -105,7 +106,7 @@ class State:
     def freeze(self) -> Snapshot:
         """An immutable view of all of it."""
         head = SiteHead(self.site, self.base, self.revision, self.time_ns)
-        edges = self.edges.freeze(self.twins.size)
+        edges = self.edges.freeze(self.twins.ids)
         return Snapshot((head,), self.schema, self.pools, self.twins.freeze(), edges, self.residue)
 
     # Writing
@@ -207,8 +208,6 @@ class State:
         edges.group.write(rows, groups)
         owned = [draft for draft in drafts if draft.own_id is not None]
         edges.own_id.write([d.edge for d in owned], [texts.intern(d.iri) for d in owned])
-        derived = [draft for draft in drafts if draft.own_id is None]
-        edges.mark.write([d.edge for d in derived], [mark_of_derived(d.iri) for d in derived])
         for draft in owned:
             edges.keys.own.add(draft.iri, draft.edge)
         for draft, group in zip(drafts, groups, strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -10,30 +12,45 @@ import numpy as np
 from graph.attributes import ColumnWriter
 from graph.columns import ConstantColumn, PagedColumn
 from graph.csr import SiteLinks, build_base, empty_base, tail_is_long
+from graph.ids import end_key, ends_of_derived
+from graph.interning import InternedTexts
+from graph.multimap import Multimap
+from graph.strings import SEED_BYTES, Hasher, encode_text, pack_texts
+from graph.values import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    import numpy.typing as npt
 
     from graph.attributes import Column
-    from graph.columns import Reader
+    from graph.columns import Reader, Rows, Taken
     from graph.csr import Links
     from graph.pools import Pools
     from graph.values import Value
 
+    Codes: TypeAlias = npt.NDArray[np.int32]
+
 
 class Hints:
-    """Text -> rows that once carried it, append-only: readers check every row against their own snapshot."""
+    """Text -> rows that may once have carried it, append-only: readers check every row themselves."""
 
-    def __init__(self) -> None:
-        self._rows: dict[str, tuple[int, ...]] = {}
+    def __init__(self, hasher: Hasher, entries: Multimap | None = None) -> None:
+        self._hasher = hasher
+        self.entries = entries or Multimap()
 
     def add(self, text: str, row: int) -> None:
-        known = self._rows.get(text, ())
-        if row not in known:
-            self._rows[text] = (*known, row)
+        key = self._hasher.of(encode_text(text))
+        if row not in self.entries.rows(key):
+            self.entries.add(key, row)
 
-    def rows(self, text: str) -> tuple[int, ...]:
-        return self._rows.get(text, ())
+    def add_all(self, texts: Sequence[str], rows: npt.NDArray[np.int32]) -> None:
+        """Enter many rows that were never entered before."""
+        self.entries.add_all(self._hasher.of_all(pack_texts(texts)), rows)
+
+    def rows(self, text: str) -> list[int]:
+        return self.entries.rows(self._hasher.of(encode_text(text)))
 
 
 class Ids(Protocol):
@@ -43,7 +60,13 @@ class Ids(Protocol):
         """The row of an IRI, -1 if the snapshot never had it."""
         ...
 
+    def rows_of(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `row`, for all."""
+        ...
+
     def iri(self, row: int) -> str: ...
+
+    def iris(self, rows: Rows) -> list[str]: ...
 
     def by_local(self, text: str) -> Sequence[int]:
         """Rows that may have been given this local id."""
@@ -58,19 +81,53 @@ class SiteIds:
     """Ids of one site: append-only, shared by the writer and all snapshots."""
 
     def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.rows: dict[str, int] = {}
-        self.local = Hints()
-        self.external = Hints()
+        self._texts = InternedTexts()
+        self.local = Hints(self._texts.table.hasher)
+        self.external = Hints(self._texts.table.hasher)
+        self._ends = Multimap()  # `end_key` -> rows, of the first `_ends_count` rows
+        self._ends_count = 0
+        self._ends_lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
     def add(self, iri: str) -> int:
         """The row of an IRI, new if it was never seen."""
-        row = self.rows.get(iri)
-        if row is None:
-            row = len(self.texts)
-            self.texts.append(iri)
-            self.rows[iri] = row
-        return row
+        return self._texts.add(iri)
+
+    def add_all(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `add`, for all; new ones get rows in their order."""
+        return self._texts.add_all(iris)
+
+    def row(self, iri: str) -> int:
+        """The row of an IRI, -1 if it was never seen."""
+        return self._texts.find(iri)
+
+    def rows_of(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `row`, for all."""
+        return self._texts.find_all(iris)
+
+    def iri(self, row: int) -> str:
+        return self._texts.text(row)
+
+    def iris(self, rows: Rows) -> list[str]:
+        return self._texts.texts(rows)
+
+    def by_end_key(self, key: int) -> list[int]:
+        """Rows whose IRI has this `end_key`. The index is made when first asked for: few ever ask."""
+        with self._ends_lock:
+            count = len(self)
+            if count > self._ends_count:
+                rows = np.arange(self._ends_count, count, dtype=np.int32)
+                keys = np.array([end_key(iri) for iri in self.iris(rows)], np.uint32)
+                self._ends.add_all(keys, rows)
+                self._ends_count = count
+        return self._ends.rows(key)
+
+    @property
+    def nbytes(self) -> int:
+        hints = self.local.entries.nbytes + self.external.entries.nbytes
+        return self._texts.table.nbytes + hints + self._ends.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +138,18 @@ class SiteIdsView:
     size: int
 
     def row(self, iri: str) -> int:
-        row = self.ids.rows.get(iri, -1)
+        row = self.ids.row(iri)
         return row if row < self.size else -1
 
+    def rows_of(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
+        rows = self.ids.rows_of(iris)
+        return np.where(rows < self.size, rows, np.int32(-1))
+
     def iri(self, row: int) -> str:
-        return self.ids.texts[row]
+        return self.ids.iri(row)
+
+    def iris(self, rows: Rows) -> list[str]:
+        return self.ids.iris(rows)
 
     def by_local(self, text: str) -> Sequence[int]:
         return [row for row in self.ids.local.rows(text) if row < self.size]
@@ -94,49 +158,136 @@ class SiteIdsView:
         return [row for row in self.ids.external.rows(text) if row < self.size]
 
 
+class Ends(Protocol):
+    """What a relationship is known by, by row."""
+
+    @property
+    def source(self) -> Taken[np.int32]: ...
+    @property
+    def relation(self) -> Taken[np.int32]: ...
+    @property
+    def target(self) -> Taken[np.int32]: ...
+    @property
+    def group(self) -> Taken[np.int32]: ...
+
+
 class Keys(Protocol):
     """Relationships of a snapshot by explicit id or by ends, dead ones included."""
 
     def by_ends(self, source: int, relation: int, target: int, group: int) -> Sequence[int]: ...
 
-    def by_own_id(self, own_id: str) -> Sequence[int]: ...
+    def by_own_id(self, own_id: str) -> Sequence[int]:
+        """Relationships that may have this explicit id."""
+        ...
+
+    def by_derived_id(self, edge_id: str) -> Sequence[int]:
+        """Relationships that may have this derived id."""
+        ...
 
 
 class SiteKeys:
-    """Keys of one site: append-only, shared by the writer and all snapshots."""
+    """Keys of one site: append-only, shared by the writer and all snapshots. `ends`: the writer's columns.
 
-    def __init__(self) -> None:
-        self.own = Hints()
-        self._first: dict[int, int] = {}
-        self._more: dict[int, tuple[int, ...]] = {}  # relationships that differ only in their explicit ids
+    An entry is a hash of the ends and eight bytes long; what is found is compared with the columns.
+    """
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
+        self.hasher = Hasher(os.urandom(SEED_BYTES))
+        self.own = Hints(self.hasher)
+        self.entries = Multimap()
 
     def add(self, source: int, relation: int, target: int, group: int, edge: int) -> None:
-        key = _pack(source, relation, target, group)
-        if self._first.setdefault(key, edge) != edge:
-            self._more[key] = (*self._more.get(key, ()), edge)
+        """Enter a relationship whose ends are written."""
+        self.entries.add(self.hasher.of_tuple(source, relation, target, group), edge)
+
+    def add_all(
+        self, source: Codes, relation: Codes, target: Codes, group: Codes, edges: npt.NDArray[np.int32]
+    ) -> None:
+        """Enter many; all arrays int32[n]."""
+        self.entries.add_all(self.hasher.of_numbers(source, relation, target, group), edges)
 
     def by_ends(self, source: int, relation: int, target: int, group: int) -> tuple[int, ...]:
-        key = _pack(source, relation, target, group)
-        first = self._first.get(key)
-        return () if first is None else (first, *self._more.get(key, ()))
+        """The relationships with these ends; more than one only where explicit ids tell them apart."""
+        wanted = (source, relation, target, group)
+        return tuple(edge for edge in self.hits(*wanted) if ends_at(self._ends, edge) == wanted)
+
+    def find_all(self, source: Codes, relation: Codes, target: Codes, group: Codes) -> npt.NDArray[np.int32]:
+        """int32[n]: the first relationship with each of these ends, dead ones included; -1 for none."""
+        places, edges = self.entries.matches(self.hasher.of_numbers(source, relation, target, group))
+        same = np.ones(len(edges), np.bool_)
+        ends = self._ends
+        for column, wanted in (
+            (ends.source, source),
+            (ends.relation, relation),
+            (ends.target, target),
+            (ends.group, group),
+        ):
+            same &= column.take(edges) == wanted[places]
+        found = np.full(len(source), np.iinfo(np.int32).max, np.int32)
+        np.minimum.at(found, places[same], edges[same])
+        found[found == np.iinfo(np.int32).max] = -1
+        return found
+
+    def hits(self, source: int, relation: int, target: int, group: int) -> list[int]:
+        """The relationships that may have these ends."""
+        return self.entries.rows(self.hasher.of_tuple(source, relation, target, group))
+
+    @property
+    def nbytes(self) -> int:
+        return self.entries.nbytes + self.own.entries.nbytes
 
 
-def _pack(source: int, relation: int, target: int, group: int) -> int:
-    # One integer instead of a tuple: half the memory, and exact.
-    return (((source << 32 | target) << 32) | group) << 16 | relation
+def ends_at(ends: Ends, edge: int) -> tuple[int, int, int, int]:
+    """(source, relation, target, group) of a relationship."""
+    return ends.source.at(edge), ends.relation.at(edge), ends.target.at(edge), ends.group.at(edge)
+
+
+def between(links: Links, ids: SiteIds, targets: Taken[np.int32], edge_id: str, size: int) -> list[int]:
+    """Living relationships whose ends a derived id may mean. size: rows that the caller knows."""
+    keys = ends_of_derived(edge_id)
+    if keys is None:
+        return []
+    sources, wanted = ([row for row in ids.by_end_key(key) if row < size] for key in keys)
+    if not sources or not wanted:
+        return []
+    edges, _ = links.expand(np.array(sources, np.int32), Way.OUT, None)
+    return edges[np.isin(targets.take(edges), wanted)].tolist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteKeysView:
+    """`Keys` of one site as far as one snapshot goes: `size` relationships between `twins` rows."""
+
     keys: SiteKeys
     size: int
+    links: SiteLinks
+    group: Reader[np.int32]
+    ids: SiteIds
+    twins: int
+
+    @property
+    def source(self) -> Reader[np.int32]:
+        return self.links.source
+
+    @property
+    def relation(self) -> Reader[np.int32]:
+        return self.links.relation
+
+    @property
+    def target(self) -> Reader[np.int32]:
+        return self.links.target
 
     def by_ends(self, source: int, relation: int, target: int, group: int) -> Sequence[int]:
-        found = self.keys.by_ends(source, relation, target, group)
-        return [edge for edge in found if edge < self.size]
+        wanted = (source, relation, target, group)
+        found = [edge for edge in self.keys.hits(*wanted) if edge < self.size]
+        return [edge for edge in found if ends_at(self, edge) == wanted]
 
     def by_own_id(self, own_id: str) -> Sequence[int]:
         return [edge for edge in self.keys.own.rows(own_id) if edge < self.size]
+
+    def by_derived_id(self, edge_id: str) -> Sequence[int]:
+        return between(self.links, self.ids, self.target, edge_id, self.twins)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +324,6 @@ class EdgeView:
     relation: Reader[np.int32]  # index in the schema
     group: Reader[np.int32]
     own_id: Reader[np.int32]  # 0: the id follows from the ends
-    mark: Reader[np.uint64]  # see `ids.relationship_mark`; 0 for own ids
     stated: Reader[np.int32]
     origins: Reader[np.int32]
     attributes: Mapping[str, Column]
@@ -239,12 +389,12 @@ class TwinTable:
 
     @property
     def size(self) -> int:
-        return len(self.ids.texts)
+        return len(self.ids)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns; the ids and their index are not in it."""
-        return self.attributes.nbytes + _column_bytes(self)
+        """Bytes of all columns, ids and indexes; texts in pools are not in it."""
+        return self.ids.nbytes + self.attributes.nbytes + _column_bytes(self)
 
     def freeze(self) -> TwinView:
         n = self.size
@@ -271,14 +421,13 @@ class EdgeTable:
 
     def __init__(self, pools: Pools) -> None:
         self.size = 0
-        self.keys = SiteKeys()
         self.alive = PagedColumn(np.bool_)
         self.source = PagedColumn(np.int32)
         self.target = PagedColumn(np.int32)
         self.relation = PagedColumn(np.int32)
         self.group = PagedColumn(np.int32)
+        self.keys = SiteKeys(self)
         self.own_id = PagedColumn(np.int32)
-        self.mark = PagedColumn(np.uint64)
         self.stated = PagedColumn(np.int32)
         self.origins = PagedColumn(np.int32)
         self.attributes = Attributes(pools)
@@ -298,24 +447,23 @@ class EdgeTable:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns and of the sorted ends; the index of keys is not in it."""
-        return self.attributes.nbytes + self._base.nbytes + _column_bytes(self)
+        """Bytes of all columns, of the sorted ends and of the index of keys; texts in pools are not in it."""
+        return self.keys.nbytes + self.attributes.nbytes + self._base.nbytes + _column_bytes(self)
 
-    def freeze(self, twins: int) -> EdgeView:
-        m = self.size
-        links = self.links(twins)
+    def freeze(self, ids: SiteIds) -> EdgeView:
+        m, twins = self.size, len(ids)
+        links, group = self.links(twins), self.group.freeze(m)
         return EdgeView(
             size=m,
             site=ConstantColumn(np.int16(0), m),
-            keys=SiteKeysView(self.keys, m),
+            keys=SiteKeysView(self.keys, m, links, group, ids, twins),
             links=links,
             alive=links.alive,
             source=links.source,
             target=links.target,
             relation=links.relation,
-            group=self.group.freeze(m),
+            group=group,
             own_id=self.own_id.freeze(m),
-            mark=self.mark.freeze(m),
             stated=self.stated.freeze(m),
             origins=self.origins.freeze(m),
             attributes=self.attributes.freeze(m),

@@ -164,9 +164,7 @@ class Twin:
         with self._lock:
             state = self._writer.state
             kept = _living(state, readings)
-            texts_of = state.twins.ids.texts
-            rows: list[int] = kept.points.tolist()
-            iris = [texts_of[row] for row in rows]
+            iris = state.twins.ids.iris(kept.points)
             texts = _texts(state, kept)
         if len(kept):
             with self._noting(self.media[1]):

@@ -42,14 +42,14 @@ class TwinDrafter:
     def remove(self, iris: Sequence[str]) -> None:
         """A twin that is gone already may be removed again; one that never was is a mistake."""
         for iri in iris:
-            row = self._state.twins.ids.rows.get(iri, -1)
+            row = self._state.twins.ids.row(iri)
             if row < 0:
                 self._findings.complain("TWIN_UNKNOWN", "cannot remove what never was", iri)
             elif self._state.twins.alive.at(row):
                 self.removed[row] = iri
 
     def remove_row(self, row: int) -> None:
-        self.removed[row] = self._state.twins.ids.texts[row]
+        self.removed[row] = self._state.twins.ids.iri(row)
 
     def draft(self, records: Sequence[TwinRecord], *, merge: bool, removed: Sequence[str] = ()) -> None:
         """Draft records as put or merged.
@@ -78,7 +78,7 @@ class TwinDrafter:
     def is_stub(self, row: int) -> bool:
         """True if a living twin of the columns is only a stub."""
         kinds = self._state.pools.kind_sets.value(self._state.twins.kind_set.at(row))
-        return kinds == self._stub_kinds and self._state.twins.ids.texts[row] not in self.drafts
+        return kinds == self._stub_kinds and self._state.twins.ids.iri(row) not in self.drafts
 
     def kinds_of(self, row: int) -> tuple[str, ...]:
         """Kind IRIs of a twin as they will be."""
@@ -149,7 +149,7 @@ class TwinDrafter:
         """The draft of a twin, begun from what is there."""
         draft = self.drafts.get(iri)
         if draft is None:
-            row = self._state.twins.ids.rows.get(iri, -1)
+            row = self._state.twins.ids.row(iri)
             living = row >= 0 and self._state.twins.alive.at(row)
             before = self._state.twin_fields(row) if living else TwinFields()
             after = replace(before) if living else TwinFields()

@@ -143,6 +143,16 @@ class _UnionIds:
         part, place = self.starts.split(row)
         return self.parts[part].id(place)
 
+    def rows_of(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
+        return np.array([self.row(iri) for iri in iris], np.int32)
+
+    def iris(self, rows: Rows) -> list[str]:
+        texts = np.empty(len(rows), object)
+        for part, (start, stop) in zip(self.parts, self.starts, strict=True):
+            here = np.flatnonzero((rows >= start) & (rows < stop))
+            texts[here] = part.ids(rows[here] - start)
+        return texts.tolist()
+
     def by_local(self, text: str) -> Sequence[int]:
         pairs = zip(self.parts, self.starts, strict=True)
         return [start + row for part, (start, _) in pairs for row in part.twins.ids.by_local(text)]
@@ -230,6 +240,10 @@ class _UnionKeys:
         pairs = zip(self.links.parts, self.links.edge_starts, strict=True)
         return [start + edge for part, (start, _) in pairs for edge in part.edges.keys.by_own_id(own_id)]
 
+    def by_derived_id(self, edge_id: str) -> Sequence[int]:
+        pairs = zip(self.links.parts, self.links.edge_starts, strict=True)
+        return [start + edge for part, (start, _) in pairs for edge in part.edges.keys.by_derived_id(edge_id)]
+
 
 def _join_edges(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> EdgeView:
     views = [part.edges for part in parts]
@@ -250,7 +264,6 @@ def _join_edges(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> Edge
         relation=JoinedColumn([v.relation for v in views], edges, np.int32),
         group=JoinedColumn([v.group for v in views], edges, np.int32),
         own_id=JoinedColumn([v.own_id for v in views], edges, np.int32),
-        mark=JoinedColumn([v.mark for v in views], edges, np.uint64),
         stated=JoinedColumn([v.stated for v in views], edges, np.int32),
         origins=JoinedColumn([v.origins for v in views], edges, np.int32),
         attributes=JoinedAttributes([v.attributes for v in views], edges, parts[0].pools),

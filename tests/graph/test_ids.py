@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from graph.ids import (
     default_base,
+    end_key,
+    ends_of_derived,
     is_iri,
     is_site_name,
     is_valid_iri,
     local_id_of,
     local_iri,
-    mark_of_derived,
     relationship_iri,
-    relationship_mark,
 )
 
 BASE = default_base("campus")
@@ -86,5 +86,5 @@ def test_relationship_ids_follow_from_the_key():
     }
     assert iri not in others
     assert len(others) == 3
-    assert relationship_mark(iri) == mark_of_derived(iri) != 0
-    assert relationship_mark("https://example.org/rel/mine") == 0
+    assert ends_of_derived(iri) == (end_key("s"), end_key("t"))
+    assert ends_of_derived("https://example.org/rel/mine") is None

@@ -1,0 +1,229 @@
+"""Distinct byte strings and texts, numbered in order of first sight: for ids and for pools of values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from graph.multimap import Multimap
+from graph.strings import (
+    PAD_BYTES,
+    SEED_BYTES,
+    Hasher,
+    Strings,
+    decode_text,
+    encode_text,
+    pack_texts,
+)
+from ontology.errors import LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from graph.columns import Rows
+    from graph.multimap import Run
+
+D = TypeVar("D", bound=np.generic)
+NUMBERS_MAX = 2**31 - 2
+_RECENT_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InternedParts:
+    """What a table is saved as. Numbers are places in `strings`; `runs` is the index over their hashes."""
+
+    strings: Strings
+    runs: tuple[Run, ...]
+    seed: bytes
+
+
+class Interned:
+    """Byte strings <-> numbers 0, 1, 2, ... Append-only; readers in any thread need no lock.
+
+    About 16 bytes a string on top of its own: no objects, so a million cost neither memory nor time to load.
+    """
+
+    def __init__(self, parts: InternedParts | None = None) -> None:
+        none = Strings(np.zeros(PAD_BYTES, np.uint8), np.zeros(1, np.int64))
+        known = parts or InternedParts(none, (), os.urandom(SEED_BYTES))
+        self.hasher = Hasher(known.seed)
+        self._index = Multimap(known.runs)
+        self._strings = known.strings  # with room behind the last; replaced as a whole when that is used up
+        self._count = len(known.strings)
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, number: int) -> bytes:
+        return self._strings.get(number)
+
+    def take(self, numbers: Rows) -> Strings:
+        return self._strings.take(numbers)
+
+    def texts(self, numbers: Rows) -> list[str]:
+        """Some of the strings, read as UTF-8."""
+        return self._strings.slice(0, self._count).texts_at(numbers)
+
+    def find(self, data: bytes) -> int:
+        """The number of a string, -1 if it was never seen."""
+        return self._find(self.hasher.of(data), data)
+
+    def find_all(self, strings: Strings) -> npt.NDArray[np.int32]:
+        """int32[n]: as `find`, for all."""
+        return self._find_all(self.hasher.of_all(strings), strings)
+
+    def add(self, data: bytes) -> int:
+        """The number of a string, new if it was never seen."""
+        key = self.hasher.of(data)
+        with self._lock:
+            known = self._find(key, data)
+            if known >= 0:
+                return known
+            number = self._append_one(data)
+            self._index.add(key, number)
+        return number
+
+    def add_all(self, strings: Strings) -> npt.NDArray[np.int32]:
+        """int32[n]: as `add`, for all; new ones are numbered in their order."""
+        keys = self.hasher.of_all(strings)
+        with self._lock:
+            numbers = self._find_all(keys, strings)
+            new = np.flatnonzero(numbers < 0)
+            if len(new):
+                firsts, place = _distinct(keys[new], strings, new)
+                start = self._append(strings if len(firsts) == len(strings) else strings.take(firsts))
+                numbers[new] = start + place
+                self._index.add_all(keys[firsts], np.arange(start, start + len(firsts), dtype=np.int32))
+        return numbers
+
+    def freeze(self) -> InternedParts:
+        """All of it, immutable."""
+        with self._lock:
+            runs, count, strings = self._index.settle(), self._count, self._strings
+        return InternedParts(Strings(strings.data, strings.offsets[: count + 1]), runs, self.hasher.seed)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use; room for more is not in it."""
+        return int(self._strings.offsets[self._count]) + 8 * self._count + self._index.nbytes
+
+    def _find(self, key: int, data: bytes) -> int:
+        strings = self._strings
+        return next((number for number in self._index.rows(key) if strings.get(number) == data), -1)
+
+    def _find_all(self, keys: npt.NDArray[np.uint32], strings: Strings) -> npt.NDArray[np.int32]:
+        numbers = np.full(len(strings), -1, np.int32)
+        places, found = self._index.matches(keys)
+        same = self._strings.equal(found, strings, places)
+        numbers[places[same]] = found[same]
+        return numbers
+
+    def _append(self, strings: Strings) -> int:
+        """Put strings behind the last; the number of the first of them. Under the lock."""
+        count, first = self._count, int(self._strings.offsets[self._count])
+        self._reserve(count + len(strings), first + strings.nbytes)
+        begin = int(strings.offsets[0])
+        known = self._strings
+        known.data[first : first + strings.nbytes] = strings.data[begin : begin + strings.nbytes]
+        known.offsets[count + 1 : count + 1 + len(strings)] = strings.offsets[1:] + (first - begin)
+        self._count = count + len(strings)
+        return count
+
+    def _append_one(self, data: bytes) -> int:
+        count, first = self._count, int(self._strings.offsets[self._count])
+        last = first + len(data)
+        self._reserve(count + 1, last)
+        self._strings.data[first:last] = np.frombuffer(data, np.uint8)
+        self._strings.offsets[count + 1] = last
+        self._count = count + 1
+        return count
+
+    def _reserve(self, count: int, size_bytes: int) -> None:
+        """Room for so many strings of so many bytes in all. Readers keep the old arrays."""
+        if count > NUMBERS_MAX:
+            raise LimitError(f"more than {NUMBERS_MAX} distinct strings in one table")
+        data, offsets = self._strings.data, self._strings.offsets
+        if size_bytes + PAD_BYTES > len(data) or not data.flags.writeable:
+            used = int(offsets[self._count])
+            data = _grown(data[:used], size_bytes + PAD_BYTES)
+        if count + 1 > len(offsets) or not offsets.flags.writeable:
+            offsets = _grown(offsets[: self._count + 1], count + 1)
+        if data is not self._strings.data or offsets is not self._strings.offsets:
+            self._strings = Strings(data, offsets)
+
+
+def _grown(known: npt.NDArray[D], needed: int) -> npt.NDArray[D]:
+    """A copy with room for half as many again: memory that is never written costs nothing."""
+    grown = np.zeros(needed + needed // 2, known.dtype)
+    grown[: len(known)] = known
+    return grown
+
+
+def _distinct(
+    keys: npt.NDArray[np.uint32], strings: Strings, places: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Those of `places` at which a string stands first, and for each place which of these it repeats."""
+    order = np.argsort(keys, kind="stable")
+    again = keys[order][1:] == keys[order][:-1]
+    # Only strings that share their hash with another can be equal: few, unless the same text is added often.
+    shared = np.zeros(len(keys), np.bool_)
+    shared[order[1:][again]] = True
+    shared[order[:-1][again]] = True
+    firsts: dict[bytes, int] = {}
+    is_first = np.ones(len(keys), np.bool_)
+    stands_for = np.arange(len(keys))
+    for place in np.flatnonzero(shared).tolist():
+        first = firsts.setdefault(strings.get(int(places[place])), place)
+        if first != place:
+            is_first[place], stands_for[place] = False, first
+    rank = (np.cumsum(is_first) - 1).astype(np.int32)
+    return places[is_first], rank[stands_for]
+
+
+class InternedTexts:
+    """Texts <-> numbers 0, 1, 2, ...; see `Interned`."""
+
+    def __init__(self, parts: InternedParts | None = None) -> None:
+        self.table = Interned(parts)
+        self._recent: dict[str, int] = {}  # what was asked for lately: most texts are asked for again at once
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def text(self, number: int) -> str:
+        return decode_text(self.table.get(number))
+
+    def texts(self, numbers: Rows) -> list[str]:
+        return self.table.texts(numbers)
+
+    def find(self, text: str) -> int:
+        """The number of a text, -1 if it was never seen."""
+        known = self._recent.get(text)
+        return self._remember(text, self.table.find(encode_text(text))) if known is None else known
+
+    def find_all(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `find`, for all."""
+        return self.table.find_all(pack_texts(texts))
+
+    def add(self, text: str) -> int:
+        """The number of a text, new if it was never seen."""
+        known = self._recent.get(text)
+        return self._remember(text, self.table.add(encode_text(text))) if known is None else known
+
+    def add_all(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `add`, for all; new ones are numbered in their order."""
+        return self.table.add_all(pack_texts(texts))
+
+    def _remember(self, text: str, number: int) -> int:
+        if number >= 0:
+            if len(self._recent) >= _RECENT_MAX:
+                self._recent.clear()
+            self._recent[text] = number
+        return number
