@@ -1,0 +1,101 @@
+"""The seal of a closed site: marks of its files, so that any byte that changes meanwhile is found.
+
+SQLite has no checksums of its own: the hash chain covers all that a journal says, but not the bytes of a file
+that hold nothing, nor readings. A writer that closes cleanly seals the folder; the next one breaks the seal
+before it writes. After a crash there is none, and `verify` says so.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from graph.marks import FileMark, compare_marks, mark_file, sync_folder
+from ontology.errors import Place, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEAL = "seal.json"
+# Files of a site that change in place; checkpoints are immutable and carry checksums of their own.
+SEALED = ("journal.sqlite", "history.sqlite")
+_HINT = "restore a backup; if you changed the file on purpose, remove seal.json"
+
+
+class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in the file: marks, and a digest over them."""
+
+    format: int
+    files: tuple[FileMark, ...]
+    digest: str
+
+
+def write_seal(folder: Path) -> None:
+    """Seal a site folder whose writer just closed its files, still holding the lock.
+
+    OSError where the disk refuses: then there is no seal, which is safe. A site with changes still in a
+    write-ahead log (a reader held it) is left unsealed.
+    """
+    if _has_log(folder):
+        return
+    files = tuple(mark_file(folder, name) for name in SEALED if (folder / name).is_file())
+    temporary = folder / f"{SEAL}.new"
+    with temporary.open("wb") as target:
+        target.write(msgspec.json.format(msgspec.json.encode(_seal(files)), indent=1))
+        target.flush()
+        os.fsync(target.fileno())
+    temporary.replace(folder / SEAL)
+    sync_folder(folder)
+
+
+def break_seal(folder: Path) -> None:
+    """Before the first byte is written. OSError where that cannot be made durable."""
+    path = folder / SEAL
+    if path.exists():
+        path.unlink()
+        sync_folder(folder)
+
+
+def check_seal(folder: Path) -> list[Problem] | None:
+    """What changed since the folder was sealed; None where it is not sealed."""
+    path = folder / SEAL
+    try:
+        seal = msgspec.json.decode(path.read_bytes(), type=Seal)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, OSError) as error:
+        return [Problem("SEAL_BROKEN", f"the seal cannot be read: {error}", Place(path=str(path)), _HINT)]
+    if seal != _seal(seal.files):
+        return [Problem("SEAL_BROKEN", "the seal itself is damaged", Place(path=str(path)), _HINT)]
+    problems = [problem for mark in seal.files for problem in _check_file(folder, mark)]
+    if _has_log(folder):
+        message = "something was written that did not break the seal: another program?"
+        problems.append(Problem("SEAL_BROKEN", message, Place(path=str(folder)), _HINT))
+    return problems
+
+
+def _check_file(folder: Path, mark: FileMark) -> list[Problem]:
+    try:
+        found = mark_file(folder, mark.path)
+    except OSError as error:
+        place = Place(path=str(folder / mark.path))
+        return [Problem("SEAL_BROKEN", f"cannot be read: {error.strerror}", place, _HINT)]
+    return compare_marks(folder, mark, found, "SEAL_BROKEN", _HINT)
+
+
+def _seal(files: tuple[FileMark, ...]) -> Seal:
+    digest = mark_digest(files)
+    return Seal(1, files, digest)
+
+
+def mark_digest(value: object) -> str:
+    """Over anything that JSON can hold: a list of marks, a manifest."""
+    return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _has_log(folder: Path) -> bool:
+    logs = (folder / f"{name}-wal" for name in SEALED)
+    return any(log.exists() and log.stat().st_size for log in logs)
