@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from graph.folders import make_folder, write_file
 from graph.ids import is_site_name
 from graph.pools import Pools
 from graph.twin import JOURNAL, Twin
@@ -183,8 +184,8 @@ def _open_folder(folder: Path, *, read_only: bool) -> None:
             if read_only:
                 message = "this is no data folder of twinmesh"
                 raise StoreError(message, code="STORE_MISSING", place=Place(path=str(folder)))
-            (folder / "sites").mkdir(parents=True, exist_ok=True)
-            settings.write_text(_SETTINGS.format(format=FOLDER_FORMAT), encoding="utf-8")
+            make_folder(folder / "sites")
+            write_file(settings, _SETTINGS.format(format=FOLDER_FORMAT))
         version = tomllib.loads(settings.read_text(encoding="utf-8")).get("format", FOLDER_FORMAT)
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot open the data folder: {error}", place=Place(path=str(folder))) from error

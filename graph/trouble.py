@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOG = logging.getLogger("twinmesh.graph")
-PROBE_FIRST_S = 0.05
+PROBE_FIRST_S = 0.02
 PROBE_LONGEST_S = 5.0
 # Nothing that time could heal: an operator has to look first.
 _LASTING = frozenset({"STORE_FENCED", "JOURNAL_CORRUPT", "STORE_VERSION", "STORE_MISSING"})
