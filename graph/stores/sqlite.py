@@ -70,7 +70,7 @@ class SqliteStore:
                 connection.execute("PRAGMA query_only = ON")
             with ExitStack() as undo:
                 undo.callback(connection.close)
-                version = _check_version(connection, path)
+                version = check_version(connection, path)
                 site, base = connection.execute("SELECT site, base FROM header").fetchone()
                 undo.pop_all()
         return cls(path, connection, Header(site, base), version)
@@ -314,7 +314,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:

@@ -1,0 +1,38 @@
+"""Journals opened so that not a byte of them changes: to verify them and to copy them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from graph.stores.protocol import Header
+from graph.stores.sqlite import SqliteStore, check_version, store_errors
+from ontology.errors import Place, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def connect_unchanged(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing; it sees what is in the write-ahead log too. sqlite3.Error."""
+    options = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+    address = f"file:{quote(str(path.absolute()))}?{options}"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+
+def open_unchanged(path: Path) -> SqliteStore:
+    """A journal to read. StoreError STORE_MISSING, STORE_VERSION, JOURNAL_CORRUPT."""
+    if not path.exists():
+        raise StoreError("there is no journal", code="STORE_MISSING", place=Place(path=str(path)))
+    with store_errors(path), ExitStack() as undo:
+        connection = connect_unchanged(path)
+        undo.callback(connection.close)
+        version = check_version(connection, path)
+        row = connection.execute("SELECT site, base FROM header").fetchone()
+        if row is None:
+            raise StoreError("the header is missing", code="JOURNAL_CORRUPT", place=Place(path=str(path)))
+        undo.pop_all()
+    return SqliteStore(path, connection, Header(*row), version)
