@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from ontology.errors import Place, StoreError
@@ -28,7 +29,7 @@ class WriterLock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.close()
-            raise _locked(path) from error
+            raise locked(path) from error
         lock = cls(path, file)
         lock.announce(url)
         return lock
@@ -46,12 +47,20 @@ class WriterLock:
 
     def release(self) -> None:
         # The file stays: removing it would let two processes lock two different files of the same name.
-        self._file.close()
+        if not self._file.closed:
+            with suppress(OSError):  # then it says who was the last
+                self._file.truncate(0)
+            self._file.close()
 
 
-def _locked(path: Path) -> StoreError:
+def locked(path: Path) -> StoreError:
+    """The refusal for whoever may not write: the site belongs to the process that holds this lock."""
     holder = _holder(path)
     url = holder.get("url")
+    if not holder:
+        hint = "start `twinmesh serve` on the folder, and write through it"
+        message = "only the process that serves this folder may write to it, and none says that it does"
+        return StoreError(message, code="STORE_LOCKED", place=Place(path=str(path.parent)), hint=hint)
     message = f"another process (pid {holder.get('pid', 'unknown')}) writes to this folder"
     hint = f"use --url {url}" if url else "stop it, or open the folder read-only"
     text = f"{message}; it serves {url}" if url else message

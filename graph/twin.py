@@ -16,7 +16,7 @@ from graph.feed import Feed, Watch
 from graph.following import FRESH_WAIT_S, TAKEN_AT_ONCE_MAX, Lag
 from graph.history import SqliteHistory
 from graph.ids import default_base, is_site_name
-from graph.lock import WriterLock
+from graph.lock import WriterLock, locked
 from graph.pools import Pools
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
@@ -70,13 +70,21 @@ class Twin:
     """One site. Made by `Twin.open`; a context manager. All methods are safe from any thread."""
 
     def __init__(
-        self, store: Store, reader: Store, history: History, writer: Writer, lock: WriterLock | None
+        self,
+        folder: Path,
+        store: Store,
+        reader: Store,
+        history: History,
+        writer: Writer,
+        lock: WriterLock | None,
     ) -> None:
         self.site = store.header.site
         self.base = store.header.base
         self.history = history
         self.pools = writer.pools
         self._store = store
+        self._folder = folder
+        self._file = JournalFile.at(folder / JOURNAL)
         self._reader = (
             reader  # a second connection, so that reading the journal never meets an open transaction
         )
@@ -131,7 +139,8 @@ class Twin:
             reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
             history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
             checker = Checker(schema, units or load_units())
-            twin = cls(store, reader, history, Writer(store, schema, pools or Pools(), checker, clock), lock)
+            writer = Writer(store, schema, pools or Pools(), checker, clock)
+            twin = cls(folder, store, reader, history, writer, lock)
             undo.pop_all()
         return twin
 
@@ -376,6 +385,8 @@ class Twin:
         """
         began_s = time.monotonic()
         batch, values = self.history.last_values(self._last_batch)
+        if was_replaced(self._folder / JOURNAL, self._file, self._store, self._writer.head):
+            self._reopen()
         commits = self._writer.follow(commits_max)
         self._version += bool(commits)
         self._feed.publish_commits(commits)
@@ -389,6 +400,23 @@ class Twin:
         return len(commits)
 
     def _load_all_last_values(self, state: State) -> None:
+    def _reopen(self) -> None:
+        """Begin again with the journal that is there now. Watches end: their numbers mean nothing in it."""
+        with self._reading, ExitStack() as undo:
+            file = JournalFile.at(self._folder / JOURNAL)
+            store = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
+            reader = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
+            history = undo.enter_context(closing(SqliteHistory(self._folder / HISTORY, read_only=True)))
+            undo.pop_all()
+            for old in (self._store, self._reader, self.history):
+                old.close()
+            self._file, self._store, self._reader, self.history = file, store, reader, history
+            self.base = store.header.base
+            self._past.clear()
+        self._feed.close()
+        self._version += 1
+        self._writer.begin_again(store)
+
         batch, values = self.history.last_values(0)
         self._write_last_values(state, values)
         # A reading may be of a point that was made after the state was read: a follower looks once more.
@@ -416,8 +444,7 @@ class Twin:
 
     def _check_writable(self) -> None:
         if self.read_only:
-            hint = "write through the process that serves the folder"
-            raise StoreError(f"site {self.site} is open read-only", code="STORE_READ_ONLY", hint=hint)
+            raise locked(self._folder / LOCK)
 
 
 _SITE_NAME_HINT = "letters, digits, '.', '_' and '-', at most 64, starting with a letter or digit"

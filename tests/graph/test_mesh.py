@@ -259,7 +259,7 @@ def test_a_second_process_is_refused_but_may_follow(mesh, campus_and_plant, sche
         assert watch.get(1).sequence == 2
         with pytest.raises(StoreError) as refused:
             follower.twin("plant").apply(Change())
-        assert refused.value.code == "STORE_READ_ONLY"
+        assert refused.value.code == "STORE_LOCKED"
 
 
 def test_a_folder_that_is_none_cannot_be_followed(tmp_path, schema):
