@@ -11,14 +11,19 @@ from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
+import numpy as np
 
+from graph.interning import Interned, InternedTexts
 from graph.kind_sets import KindSets, resolve_kind_sets
 from graph.values import ExternalId
 from ontology.errors import LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
+    import numpy.typing as npt
+
+    from graph.interning import InternedParts
     from graph.values import JSONValue
     from ontology.schema import Schema
 
@@ -26,6 +31,8 @@ _INT16_MAX = 2**15 - 1
 _SCHEMAS_MAX = 16  # versions of the schema for which kind sets are kept resolved
 _INT32_MAX = 2**31 - 1
 T = TypeVar("T", bound="Hashable")
+V = TypeVar("V")
+_OBJECTS = msgspec.msgpack.Encoder(order="deterministic")
 
 
 class Pool(Generic[T]):
@@ -73,18 +80,85 @@ class Pool(Generic[T]):
             return len(self._values) - 1
 
 
-class ObjectPool:
-    """JSON values by content. Kept as bytes, so that no reader can change what another one sees."""
+class TextPool:
+    """Texts <-> codes 1, 2, 3, ...: as `Pool`, without an object for each."""
 
-    def __init__(self) -> None:
-        self._pool: Pool[bytes] = Pool()
+    def __init__(self, parts: InternedParts | None = None) -> None:
+        self._texts = InternedTexts(parts)
 
-    def intern(self, value: JSONValue) -> int:
-        return self._pool.intern(msgspec.msgpack.encode(value, order="deterministic"))
+    def __len__(self) -> int:
+        """Number of codes, the absent one included; codes are below it."""
+        return len(self._texts) + 1
 
-    def value(self, code: int) -> JSONValue:
-        packed = self._pool.value(code)
-        return None if packed is None else msgspec.msgpack.decode(packed)
+    @property
+    def table(self) -> Interned:
+        """The texts as UTF-8, numbered from 0."""
+        return self._texts.table
+
+    def intern(self, value: str) -> int:
+        """The code of a text, new if it was never seen. Safe from any thread."""
+        return self._texts.add(value) + 1
+
+    def intern_all(self, values: Iterable[str]) -> list[int]:
+        return self.codes_of(list(values)).tolist()
+
+    def codes_of(self, values: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `intern`, for all."""
+        return self._texts.add_all(values) + np.int32(1)
+
+    def find(self, value: str) -> int:
+        """The code of a text, 0 if it was never seen."""
+        return self._texts.find(value) + 1
+
+    def value(self, code: int) -> str | None:
+        return self._texts.text(code - 1) if code else None
+
+    def values(self, codes: Iterable[int]) -> list[str | None]:
+        numbers = np.fromiter(codes, np.int64) - 1
+        known = self._texts.texts(np.maximum(numbers, 0)) if len(self._texts) else [""] * len(numbers)
+        return [text if number >= 0 else None for text, number in zip(known, numbers.tolist(), strict=True)]
+
+
+class PackedPool(Generic[V]):
+    """Values <-> codes 1, 2, 3, ... by content, kept as bytes: no reader can change what another one sees."""
+
+    def __init__(
+        self,
+        pack: Callable[[V], bytes],
+        unpack: Callable[[bytes], V],
+        parts: InternedParts | None = None,
+    ) -> None:
+        self.table = Interned(parts)
+        self._pack = pack
+        self._unpack = unpack
+
+    def __len__(self) -> int:
+        return len(self.table) + 1
+
+    def intern(self, value: V) -> int:
+        return self.table.add(self._pack(value)) + 1
+
+    def value(self, code: int) -> V | None:
+        return self._unpack(self.table.get(code - 1)) if code else None
+
+    def values(self, codes: Iterable[int]) -> list[V | None]:
+        return [self.value(code) for code in codes]
+
+
+def _object_pool() -> PackedPool[JSONValue]:
+    return PackedPool(_OBJECTS.encode, msgspec.msgpack.decode)
+
+
+def _external_id_pool() -> PackedPool[tuple[ExternalId, ...]]:
+    return PackedPool(_pack_external_ids, _unpack_external_ids)
+
+
+def _pack_external_ids(known: tuple[ExternalId, ...]) -> bytes:
+    return msgspec.msgpack.encode([(one.system, one.id) for one in known])
+
+
+def _unpack_external_ids(data: bytes) -> tuple[ExternalId, ...]:
+    return tuple(ExternalId(system, own) for system, own in msgspec.msgpack.decode(data))
 
 
 def _int16_pool() -> Pool[str]:
@@ -95,15 +169,15 @@ def _int16_pool() -> Pool[str]:
 class Pools:
     """All pools of a mesh."""
 
-    texts: Pool[str] = field(default_factory=Pool[str])  # names, local ids, groups, text values
-    objects: ObjectPool = field(default_factory=ObjectPool)
+    texts: TextPool = field(default_factory=TextPool)  # names, local ids, groups, text values
+    objects: PackedPool[JSONValue] = field(default_factory=_object_pool)
     units: Pool[str] = field(default_factory=_int16_pool)
     origins: Pool[str] = field(default_factory=_int16_pool)
     kind_sets: Pool[tuple[str, ...]] = field(
         default_factory=Pool["tuple[str, ...]"]
     )  # kind IRIs, leading one first
     origin_sets: Pool[tuple[str, ...]] = field(default_factory=Pool["tuple[str, ...]"])
-    external_ids: Pool[tuple[ExternalId, ...]] = field(default_factory=Pool["tuple[ExternalId, ...]"])
+    external_ids: PackedPool[tuple[ExternalId, ...]] = field(default_factory=_external_id_pool)
     _resolved: dict[str, KindSets] = field(default_factory=dict[str, "KindSets"])  # by version of the schema
 
     def resolve_kind_sets(self, schema: Schema) -> KindSets:
