@@ -209,6 +209,33 @@ def verify(data: DataDir, as_json: Json = False) -> None:
 
 
 @app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the backup.")],
+    data: DataDir,
+    as_json: Json = False,
+) -> None:
+    """Copy a data folder while it is served; the copy is replayed and its content hash kept with it."""
+    from api.commands.backing import run_backup
+
+    run_backup(data, target, as_json=as_json)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="DIR", help="The backup.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="New or empty data folder to make.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Rebuild every site and compare it to what was kept.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a data folder from a backup; every file is held against the backup's manifest."""
+    from api.commands.backing import run_restore
+
+    run_restore(backup, data, verify=verify, as_json=as_json)
+
+
+@app.command()
 def bench(name: Annotated[str, typer.Argument(help="cascade, import, ...")], as_json: Json = False) -> None:
     """Run a benchmark beside its peers (from a checkout)."""
     from api.commands.benching import run_bench
