@@ -11,6 +11,7 @@ import numpy as np
 
 from graph.draft import EdgeFields, TwinFields
 from graph.ids import relationship_iri
+from graph.old_ids import OldEdgeIds, old_digest_of
 from graph.snapshot import SiteHead, Snapshot
 from graph.tables import EdgeTable, TwinTable, between
 from graph.values import ValueType, Way
@@ -39,6 +40,7 @@ class State:
         self.pools = pools
         self.twins = TwinTable(pools)
         self.edges = EdgeTable(pools)
+        self._old_ids = OldEdgeIds()
         self.residue: dict[str, tuple[str, ...]] = {}
         self.revision = 0
         self.time_ns = 0
@@ -84,9 +86,23 @@ class State:
         return own[0] if own else self._derived_edge(iri)
 
     def _derived_edge(self, iri: str) -> int:
+        old = old_digest_of(iri)
+        if old is not None:
+            edge = self._old_ids.row(old, self.edges.size, self._derived_key)
+            return edge if edge >= 0 and self.edges.alive.at(edge) else -1
         edges, ids = self.edges, self.twins.ids
         rows = between(edges.links(len(ids)), ids, edges.target, iri, len(ids))
         return next((row for row in rows if self.edge_iri(row) == iri), -1)
+
+    def _derived_key(self, edge: int) -> tuple[str, ...] | None:
+        """What the id of a relationship follows from; None where it has its own."""
+        edges, ids = self.edges, self.twins.ids
+        if edges.own_id.at(edge):
+            return None
+        relation: int = edges.relation.at(edge)
+        group = self.pools.texts.value(edges.group.at(edge)) or ""
+        source, target = ids.iri(edges.source.at(edge)), ids.iri(edges.target.at(edge))
+        return source, self.schema.relations[relation].iri, target, group
 
     def edge_iri(self, edge: int) -> str:
         edges, ids = self.edges, self.twins.ids
