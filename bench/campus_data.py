@@ -6,7 +6,7 @@ second per million rows. Every engine of `bench/stores` is loaded from one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -71,23 +71,19 @@ class Graph:
     def rows(self) -> int:
         return self.twins + self.relationships
 
-    def without_relationships(self) -> Graph:
-        """The same twins alone: what they cost is told apart from what relationships cost."""
-        none = np.zeros(0, np.int32)
-        return replace(self, source=none, target=none, relation=none, weight=np.zeros(0), floors=())
-
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How to make a graph: `campus` by buildings, `network` by relationships (three per twin)."""
+    """How to make a graph: a `campus` of so many buildings, a `network` of so many relationships, or the
+    `twins` of that network alone."""
 
     shape: str
     size: int
-    with_relationships: bool = True
 
     def make(self) -> Graph:
-        graph = campus(self.size) if self.shape == "campus" else network(self.size)
-        return graph if self.with_relationships else graph.without_relationships()
+        if self.shape == "campus":
+            return campus(self.size)
+        return network(self.size, with_relationships=self.shape == "network")
 
 
 def campus(buildings: int = 100) -> Graph:
@@ -188,10 +184,10 @@ def _controls(first: list[int], counts: Integers) -> Columns:
 # Supply networks
 
 
-def network(relationships: int) -> Graph:
+def network(relationships: int, *, with_relationships: bool = True) -> Graph:
     """A third as many twins; each has three suppliers on average, and all are downstream of the first."""
     twins = relationships // 3
-    source, target = _suppliers(twins, relationships)
+    source, target = _suppliers(twins, relationships if with_relationships else 0)
     random = np.random.default_rng(SEED)
     return Graph(
         site="network",
@@ -215,6 +211,8 @@ _NETWORK_KINDS = (TM + "Asset", BRICK + "Equipment", BRICK + "VAV", BRICK + "Chi
 
 def _suppliers(twins: int, relationships: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Distinct pairs, ascending by target: a tree, and the rest drawn from all earlier twins."""
+    if not relationships:
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
     child = np.arange(1, twins)
     tree = child * twins + (child - 1) // FANOUT
     random = np.random.default_rng(SEED)

@@ -19,9 +19,14 @@ def run_bench(name: str, *, as_json: bool) -> int:
             code="BENCH_NO_CHECKOUT",
             hint="run it from a checkout of the project: uv run twinmesh bench NAME",
         )
-    known = sorted(path.stem for path in BENCHES.glob("*.py") if not path.stem.startswith("_"))
+    known = sorted(path.stem for path in BENCHES.glob("*.py") if _is_program(path))
     if name not in known:
         hint = suggestion(name, known) or f"there are {', '.join(known)}"
         raise UsageError(f"no benchmark {name!r}", code="BENCH_UNKNOWN", hint=hint)
     program = [sys.executable, str(BENCHES / f"{name}.py"), *(["--json"] if as_json else [])]
     return subprocess.run(program, cwd=BENCHES.parent, check=False).returncode
+
+
+def _is_program(path: Path) -> bool:
+    """Beside the benchmarks lies what they share."""
+    return 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
