@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
 
     from graph.stores.protocol import Head, Header, Store
 
+JOURNAL = "journal.sqlite"
+# How long after its folder a site's journal may take to be there.
+_SETTLED_NS = 5_000_000_000
 # Commits that are taken over without letting a reader in between.
 TAKEN_AT_ONCE_MAX = 256
+# A tail of so many bytes at most is taken over by whoever reads, where a thread of its own follows as well.
+LIGHT_TAIL_BYTES = 1 << 18
 # How long a reader waits for the newest commits to be taken over; after that it gets what is there.
 FRESH_WAIT_S = 0.05
 
@@ -48,17 +54,55 @@ class JournalFile:
         return cls(found.st_dev, found.st_ino)
 
 
-def was_replaced(path: Path, opened: JournalFile, store: Store, taken: Head) -> bool:
-    """Whether what a follower has taken over is no longer the beginning of what the journal says.
+def newest_head(path: Path, opened: JournalFile, store: Store, taken: Head) -> Head | None:
+    """The last commit that is on disk; None where the journal is another one than was followed so far.
 
     path: where the journal lies. opened, store: as it was opened. taken: the last commit taken over.
     """
     if JournalFile.at(path) != opened:
-        return True
-    if not taken.sequence:
-        return _header(path) != store.header  # as long as a site is empty it may get another base IRI
+        return None
+    # As long as a site is empty it may get another base IRI.
+    if not taken.sequence and _header(path) != store.header:
+        return None
     head = store.head()
-    return head != taken and head.sequence <= taken.sequence
+    return None if head != taken and head.sequence <= taken.sequence else head
+
+
+class Discovery:
+    """The folders of sites, and whether it is worth while to list them again. Safe from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._listed: tuple[int, int] | None = None  # (the folder's time of change, when it was listed)
+
+    def may_have_news(self) -> bool:
+        """Whether a site may have appeared since the last listing. Costs one look at the folder.
+
+        A folder that changed a moment before it was listed may have changed again within the same tick of
+        the clock, and a site's journal is made a moment after its folder.
+        """
+        changed_ns = self._changed_ns()
+        known = self._listed
+        return known is None or changed_ns != known[0] or known[1] < changed_ns + _SETTLED_NS
+
+    def names(self) -> list[str]:
+        """Names of all folders that hold a journal, in order."""
+        self._listed = (self._changed_ns(), time.time_ns())
+        return sorted(path.parent.name for path in self._folder.glob(f"*/{JOURNAL}"))
+
+    def _changed_ns(self) -> int:
+        try:
+            return self._folder.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+
+def is_being_made(path: Path) -> bool:
+    """Whether a journal that cannot be opened is perhaps only not ready yet."""
+    try:
+        return time.time_ns() - path.parent.stat().st_mtime_ns < _SETTLED_NS
+    except OSError:
+        return True
 
 
 def _header(path: Path) -> Header:

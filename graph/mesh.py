@@ -9,9 +9,11 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from graph.folders import make_folder, write_file
+from graph.following import Discovery, is_being_made
 from graph.ids import is_site_name
+from graph.lock import locked
 from graph.pools import Pools
-from graph.twin import JOURNAL, Twin
+from graph.twin import JOURNAL, LOCK, Twin
 from graph.union import join_schemas, union
 from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError, suggestion
 from ontology.units import load_units
@@ -55,6 +57,8 @@ class Mesh:
         self._pools = Pools()
         self._twins: dict[str, Twin] = {}
         self._lock = Lock()
+        self.unreadable: dict[str, StoreError] = {}  # sites that a follower found and could not open
+        self._discovery = Discovery(folder / "sites")
         self._joined: _Joined | None = None
 
     @classmethod
@@ -75,14 +79,15 @@ class Mesh:
         mesh = cls(folder, schema, units, read_only=read_only, url=url)
         with ExitStack() as undo:
             undo.callback(mesh.close)
-            for journal in sorted((folder / "sites").glob(f"*/{JOURNAL}")):
-                mesh._open_site(journal.parent.name, None)
+            for site in mesh._discovery.names():
+                mesh._open_listed(site)
             undo.pop_all()
         return mesh
 
     @property
     def sites(self) -> tuple[str, ...]:
         """Names of the sites, in order of name."""
+        self._discover()
         return tuple(sorted(self._twins))
 
     @property
@@ -92,10 +97,12 @@ class Mesh:
     @property
     def schema(self) -> Schema:
         """The schema with the user kinds of all sites."""
-        return self.snapshot().schema if self._twins else self._schema
+        return self.snapshot().schema if self.sites else self._schema
 
     def twin(self, site: str) -> Twin:
         """The sub-twin of a site; NotFoundError SITE_UNKNOWN."""
+        if site not in self._twins:
+            self._discover()
         found = self._twins.get(site)
         if found is None:
             raise NotFoundError(f"no site {site!r}", code="SITE_UNKNOWN", hint=suggestion(site, self._twins))
@@ -105,8 +112,9 @@ class Mesh:
         """The sub-twin of a site, new if there is none.
 
         base: fixed by the first commit; another one is ConflictError SITE_BASE_FIXED.
-        Raises UsageError SITE_NAME_INVALID.
+        Raises UsageError SITE_NAME_INVALID, StoreError STORE_LOCKED where this is a follower.
         """
+        self.check_writable()
         if not is_site_name(site):
             raise UsageError(
                 f"{site!r} cannot name a site", code="SITE_NAME_INVALID", hint="letters, digits, . _ -"
@@ -125,6 +133,7 @@ class Mesh:
 
     def snapshot(self) -> Snapshot:
         """All sites as one, each at its newest revision. The same object as long as nothing changes."""
+        self._discover()
         with self._lock:
             parts = tuple(self._twins[site].snapshot() for site in sorted(self._twins))
             if not parts:
@@ -134,6 +143,11 @@ class Mesh:
             if self._joined is None or not _same(self._joined.parts, parts):
                 self._joined = self._join(parts)
             return self._joined.snapshot
+
+    def check_writable(self) -> None:
+        """Raises StoreError STORE_LOCKED, with the URL of the process that writes, where this one follows."""
+        if self.read_only:
+            raise self._locked()
 
     def announce(self, url: str) -> None:
         """Tell processes that find the folder locked where to reach this one."""
@@ -152,7 +166,7 @@ class Mesh:
         self.close()
 
     def _open_site(self, site: str, base: str | None) -> Twin:
-        twin = self._twins[site] = Twin.open(
+        twin = Twin.open(
             self.folder / "sites" / site,
             self._schema,
             site=site,
@@ -162,7 +176,39 @@ class Mesh:
             read_only=self.read_only,
             url=self._url,
         )
+        self._twins = {**self._twins, site: twin}  # readers go through it without a lock
         return twin
+
+    def _discover(self) -> None:
+        """A follower opens the sites that the writer has made since."""
+        if not self.read_only or not self._discovery.may_have_news():
+            return
+        with self._lock:
+            for site in self._discovery.names():
+                if site not in self._twins:
+                    self._try_open(site)
+
+    def _open_listed(self, site: str) -> None:
+        """Open a site that is there; a follower leaves out one that is being made at this moment."""
+        try:
+            self._open_site(site, None)
+        except StoreError:
+            if not self.read_only or not is_being_made(self.folder / "sites" / site / JOURNAL):
+                raise
+
+    def _try_open(self, site: str) -> None:
+        """As `_open_listed`; what is wrong with one new site does not stop the others."""
+        try:
+            self._open_listed(site)
+        except StoreError as error:
+            self.unreadable = {**self.unreadable, site: error}
+        else:
+            self.unreadable = {name: error for name, error in self.unreadable.items() if name != site}
+
+    def _locked(self) -> StoreError:
+        """The refusal of the first site that has a writer, else of any."""
+        refusals = [locked(self.folder / "sites" / site / LOCK) for site in self.sites or ("",)]
+        return next((refusal for refusal in refusals if "url" in (refusal.hint or "")), refusals[0])
 
     def _join(self, parts: tuple[Snapshot, ...]) -> _Joined:
         schemas = tuple(part.schema for part in parts)

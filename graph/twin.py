@@ -13,7 +13,16 @@ import numpy as np
 
 from graph.check import Checker
 from graph.feed import Feed, Watch
-from graph.following import FRESH_WAIT_S, TAKEN_AT_ONCE_MAX, Lag
+from graph.folders import make_folder
+from graph.following import (
+    FRESH_WAIT_S,
+    JOURNAL,
+    LIGHT_TAIL_BYTES,
+    TAKEN_AT_ONCE_MAX,
+    JournalFile,
+    Lag,
+    newest_head,
+)
 from graph.history import SqliteHistory
 from graph.ids import default_base, is_site_name
 from graph.lock import WriterLock, locked
@@ -42,7 +51,6 @@ if TYPE_CHECKING:
     from ontology.errors import Problem
     from ontology.schema import Schema
 
-JOURNAL = "journal.sqlite"
 HISTORY = "history.sqlite"
 LOCK = "lock"
 # Changes that share one transaction; a batch is never held back to fill up.
@@ -82,9 +90,9 @@ class Twin:
         self.base = store.header.base
         self.history = history
         self.pools = writer.pools
-        self._store = store
         self._folder = folder
         self._file = JournalFile.at(folder / JOURNAL)
+        self._store = store
         self._reader = (
             reader  # a second connection, so that reading the journal never meets an open transaction
         )
@@ -98,6 +106,7 @@ class Twin:
         self._published: Published | None = None
         self._past: dict[int, Snapshot] = {}
         self._last_batch = 0
+        self._pursued = False
         self._fresh_s = time.monotonic()  # when a follower last had everything
         self.media = (
             Medium(self.site, "journal", self._recover),
@@ -228,13 +237,15 @@ class Twin:
         with self._lock:
             return self._publish()
 
-    def follow(self, commits_max: int = TAKEN_AT_ONCE_MAX) -> int:
-        """A follower takes over what was written since, at most so many commits, and tells its watchers.
+    def follow(self) -> bool:
+        """A follower takes over some of what was written since and tells its watchers; raises StoreError.
 
-        How many; fewer than `commits_max` means that it has caught up. Raises StoreError.
+        For a thread that calls it again and again: from the first call on, readers leave what takes long to
+        it. True: there is nothing more.
         """
+        self._pursued = True
         with self._lock:
-            return self._follow(commits_max)
+            return self._follow(None)
 
     def lag(self) -> Lag:
         """How far a follower may be behind the process that writes; of the writer itself nothing."""
@@ -369,37 +380,37 @@ class Twin:
         until_s = time.monotonic() + FRESH_WAIT_S
         while self._lock.acquire(timeout=FRESH_WAIT_S if self._published else -1):
             try:
-                caught_up = self._follow(TAKEN_AT_ONCE_MAX) < TAKEN_AT_ONCE_MAX
+                caught_up = self._follow(LIGHT_TAIL_BYTES if self._pursued else None)
                 snapshot = self._publish()
             finally:
                 self._lock.release()
-            if caught_up or time.monotonic() > until_s:
+            if caught_up or self._pursued or time.monotonic() > until_s:
                 return snapshot
         assert self._published is not None
         return self._published.snapshot
 
-    def _follow(self, commits_max: int) -> int:
-        """Take over what the writing process committed since, and then its readings.
+    def _follow(self, bytes_max: int | None) -> bool:
+        """Take over what the writing process committed since, and then its readings; True: all of it.
 
         Readings are fetched first: whatever points they are of, the commits that made those are there then.
         """
         began_s = time.monotonic()
-        batch, values = self.history.last_values(self._last_batch)
-        if was_replaced(self._folder / JOURNAL, self._file, self._store, self._writer.head):
+        path = self._folder / JOURNAL
+        head = newest_head(path, self._file, self._store, self._writer.head)
+        if head is None:
             self._reopen()
-        commits = self._writer.follow(commits_max)
-        self._version += bool(commits)
-        self._feed.publish_commits(commits)
-        if len(commits) < commits_max:
-            self._fresh_s = began_s
-            self._last_batch = batch
-            readings = self._write_last_values(self._writer.state, values)
-            if len(readings):
-                self._version += 1
-                self._feed.publish_readings(readings)
-        return len(commits)
+            head = self._store.head()
+        batch, values = self.history.last_values(self._last_batch)
+        self._publish_commits(self._writer.follow(TAKEN_AT_ONCE_MAX, bytes_max))
+        if self._writer.head.sequence < head.sequence:
+            return False
+        self._fresh_s, self._last_batch = began_s, batch
+        readings = self._write_last_values(self._writer.state, values)
+        if len(readings):
+            self._version += 1
+            self._feed.publish_readings(readings)
+        return True
 
-    def _load_all_last_values(self, state: State) -> None:
     def _reopen(self) -> None:
         """Begin again with the journal that is there now. Watches end: their numbers mean nothing in it."""
         with self._reading, ExitStack() as undo:
@@ -417,6 +428,7 @@ class Twin:
         self._version += 1
         self._writer.begin_again(store)
 
+    def _load_all_last_values(self, state: State) -> None:
         batch, values = self.history.last_values(0)
         self._write_last_values(state, values)
         # A reading may be of a point that was made after the state was read: a follower looks once more.
@@ -452,7 +464,7 @@ _SITE_NAME_HINT = "letters, digits, '.', '_' and '-', at most 64, starting with 
 
 def _take_lock(folder: Path, url: str | None) -> WriterLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return WriterLock.take(folder / LOCK, url)
     except OSError as error:
         raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error

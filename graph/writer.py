@@ -109,15 +109,19 @@ class Writer:
         """Read everything anew, from another store."""
         self._store, self._state, self._head = store, None, Head(0, 0, b"")
 
-    def follow(self, limit: int) -> list[Commit]:
+    def follow(self, limit: int, bytes_max: int | None = None) -> list[Commit]:
         """At most `limit` commits of what another process committed since; taken over into the state.
 
+        bytes_max: of their payloads together; None: any.
         Where one is damaged (StoreError JOURNAL_CORRUPT) the state stays at the one before it.
         """
-        state, before = self.state, self._head.sequence
+        state, before, size = self.state, self._head.sequence, 0
         commits: list[Commit] = []
         try:
             for entry in self._store.entries(before, before + limit):
+                size += len(entry.payload)
+                if bytes_max is not None and size > bytes_max:
+                    break
                 self._head, change, also = _take_over(state, entry, self._head)
                 commits.append(_as_commit(entry, change, also))
         except StoreError:
