@@ -125,6 +125,17 @@ class ColumnWriter:
                 column.write(rows, codes)
         self._frozen = None
 
+    def write_packed(
+        self, rows: range | Rows, tag: Tag, words: npt.NDArray[np.float64], unit: int, origin: int
+    ) -> None:
+        """State the values of many rows, all of one type: words as `Column` reads them, codes of the rest."""
+        self._tag.write(rows, np.full(len(rows), tag, np.uint8))
+        self._word.write(rows, words)
+        for column, code in ((self._unit, unit), (self._origin, origin)):
+            if column.filled or code:
+                column.write(rows, np.full(len(rows), code, np.int16))
+        self._frozen = None
+
     def freeze(self, rows: int) -> Column:
         """An immutable view; the same object as before if nothing was written since."""
         if self._frozen is None or self._frozen_rows != rows:

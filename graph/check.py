@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from graph.check_columns import check_columns
 from graph.check_links import check_links
 from graph.ids import is_valid_iri
 from ontology.errors import InputError, NotFoundError, Place, Problem
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from graph.bulk import Columns
+    from graph.bulk_drafting import BulkDraft
     from graph.edge_drafting import EdgeDrafter
     from graph.state import State
     from graph.twin_drafting import TwinDrafter
@@ -50,7 +53,7 @@ class Units(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Wrong:
+class Wrong:
     """A violation that does not know yet where it stands."""
 
     code: str
@@ -66,25 +69,38 @@ class Checker:
 
     def __init__(self, schema: Schema, units: Units) -> None:
         self._attributes = schema.attributes
-        self._units = units
-        self._names: dict[tuple[str, Carrier], _Wrong | None] = {}
-        self._unit_pairs: dict[tuple[str, str | None], _Wrong | None] = {}
+        self.units = units
+        self._names: dict[tuple[str, Carrier], Wrong | None] = {}
+        self._unit_pairs: dict[tuple[str, str | None], Wrong | None] = {}
 
     def check(self, schema: Schema, change: Change) -> Iterator[Problem]:
         """Violations of single records, in the order of the change."""
         for records in (change.put_twins, change.merge_twins):
             for twin in records:
-                yield from self._twin(schema, twin)
+                yield from self.twin_problems(schema, twin)
         for relationship in change.put_relationships:
-            yield from self._relationship(schema, relationship)
+            yield from self.relationship_problems(schema, relationship)
+
+    def check_columns(self, schema: Schema, columns: Columns, limit: int) -> list[Problem]:
+        """As `check`, of columns; at least the first `limit` violations."""
+        return check_columns(self, schema, columns, limit)
 
     def check_links(
-        self, state: State, schema: Schema, twins: TwinDrafter, edges: EdgeDrafter
+        self,
+        state: State,
+        schema: Schema,
+        twins: TwinDrafter,
+        edges: EdgeDrafter,
+        bulk: BulkDraft | None = None,
     ) -> list[Problem]:
         """Violations that only show in the graph: cycles, groups that disagree, ends of the wrong kind."""
-        return check_links(state, schema, twins, edges)
+        return check_links(state, schema, twins, edges, bulk)
 
-    def _twin(self, schema: Schema, twin: TwinRecord) -> Iterator[Problem]:
+    def hours_problem(self, text: str) -> str | None:
+        """What is wrong with hours that are given as a text."""
+        return distribution_problem(text)
+
+    def twin_problems(self, schema: Schema, twin: TwinRecord) -> Iterator[Problem]:
         place = Place(item=twin.id)
         if not is_valid_iri(twin.id):
             hint = 'ids are full IRIs without spaces or any of <>"{}|\\^`'
@@ -95,7 +111,7 @@ class Checker:
         for wrong in self._values(twin.attributes, "twin"):
             yield Problem(wrong.code, wrong.message, place, wrong.hint)
 
-    def _relationship(self, schema: Schema, record: RelationshipRecord) -> Iterator[Problem]:
+    def relationship_problems(self, schema: Schema, record: RelationshipRecord) -> Iterator[Problem]:
         for wrong in self._values(record.attributes, "relationship"):
             item = " ".join(filter(None, (record.source, record.relation, record.target, record.group)))
             yield Problem(wrong.code, wrong.message, Place(item=item), wrong.hint)
@@ -106,91 +122,93 @@ class Checker:
             message = "power, water and air arrive without delay: delayHours may not stand on this relation"
             yield Problem("DELAY_ON_FOUNDED", message, Place(item=item), "give the dependent a bufferHours")
 
-    def _values(self, values: Mapping[str, Value], carrier: Carrier) -> Iterable[_Wrong]:
+    def _values(self, values: Mapping[str, Value], carrier: Carrier) -> Iterable[Wrong]:
         for name, value in values.items():
-            key = (name, carrier)
-            wrong = self._names[key] if key in self._names else self._check_name(name, carrier)
+            wrong = self.name_problem(name, carrier)
             if wrong is not None:
                 yield wrong
             elif value.value is not None:
                 yield from self._value(name, value, carrier)
 
-    def _check_name(self, name: str, carrier: Carrier) -> _Wrong | None:
+    def name_problem(self, name: str, carrier: Carrier) -> Wrong | None:
         """A name close to a declared one is a misspelling; any other undeclared name is free."""
-        wrong = self._names[name, carrier] = self._misspelt(name, carrier)
-        return wrong
+        key = (name, carrier)
+        if key not in self._names:
+            self._names[key] = self._misspelt(name, carrier)
+        return self._names[key]
 
-    def _misspelt(self, name: str, carrier: Carrier) -> _Wrong | None:
+    def _misspelt(self, name: str, carrier: Carrier) -> Wrong | None:
         if not name:
-            return _Wrong("ATTRIBUTE_UNKNOWN", "an attribute needs a name")
-        if name.startswith(FREE_PREFIX) or self._declared(name, carrier):
+            return Wrong("ATTRIBUTE_UNKNOWN", "an attribute needs a name")
+        if name.startswith(FREE_PREFIX) or self.declared(name, carrier):
             return None
         declared = (a.name for a in self._attributes.values() if a.on in (carrier, "both"))
         near = sorted(known for known in declared if is_near(name, known))
         if not near:
             return None
         hint = f"did you mean {' or '.join(near)}? {FREE_PREFIX}{name} is taken as it stands"
-        return _Wrong("ATTRIBUTE_UNKNOWN", f"{name!r} looks like a misspelt attribute", hint)
+        return Wrong("ATTRIBUTE_UNKNOWN", f"{name!r} looks like a misspelt attribute", hint)
 
-    def _declared(self, name: str, carrier: Carrier) -> Attribute | None:
+    def declared(self, name: str, carrier: Carrier) -> Attribute | None:
         attribute = self._attributes.get(name)
         return attribute if attribute and attribute.on in (carrier, "both") else None
 
-    def _value(self, name: str, value: Value, carrier: Carrier) -> Iterable[_Wrong]:
-        attribute = self._declared(name, carrier)
+    def _value(self, name: str, value: Value, carrier: Carrier) -> Iterable[Wrong]:
+        attribute = self.declared(name, carrier)
         wrong = _json_problem(value.value)
         if wrong is not None:
-            yield _Wrong("VALUE_TYPE", f"{name}: {wrong}")
+            yield Wrong("VALUE_TYPE", f"{name}: {wrong}")
             return
         if value.unit is not None:
-            wrong = self._unit(value.unit, attribute.unit if attribute else None)
+            wrong = self.unit_problem(value.unit, attribute)
             if wrong is not None:
-                yield _Wrong(wrong.code, f"{name}: {wrong.message}", wrong.hint)
+                yield Wrong(wrong.code, f"{name}: {wrong.message}", wrong.hint)
                 return
         if attribute is not None:
             yield from self._declared_value(attribute, value)
 
-    def _unit(self, unit: str, expected: str | None) -> _Wrong | None:
-        key = (unit, expected)
+    def unit_problem(self, unit: str, attribute: Attribute | None) -> Wrong | None:
+        """What is wrong with stating an attribute (None: an undeclared one) in a unit."""
+        key = (unit, attribute.unit if attribute else None)
         if key not in self._unit_pairs:
-            self._unit_pairs[key] = self._check_unit(unit, expected)
+            self._unit_pairs[key] = self._check_unit(*key)
         return self._unit_pairs[key]
 
-    def _check_unit(self, unit: str, expected: str | None) -> _Wrong | None:
+    def _check_unit(self, unit: str, expected: str | None) -> Wrong | None:
         try:
-            self._units.unit(unit)
-            if expected is None or self._units.same_dimension(unit, expected):
+            self.units.unit(unit)
+            if expected is None or self.units.same_dimension(unit, expected):
                 return None
         except InputError as error:
-            return _Wrong("UNIT_UNKNOWN", error.message, error.hint)
-        return _Wrong("UNIT_MISMATCH", f"{unit!r} does not convert to {expected!r}", f"give it in {expected}")
+            return Wrong("UNIT_UNKNOWN", error.message, error.hint)
+        return Wrong("UNIT_MISMATCH", f"{unit!r} does not convert to {expected!r}", f"give it in {expected}")
 
-    def _declared_value(self, attribute: Attribute, value: Value) -> Iterator[_Wrong]:
+    def _declared_value(self, attribute: Attribute, value: Value) -> Iterator[Wrong]:
         plain = value.value
         number = plain if isinstance(plain, (int, float)) and not isinstance(plain, bool) else None
         if attribute.datatype == "hours" and isinstance(plain, str):
             wrong = distribution_problem(plain)
             if wrong:
                 message = f"{attribute.name}: {wrong}"
-                yield _Wrong("DISTRIBUTION_INVALID", message, _DISTRIBUTION_HINT)
+                yield Wrong("DISTRIBUTION_INVALID", message, _DISTRIBUTION_HINT)
             return
         if not _fits(attribute, plain, number):
-            yield _Wrong("VALUE_TYPE", f"{attribute.name} is {plain!r}", f"expected {attribute.datatype}")
+            yield Wrong("VALUE_TYPE", f"{attribute.name} is {plain!r}", f"expected {attribute.datatype}")
         elif number is not None:
             yield from self._range(attribute, float(number), value.unit)
         elif attribute.choices and plain not in attribute.choices:
-            yield _Wrong(
+            yield Wrong(
                 "VALUE_RANGE", f"{attribute.name} is {plain!r}", f"one of {', '.join(attribute.choices)}"
             )
 
-    def _range(self, attribute: Attribute, number: float, unit: str | None) -> Iterator[_Wrong]:
+    def _range(self, attribute: Attribute, number: float, unit: str | None) -> Iterator[Wrong]:
         if unit is not None and attribute.unit not in (None, unit):
-            number = float(self._units.convert(number, unit, attribute.unit))
+            number = float(self.units.convert(number, unit, attribute.unit))
         low = -math.inf if attribute.minimum is None else attribute.minimum
         high = math.inf if attribute.maximum is None else attribute.maximum
         if not low <= number <= high:
             hint = f"from {low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
-            yield _Wrong("VALUE_RANGE", f"{attribute.name} is {number:g}", hint)
+            yield Wrong("VALUE_RANGE", f"{attribute.name} is {number:g}", hint)
 
 
 def _unknown_kind(schema: Schema, kind: str, place: Place) -> Problem:

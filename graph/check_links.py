@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graph.bulk_suspects import GROUP_ATTRIBUTES, Suspects, existing_links, find_suspects
 from graph.draft import same_value
 from graph.values import Way
 from ontology.errors import Place, Problem
@@ -16,6 +17,7 @@ from ontology.schema import Direction
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from graph.bulk_drafting import BulkDraft
     from graph.draft import EdgeDraft
     from graph.edge_drafting import EdgeDrafter
     from graph.state import State
@@ -23,35 +25,34 @@ if TYPE_CHECKING:
     from graph.values import Value
     from ontology.schema import Schema
 
-# Of the whole need group: its rows agree on these or leave them empty.
-GROUP_ATTRIBUTES = (
-    "need",
-    "bufferHours",
-    "refillRate",
-    "threshold",
-    "damageProbability",
-    "toleranceHours",
-)
 _OF_GROUPS = frozenset((*GROUP_ATTRIBUTES, "medium"))  # what may bring a disagreement about
 _CYCLE_SHOWN = 8  # twins of a cycle that its message names
 
 
-def check_links(state: State, schema: Schema, twins: TwinDrafter, edges: EdgeDrafter) -> list[Problem]:
+def check_links(
+    state: State, schema: Schema, twins: TwinDrafter, edges: EdgeDrafter, bulk: BulkDraft | None = None
+) -> list[Problem]:
     """All violations of drafts that are sound one by one."""
-    view = _View(state, schema, twins, edges)
-    new = [draft for draft in edges.drafts.values() if not draft.living]
-    changed = [draft for draft in edges.drafts.values() if draft.changed]
-    return [*_end_problems(view, new), *_cycle_problems(view, new), *_group_problems(view, changed)]
+    drafts = list(edges.drafts.values())
+    view = View(state, schema, twins, edges, drafts)
+    suspects = Suspects() if bulk is None else find_suspects(view, bulk)
+    new = [draft for draft in drafts if not draft.living]
+    changed = [draft for draft in drafts if draft.changed]
+    ends = _end_problems(view, [*suspects.ends, *new])
+    cycles = _cycle_problems(view, [*suspects.cycles, *new])
+    grouped = replace(view, drafts=[*suspects.groups, *drafts])
+    return [*ends, *cycles, *_group_problems(grouped, [*suspects.groups, *changed])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _View:
+class View:
     """The graph as it would be."""
 
     state: State
     schema: Schema
     twins: TwinDrafter
     edges: EdgeDrafter
+    drafts: Sequence[EdgeDraft]
 
     def iri(self, row: int) -> str:
         known = self.state.twins.ids
@@ -69,7 +70,7 @@ class _View:
 # Ends
 
 
-def _end_problems(view: _View, drafts: Iterable[EdgeDraft]) -> Iterator[Problem]:
+def _end_problems(view: View, drafts: Iterable[EdgeDraft]) -> Iterator[Problem]:
     """Only our own relations are strict about their ends; real models stretch Brick's."""
     for draft in drafts:
         relation = view.schema.relations[draft.relation]
@@ -78,7 +79,7 @@ def _end_problems(view: _View, drafts: Iterable[EdgeDraft]) -> Iterator[Problem]
             yield from _end_problem(view, draft, draft.target, relation.range)
 
 
-def _end_problem(view: _View, draft: EdgeDraft, row: int, allowed: Sequence[int]) -> Iterator[Problem]:
+def _end_problem(view: View, draft: EdgeDraft, row: int, allowed: Sequence[int]) -> Iterator[Problem]:
     if not allowed:
         return
     schema = view.schema
@@ -96,14 +97,15 @@ def _end_problem(view: _View, draft: EdgeDraft, row: int, allowed: Sequence[int]
 # Cycles
 
 
-def _cycle_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
+def _cycle_problems(view: View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     """No twin may be part of itself, over any number of steps of acyclic relations."""
     acyclic = np.array([relation.acyclic for relation in view.schema.relations])
     new = [draft for draft in drafts if acyclic[draft.relation]]
     if not new:
         return []
     above: dict[int, list[int]] = {}
-    for source, target in _existing_links(view, {draft.target for draft in new}, acyclic):
+    sources, targets = existing_links(view, np.array(sorted({draft.target for draft in new})), acyclic)
+    for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
         above.setdefault(source, []).append(target)
     for draft in new:
         above.setdefault(draft.source, []).append(draft.target)
@@ -116,23 +118,6 @@ def _cycle_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     message = f"these would be parts of themselves: {names}"
     hint = "a whole cannot be part of its part: leave out one of these relationships"
     return [Problem("PART_OF_CYCLE", message, Place(item=view.key(closing[-1])), hint)]
-
-
-def _existing_links(view: _View, rows: set[int], acyclic: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Links of acyclic relations that lead on from some twins, step by step, as they will stay."""
-    state = view.state
-    frontier = np.array(sorted(row for row in rows if row < state.twins.size), np.int32)
-    seen = set(frontier.tolist())
-    while len(frontier):
-        edges, owner = state.expand(frontier, Way.OUT, acyclic)
-        targets = state.edges.target.take(edges)
-        for edge, source, target in zip(
-            edges.tolist(), frontier[owner].tolist(), targets.tolist(), strict=True
-        ):
-            if edge not in view.edges.removed:
-                yield source, target
-        frontier = np.array([row for row in np.unique(targets).tolist() if row not in seen], np.int32)
-        seen.update(frontier.tolist())
 
 
 def _find_cycle(above: dict[int, list[int]]) -> list[int]:
@@ -171,7 +156,7 @@ class _Group:
     medium: str | None
 
 
-def _group_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
+def _group_problems(view: View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     """Rows of one need group agree on what belongs to the group, or leave it empty."""
     stating = [draft for draft in drafts if not _OF_GROUPS.isdisjoint(draft.values)]
     if not stating:
@@ -188,10 +173,10 @@ def _group_problems(view: _View, drafts: Iterable[EdgeDraft]) -> list[Problem]:
     return problems
 
 
-def _group_statements(view: _View, wanted: set[_Group]) -> Iterator[tuple[_Group, str, Value, str]]:
+def _group_statements(view: View, wanted: set[_Group]) -> Iterator[tuple[_Group, str, Value, str]]:
     """(group, attribute, value, where) of all rows of some groups; those that stay as they are come first."""
     state = view.state
-    drafts = view.edges.drafts.values()
+    drafts = view.drafts
     untouchable = {draft.edge for draft in drafts} | view.edges.removed.keys()
     dependents = sorted({group.dependent for group in wanted if group.dependent < state.twins.size})
     for edge in np.unique(state.expand(np.array(dependents, np.int32), Way.BOTH)[0]).tolist():
@@ -210,18 +195,18 @@ def _group_statements(view: _View, wanted: set[_Group]) -> Iterator[tuple[_Group
                     yield group, name, value, view.key(draft)
 
 
-def _drafted_value(view: _View, draft: EdgeDraft, name: str) -> Value | None:
+def _drafted_value(view: View, draft: EdgeDraft, name: str) -> Value | None:
     if name in draft.values or not draft.living:
         return draft.values.get(name)
     return view.state.edges.attributes.value(name, draft.edge)
 
 
-def _group_of_draft(view: _View, draft: EdgeDraft) -> _Group | None:
+def _group_of_draft(view: View, draft: EdgeDraft) -> _Group | None:
     medium = _drafted_value(view, draft, "medium")
     return _group(view, draft.source, draft.relation, draft.target, draft.group, medium)
 
 
-def _group_of_edge(view: _View, edge: int) -> _Group | None:
+def _group_of_edge(view: View, edge: int) -> _Group | None:
     edges = view.state.edges
     ends: tuple[int, int, int] = edges.source.at(edge), edges.relation.at(edge), edges.target.at(edge)
     name = view.state.pools.texts.value(edges.group.at(edge)) or ""
@@ -229,7 +214,7 @@ def _group_of_edge(view: _View, edge: int) -> _Group | None:
 
 
 def _group(
-    view: _View, source: int, relation: int, target: int, name: str, medium: Value | None
+    view: View, source: int, relation: int, target: int, name: str, medium: Value | None
 ) -> _Group | None:
     """The need group of a relationship; None where its relation carries no dependence."""
     dependence = view.schema.relations[relation].dependence
@@ -243,6 +228,6 @@ def _group(
     return _Group(dependent, relation, "", given)
 
 
-def _given_medium(view: _View, row: int) -> str | None:
+def _given_medium(view: View, row: int) -> str | None:
     kinds = view.kinds(row)
     return view.schema.kinds[kinds[0]].medium if kinds else None

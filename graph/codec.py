@@ -1,14 +1,17 @@
 """Change <-> bytes: the payload of a commit.
 
-Format 1: msgpack, each id and term once in a table of strings.
+Format 1: msgpack, each id and term once in a table of strings. Format 2: with columns behind it, written
+only where there are some.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from graph.bulk_codec import columns_row, read_columns
 from graph.values import (
     Change,
     ExternalId,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 PAYLOAD_FORMAT = 1
+COLUMNS_FORMAT = 2
 
 
 class _Strings:
@@ -70,17 +74,20 @@ def _encode(change: Change, also_touched: Sequence[str]) -> bytes:
         [(strings.place(origin), list(lines)) for origin, lines in change.statements.items()],
         strings.places(also_touched),
     )
-    return msgspec.msgpack.encode((PAYLOAD_FORMAT, strings.table, body))
+    if not change.columns:
+        return msgspec.msgpack.encode((PAYLOAD_FORMAT, strings.table, body))
+    return msgspec.msgpack.encode((COLUMNS_FORMAT, strings.table, body, columns_row(change.columns)))
 
 
 def decode(payload: bytes) -> tuple[Change, tuple[str, ...]]:
     """The change and what it also touched. Raises StoreError JOURNAL_CORRUPT or STORE_VERSION."""
     try:
-        read_format, table, body = msgspec.msgpack.decode(payload)
-        if read_format != PAYLOAD_FORMAT:
-            message = f"a commit has payload format {read_format}, this program reads {PAYLOAD_FORMAT}"
+        read_format, table, body, *columns = msgspec.msgpack.decode(payload)
+        if read_format not in (PAYLOAD_FORMAT, COLUMNS_FORMAT):
+            message = f"a commit has payload format {read_format}, this program reads up to {COLUMNS_FORMAT}"
             raise StoreError(message, code="STORE_VERSION", hint="use the newer twinmesh that wrote it")
-        return _read_body(_Reader([None, *table]), body)
+        change, also = _read_body(_Reader([None, *table]), body)
+        return (replace(change, columns=read_columns(columns[0])) if columns else change), also
     except (msgspec.DecodeError, TypeError, ValueError, IndexError) as error:
         raise StoreError(f"unreadable commit payload: {error}", code="JOURNAL_CORRUPT") from error
 

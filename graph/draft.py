@@ -9,6 +9,8 @@ from graph.values import ItemResult, ItemStatus, Value
 from ontology.errors import Place, Problem
 
 if TYPE_CHECKING:
+    from graph.bulk import BlockResult
+    from graph.bulk_drafting import BulkDraft
     from graph.values import Change, ExternalId
     from ontology.schema import Schema
 
@@ -95,6 +97,9 @@ class Draft:
     removed_edges: list[int]
     payload: bytes  # the change as the journal keeps it
     also_touched: tuple[str, ...]  # twins that the change touches without naming them
+    bulk: BulkDraft | None = None
+    twin_blocks: tuple[BlockResult, ...] = ()
+    relationship_blocks: tuple[BlockResult, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -106,6 +111,7 @@ class Draft:
             or self.removed_edges
             or change.statements
             or change.put_kinds
+            or change.columns
         )
 
 

@@ -14,6 +14,7 @@ from graph.values import ItemResult, ItemStatus, RelationshipKey, Value, Way
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from graph.bulk_drafting import BulkDraft
     from graph.draft import Findings
     from graph.state import State
     from graph.twin_drafting import TwinDrafter
@@ -32,6 +33,7 @@ class EdgeDrafter:
         self._twins = twins
         self._findings = findings
         self._next_edge = state.edges.size
+        self._bulk: BulkDraft | None = None
         self._items: list[
             str | ItemResult
         ] = []  # ids of drafts, or final results, in the order of the change
@@ -58,6 +60,11 @@ class EdgeDrafter:
             edges, _ = self._state.expand(np.array(rows, np.int32), Way.BOTH)
             self.removed.update((edge, "") for edge in edges.tolist() if edge not in self.removed)
 
+    def after(self, bulk: BulkDraft) -> None:
+        """Relationships that stay columnar get their rows first."""
+        self._next_edge += bulk.columns.relationship_count
+        self._bulk = bulk
+
     def draft(self, records: Sequence[RelationshipRecord]) -> None:
         for record in records:
             relation = self._schema.relation_by_iri(record.relation)
@@ -74,6 +81,8 @@ class EdgeDrafter:
         ends = {end for edge in self.removed for end in self._ends(edge)} - set(self._twins.removed)
         kept = {end for draft in self.drafts.values() for end in (draft.source, draft.target)}
         stubs = sorted(row for row in ends - kept if self._twins.is_stub(row))
+        if stubs and self._bulk is not None:
+            stubs = sorted(set(stubs) - set(self._bulk.end_rows.tolist()))
         if not stubs:
             return []
         edges, owner = self._state.expand(np.array(stubs, np.int32), Way.BOTH)

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 _SCHEMES_WITHOUT_SLASHES = ("urn:", "dtmi:", "tag:")
 # What RFC 3987 (and every RDF syntax) forbids inside an IRI.
 _FORBIDDEN_IN_IRI = re.compile(r'[\x00-\x20<>"{}|\\^`]')
+FORBIDDEN_IN_IRI = bytes(range(0x21)) + b'<>"{}|\\^`'
 _SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DERIVED_RELATIONSHIP = re.compile(r"rel/([0-9a-f]{8})[0-9a-f]{16}([0-9a-f]{8})[0-9a-f]{32}$")
 # A path segment of only dots would be eaten when a client normalises the IRI.

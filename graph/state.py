@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graph.bulk_writing import write_bulk
 from graph.draft import EdgeFields, TwinFields
 from graph.ids import relationship_iri
 from graph.old_ids import OldEdgeIds, old_digest_of
@@ -132,6 +133,8 @@ class State:
         self.schema = draft.schema
         self._remove_edges(draft.removed_edges)
         self._remove_twins(draft.removed_twins, revision)
+        if draft.bulk is not None:
+            write_bulk(self, draft.bulk, revision)
         self._write_twins([twin for twin in draft.twins if twin.changed], revision)
         self._write_edges([edge for edge in draft.edges if edge.changed])
         if draft.change.statements:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.attributes import Column
+    from graph.attributes import Column, Tag
     from graph.columns import Reader, Rows, Taken
     from graph.csr import Links
     from graph.pools import Pools
@@ -349,10 +349,19 @@ class Attributes:
         return {name: value for name, value in found if value is not None}
 
     def write(self, name: str, rows: Sequence[int], values: Sequence[Value | None]) -> None:
+        self._column(name).write(rows, values)
+
+    def write_packed(
+        self, name: str, rows: range | Rows, tag: Tag, words: npt.NDArray[np.float64], unit: int, origin: int
+    ) -> None:
+        """See `ColumnWriter.write_packed`."""
+        self._column(name).write_packed(rows, tag, words, unit, origin)
+
+    def _column(self, name: str) -> ColumnWriter:
         column = self._columns.get(name)
         if column is None:
             column = self._columns[name] = ColumnWriter(self._pools)
-        column.write(rows, values)
+        return column
 
     def clear(self, rows: Sequence[int]) -> None:
         """Rows that die lose all attributes, so that a revived row starts empty."""

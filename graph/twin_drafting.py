@@ -11,6 +11,7 @@ from graph.values import ItemResult, ItemStatus, TwinRecord, Value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from graph.bulk_drafting import BulkDrafter
     from graph.draft import Findings
     from graph.state import State
     from graph.values import Change
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 class TwinDrafter:
     """Drafts of all twins that a change puts, merges, withdraws, removes, or needs as stubs."""
 
-    def __init__(self, state: State, schema: Schema, findings: Findings) -> None:
+    def __init__(
+        self, state: State, schema: Schema, findings: Findings, bulk: BulkDrafter | None = None
+    ) -> None:
         self.drafts: dict[str, TwinDraft] = {}
         self.removed: dict[int, str] = {}  # row -> IRI
         self._state = state
@@ -29,7 +32,8 @@ class TwinDrafter:
         self._stubs: list[TwinDraft] = []
         self._stated: set[tuple[str, str | None]] = set()  # (IRI, origin) of what the change puts or merges
         self._rows: dict[int, TwinDraft] = {}
-        self._next_row = state.twins.size
+        self._bulk = bulk  # twins that stay columnar: their rows come first
+        self._next_row = state.twins.size + (bulk.twin_count if bulk else 0)
 
     def row(self, iri: str) -> int:
         """The row of a twin that will be there after the change; -1 if there is none."""
@@ -37,6 +41,8 @@ class TwinDrafter:
         if draft is not None:
             return draft.row
         row = self._state.living_row(iri)
+        if row < 0 and self._bulk is not None:
+            return self._bulk.row(iri)
         return -1 if row in self.removed else row
 
     def remove(self, iris: Sequence[str]) -> None:
@@ -85,10 +91,16 @@ class TwinDrafter:
         draft = self._by_row().get(row)
         if draft is not None:
             return draft.after.kinds
+        if self._is_bulk(row):
+            return self._bulk.kinds(row) if self._bulk else ()
         return self._state.pools.kind_sets.value(self._state.twins.kind_set.at(row)) or ()
 
     def iri_of_new(self, row: int) -> str:
-        return self._by_row()[row].iri
+        return self._bulk.iri(row) if self._bulk and self._is_bulk(row) else self._by_row()[row].iri
+
+    def _is_bulk(self, row: int) -> bool:
+        place = row - self._state.twins.size
+        return self._bulk is not None and 0 <= place < self._bulk.twin_count
 
     def _by_row(self) -> dict[int, TwinDraft]:
         if len(self._rows) != len(self.drafts):

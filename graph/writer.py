@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from graph.answering import pack_applied, unpack_applied
 from graph.codec import decode, request_bytes
 from graph.collector import collector_paused
 from graph.drafting import draft_change
 from graph.state import State
 from graph.stores.chain import first_digest, follows, make_entry
 from graph.stores.protocol import Answer, Entry, Head
-from graph.values import Applied, Change, Commit, ItemResult, ItemStatus
+from graph.touching import touched_by
+from graph.values import Applied, Change, Commit
 from ontology.errors import ConflictError, Place, StoreError, TwinmeshError
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ class Writer:
             raise ConflictError(message, code="REVISION_CONFLICT", hint="read again, then repeat the change")
         draft = draft_change(state, change, self._checker)
         revision = None if change.dry_run else state.revision + (0 if draft.empty else 1)
-        ticket.applied = Applied(revision, draft.items)
+        blocks = (draft.twin_blocks, draft.relationship_blocks)
+        ticket.applied = Applied(revision, draft.items, False, *blocks)
         return draft
 
     def _answered(self, change: Change, batch: _Batch) -> Applied | None:
@@ -203,7 +204,7 @@ class Writer:
         if known.request != _request_digest(change):
             message = f"idempotency key {key!r} was used for another change"
             raise ConflictError(message, code="IDEMPOTENCY_REUSED", hint="use a new key for new work")
-        return Applied(known.revision, _unpack_items(known.result), replayed=True)
+        return unpack_applied(known.revision, known.result)
 
     def _execute_drafted(self, batch: _Batch) -> None:
         """Bring drafts into the columns: the last of a batch only once it is in the journal.
@@ -230,11 +231,12 @@ class Writer:
         key, applied = ticket.change.idempotency_key, ticket.applied
         if key is not None and applied is not None and applied.revision is not None:
             digest = _request_digest(ticket.change)
-            batch.answers[key] = Answer(key, digest, applied.revision, _pack_items(applied.items))
+            batch.answers[key] = Answer(key, digest, applied.revision, pack_applied(applied))
 
 
 def _size(change: Change) -> int:
-    return len(change.put_twins) + len(change.merge_twins) + len(change.put_relationships)
+    records = len(change.put_twins) + len(change.merge_twins) + len(change.put_relationships)
+    return records + (len(change.columns) if change.columns else 0)
 
 
 def new_state(header: Header, schema: Schema, pools: Pools) -> State:
@@ -271,31 +273,13 @@ def _read_commit(entry: Entry) -> Commit:
 
 
 def _as_commit(entry: Entry, change: Change, also: Sequence[str]) -> Commit:
-    touched = _touched(change, also)
-    return Commit(entry.sequence, entry.time_ns, entry.author, entry.message, change, entry.digest, touched)
+    fields = (entry.sequence, entry.time_ns, entry.author, entry.message)
+    return Commit(*fields, change, entry.digest, *touched_by(change, also))
 
 
 def _commit(entry: Entry, draft: Draft) -> Commit:
-    touched = _touched(draft.change, draft.also_touched)
-    fields = (entry.sequence, entry.time_ns, entry.author, entry.message)
-    return Commit(*fields, draft.change, entry.digest, touched)
-
-
-def _touched(change: Change, also: Sequence[str]) -> tuple[str, ...]:
-    named = [record.id for records in (change.put_twins, change.merge_twins) for record in records]
-    ends = [end for record in change.put_relationships for end in (record.source, record.target)]
-    withdrawn = [iri for iris in change.withdraw_twins.values() for iri in iris]
-    return tuple(dict.fromkeys((*named, *change.remove_twins, *withdrawn, *ends, *also)))
+    return _as_commit(entry, draft.change, draft.also_touched)
 
 
 def _request_digest(change: Change) -> bytes:
     return sha256(request_bytes(change)).digest()
-
-
-def _pack_items(items: Sequence[ItemResult]) -> bytes:
-    return msgspec.msgpack.encode([(item.id, item.status, item.code, item.message) for item in items])
-
-
-def _unpack_items(packed: bytes) -> tuple[ItemResult, ...]:
-    rows = msgspec.msgpack.decode(packed)
-    return tuple(ItemResult(iri, ItemStatus(status), code, message) for iri, status, code, message in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from graph.codec import PAYLOAD_FORMAT, decode, encode, request_bytes
+from graph.codec import COLUMNS_FORMAT, decode, encode, request_bytes
 from graph.values import (
     Change,
     ExternalId,
@@ -54,7 +54,7 @@ def test_equal_changes_have_equal_bytes():
 
 def test_a_newer_payload_is_refused():
     with pytest.raises(StoreError) as caught:
-        decode(msgspec.msgpack.encode((PAYLOAD_FORMAT + 1, [], [])))
+        decode(msgspec.msgpack.encode((COLUMNS_FORMAT + 1, [], [])))
     assert caught.value.code == "STORE_VERSION"
 
 
