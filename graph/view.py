@@ -157,7 +157,7 @@ class View:
         """Living relationships of some rows whose far end is in scope."""
         self.budget.check_time()
         edges, owner = self.snapshot.expand(rows, trail.way, trail.relations)
-        hops = Hops(edges, owner, self._far_ends(np.asarray(rows)[owner], edges, trail.way))
+        hops = Hops(edges, owner, self._far_ends(np.asarray(rows), owner, edges, trail.way))
         return hops if self.visible is None else hops.keep(self.visible[hops.others])
 
     def hops_along(self, rows: Rows, trails: Sequence[Trail]) -> Hops:
@@ -169,12 +169,12 @@ class View:
         order = np.argsort(owner, kind="stable")
         return Hops(edges[order], owner[order], others[order])
 
-    def _far_ends(self, near: Rows, edges: Rows, way: Way) -> npt.NDArray[np.int32]:
+    def _far_ends(self, rows: Rows, owner: Rows, edges: Rows, way: Way) -> npt.NDArray[np.int32]:
         view = self.snapshot.edges
         if way is Way.OUT:
             return view.target.take(edges)
         source = view.source.take(edges)
-        return source if way is Way.IN else np.where(source == near, view.target.take(edges), source)
+        return source if way is Way.IN else np.where(source == rows[owner], view.target.take(edges), source)
 
     def check_attribute(self, name: str, *, of_edges: bool = False) -> None:
         """NotFoundError ATTRIBUTE_UNKNOWN for a name that is neither declared nor used."""

@@ -70,7 +70,7 @@ def run_walk(view: View, walk: Walk) -> Reached:
     if walk.depth_max is not None and walk.depth_max < 0:
         raise InputError("a walk cannot have a negative depth", code="WALK_INVALID")
     trails = view.trails(walk.relations, walk.way)
-    depth_of, cut = _depths(view, view.find_all(walk.starts), trails, walk.depth_max)
+    depth_of, cut = depths_from(view, view.find_all(walk.starts), trails, walk.depth_max)
     rows = np.flatnonzero(depth_of > 0).astype(np.int32)
     if walk.kind is not None:
         rows = rows[view.snapshot.is_of_kind(rows, view.snapshot.schema.kind(walk.kind).index)]
@@ -82,25 +82,33 @@ def run_walk(view: View, walk: Walk) -> Reached:
     return Reached(page, depth_of[page], len(rows), cut)
 
 
-def _depths(
-    view: View, starts: Rows, trails: Sequence[Trail], depth_max: int | None
+def depths_from(
+    view: View, starts: Rows, trails: Sequence[Trail], depth_max: int | None = None
 ) -> tuple[npt.NDArray[np.int32], Cut | None]:
-    """int32[size]: steps to each row, 0 at the starts, -1 where none leads."""
+    """int32[size]: steps to each row, 0 at the starts, -1 where none leads; and why there may be more."""
     depth_of = np.full(view.snapshot.size, -1, np.int32)
     depth_of[starts] = 0
+    place = np.empty(view.snapshot.size, np.int32)  # only read where just written
     frontier, depth = np.unique(starts), 0
     while len(frontier) and (depth_max is None or depth < depth_max):
         if view.budget.is_half_gone:
             return depth_of, Cut("TIME", depth)
         depth += 1
-        frontier = _unseen((view.hops(frontier, trail) for trail in trails), depth_of)
+        frontier = _unseen((view.hops(frontier, trail) for trail in trails), depth_of, place)
         depth_of[frontier] = depth
     return depth_of, None
 
 
-def _unseen(found: Iterable[Hops], depth_of: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+def _unseen(
+    found: Iterable[Hops], depth_of: npt.NDArray[np.int32], place: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """The rows that were met first just now, each once."""
     others = np.concatenate([hops.others for hops in found])
-    return np.unique(others[depth_of[others] < 0])
+    others = others[depth_of[others] < 0]
+    # Of equal rows the one whose place is kept stays: no sorting, which would take most of the walk.
+    places = np.arange(len(others), dtype=np.int32)
+    place[others] = places
+    return others[place[others] == places]
 
 
 def _by_id_within_depth(
@@ -142,8 +150,8 @@ def _between(
     view: View, start: int, end: int, forward: Sequence[Trail], backward: Sequence[Trail]
 ) -> tuple[npt.NDArray[np.int32], Cut | None]:
     """Rows on some way from start to end; the nearest ones if there are too many."""
-    ahead, late = _depths(view, np.array([start]), forward, None)
-    behind, also_late = _depths(view, np.array([end]), backward, None)
+    ahead, late = depths_from(view, np.array([start]), forward, None)
+    behind, also_late = depths_from(view, np.array([end]), backward, None)
     rows = np.flatnonzero((ahead >= 0) & (behind >= 0)).astype(np.int32)
     if len(rows) <= _BETWEEN_MAX:
         return rows, late or also_late

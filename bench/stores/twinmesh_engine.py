@@ -14,7 +14,10 @@ from bench.campus_data import POWER_UNIT
 from graph.bulk import AttributeColumn, Columns, RelationshipColumns, TwinColumns
 from graph.twin import Twin
 from graph.values import Change, ItemStatus, TwinRecord, Value, Way
+from graph.view import Budget, View
+from graph.walking import depths_from
 from ontology.schema import load_schema
+from ontology.units import load_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 POWER = "ratedPower"
 WEIGHT = "weight"
+_NO_LIMIT = 1 << 40
 
 
 class TwinmeshEngine:
@@ -43,7 +47,8 @@ class TwinmeshEngine:
             assert sum(block.created for block in applied.relationship_blocks) == graph.relationships
 
     def open(self, folder: Path) -> None:
-        self._twin = Twin.open(folder, load_schema(), site=folder.name)
+        self._units = load_units()
+        self._twin = Twin.open(folder, load_schema(), site=folder.name, units=self._units)
 
     def look_up(self, twin: str) -> TwinRow:
         snapshot = self._twin.snapshot()
@@ -68,18 +73,10 @@ class TwinmeshEngine:
         return orjson.dumps(_branches(question.floors, "rooms", tree, room_ends))
 
     def downstream(self, start: str, relation: str) -> Sequence[str]:
-        snapshot = self._twin.snapshot()
-        wanted = snapshot.schema.relations_below(snapshot.schema.relation(relation).index)
-        frontier = np.array([snapshot.row(start)], np.int32)
-        seen = np.zeros(snapshot.size, np.bool_)
-        seen[frontier] = True
-        while len(frontier):
-            edges, _ = snapshot.expand(frontier, Way.OUT, wanted)
-            targets = snapshot.edges.target.take(edges)
-            frontier = np.unique(targets[~seen[targets]])
-            seen[frontier] = True
-        seen[snapshot.row(start)] = False
-        return snapshot.ids(np.flatnonzero(seen))
+        budget = Budget(nodes_max=_NO_LIMIT, wall_s=_NO_LIMIT)
+        view = View(self._twin.snapshot(), self._units, budget)
+        depth_of, _ = depths_from(view, view.find_all([start]), [view.trail(relation, Way.OUT)])
+        return view.snapshot.ids(np.flatnonzero(depth_of > 0))
 
     def write(self, twin: str, power: float) -> None:
         record = TwinRecord(twin, attributes={POWER: Value(power, POWER_UNIT)})
