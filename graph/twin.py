@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from graph.history import SqliteHistory
 from graph.ids import default_base, is_site_name
 from graph.lock import WriterLock, locked
 from graph.pools import Pools
+from graph.sealing import break_seal, write_seal
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
 from graph.trouble import Medium
@@ -144,6 +145,7 @@ class Twin:
             lock = None if read_only else _take_lock(folder, url)
             if lock is not None:
                 undo.callback(lock.release)
+                _break_seal(folder)
             store = undo.enter_context(closing(_open_store(folder, site, base, read_only=read_only)))
             reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
             history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
@@ -308,6 +310,7 @@ class Twin:
             self._store.close()
             self.history.close()
             if self._writer_lock is not None:
+                self._seal()
                 self._writer_lock.release()
 
     def __enter__(self) -> Twin:
@@ -348,6 +351,13 @@ class Twin:
             self._store.take_over()
         except StoreError as error:
             self.media[0].fail(error)
+
+    def _seal(self) -> None:
+        """Mark the files for `verify`; a disk in trouble, or a second close, leaves them without."""
+        sound = not self.troubles and self._writer_lock is not None and not self._writer_lock.released
+        if sound:
+            with suppress(OSError):
+                write_seal(self._folder)
 
     def _recover(self) -> None:
         """Make the journal writable again. Raises StoreError if it cannot be, or if the twin is closed."""
@@ -466,6 +476,13 @@ def _take_lock(folder: Path, url: str | None) -> WriterLock:
     try:
         make_folder(folder)
         return WriterLock.take(folder / LOCK, url)
+    except OSError as error:
+        raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
+
+
+def _break_seal(folder: Path) -> None:
+    try:
+        break_seal(folder)
     except OSError as error:
         raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
 
