@@ -102,13 +102,13 @@ def depths_from(
 def _unseen(
     found: Iterable[Hops], depth_of: npt.NDArray[np.int32], place: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
-    """The rows that were met first just now, each once."""
+    """The rows that were met first just now, ascending."""
     others = np.concatenate([hops.others for hops in found])
     others = others[depth_of[others] < 0]
-    # Of equal rows the one whose place is kept stays: no sorting, which would take most of the walk.
+    # Of equal rows the one whose place is kept stays: much faster than `np.unique` over all.
     places = np.arange(len(others), dtype=np.int32)
     place[others] = places
-    return others[place[others] == places]
+    return np.sort(others[place[others] == places])
 
 
 def _by_id_within_depth(
