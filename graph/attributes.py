@@ -97,6 +97,20 @@ class ColumnWriter:
         self._frozen: Column | None = None
         self._frozen_rows = -1
 
+    @classmethod
+    def of(
+        cls,
+        pools: Pools,
+        tag: PagedColumn[np.uint8],
+        word: PagedColumn[np.float64],
+        unit: PagedColumn[np.int16],
+        origin: PagedColumn[np.int16],
+    ) -> ColumnWriter:
+        """An attribute that was saved."""
+        writer = cls(pools)
+        writer._tag, writer._word, writer._unit, writer._origin = tag, word, unit, origin
+        return writer
+
     def present(self, rows: Rows) -> npt.NDArray[np.bool_]:
         return self._tag.take(rows) != Tag.ABSENT
 

@@ -61,6 +61,17 @@ class PagedColumn(Generic[D]):
         self._frozen: FrozenColumn[D] | None = None
         self._frozen_rows = -1
 
+    @classmethod
+    def of(cls, pages: npt.NDArray[D], table: npt.NDArray[np.int32]) -> PagedColumn[D]:
+        """A column that was saved: `pages` begin with the page of zeros, `table` says where each page lies.
+
+        The pages are used in place; the first write copies them.
+        """
+        column = cls(pages.dtype.type)
+        column._pages, column._table = pages, table.copy()
+        column._used = column._shared = len(pages)
+        return column
+
     def at(self, row: int) -> Any:
         page = min(row >> PAGE_BITS, len(self._table) - 1)
         return self._pages[self._table[page], row & _PAGE_MASK].item()
@@ -179,6 +190,23 @@ class FrozenColumn(Generic[D]):
     def at(self, row: int) -> Any:
         page = min(row >> PAGE_BITS, len(self._table) - 1)
         return self._pages[self._table[page], row & _PAGE_MASK].item()
+
+    @property
+    def dtype(self) -> np.dtype[D]:
+        return self._pages.dtype
+
+    @property
+    def filled_pages(self) -> npt.NDArray[np.int64]:
+        """Numbers of the pages that were ever written, ascending."""
+        return np.flatnonzero(self._table)
+
+    @property
+    def page_count(self) -> int:
+        return len(self._table) - 1
+
+    def pages_at(self, pages: Rows) -> npt.NDArray[D]:
+        """[n, PAGE_ROWS]: whole pages, zeros for those never written."""
+        return self._pages[self._table[np.minimum(pages, len(self._table) - 1)]]
 
     def _flatten(self) -> npt.NDArray[D]:
         pages = np.arange((self._rows + PAGE_ROWS - 1) >> PAGE_BITS)

@@ -58,6 +58,22 @@ class Interned:
         self._count = len(known.strings)
         self._lock = Lock()
 
+    def adopt(self, parts: InternedParts) -> bool:
+        """Become a saved table, where nothing was added yet: then True."""
+        with self._lock:
+            if self._count:
+                return False
+            self.hasher, self._index = Hasher(parts.seed), Multimap(parts.runs)
+            self._strings, self._count = parts.strings, len(parts.strings)
+        return True
+
+    def begins_with(self, strings: Strings) -> bool:
+        """Whether the first strings of this table are these, in this order."""
+        count, known = len(strings), self._strings
+        if count > self._count or not np.array_equal(known.offsets[: count + 1], strings.offsets):
+            return False
+        return np.array_equal(known.data[: strings.nbytes], strings.data[: strings.nbytes])
+
     def __len__(self) -> int:
         return self._count
 

@@ -178,6 +178,7 @@ class Pools:
     )  # kind IRIs, leading one first
     origin_sets: Pool[tuple[str, ...]] = field(default_factory=Pool["tuple[str, ...]"])
     external_ids: PackedPool[tuple[ExternalId, ...]] = field(default_factory=_external_id_pool)
+    users: set[str] = field(default_factory=set[str])  # sites that ever used these pools
     _resolved: dict[str, KindSets] = field(default_factory=dict[str, "KindSets"])  # by version of the schema
 
     def resolve_kind_sets(self, schema: Schema) -> KindSets:

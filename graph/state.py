@@ -92,7 +92,7 @@ class State:
             edge = self._old_ids.row(old, self.edges.size, self._derived_key)
             return edge if edge >= 0 and self.edges.alive.at(edge) else -1
         edges, ids = self.edges, self.twins.ids
-        rows = between(edges.links(len(ids)), ids, edges.target, iri, len(ids))
+        rows = between(edges.links(), ids, edges.target, iri, len(ids))
         return next((row for row in rows if self.edge_iri(row) == iri), -1)
 
     def _derived_key(self, edge: int) -> tuple[str, ...] | None:
@@ -118,7 +118,7 @@ class State:
     def expand(
         self, rows: npt.NDArray[np.int32], way: Way, relations: npt.NDArray[np.bool_] | None = None
     ) -> Found:
-        return self.edges.links(self.twins.size).expand(rows, way, relations)
+        return self.edges.links().expand(rows, way, relations)
 
     def freeze(self) -> Snapshot:
         """An immutable view of all of it."""

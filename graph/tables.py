@@ -11,7 +11,7 @@ import numpy as np
 
 from graph.attributes import ColumnWriter
 from graph.columns import ConstantColumn, PagedColumn
-from graph.csr import SiteLinks, build_base, empty_base, tail_is_long
+from graph.csr import SiteLinks, Tail, empty_base, tail_is_long
 from graph.ids import end_key, ends_of_derived
 from graph.interning import InternedTexts
 from graph.multimap import Multimap
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from graph.attributes import Column, Tag
     from graph.columns import Reader, Rows, Taken
-    from graph.csr import Links
+    from graph.csr import Base, Links
+    from graph.interning import InternedParts
     from graph.pools import Pools
     from graph.values import Value
 
@@ -77,16 +78,35 @@ class Ids(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedIds:
+    """What the ids of a site are saved as."""
+
+    iris: InternedParts
+    local: Multimap
+    external: Multimap
+    ends: Multimap  # one entry for each of the first rows; the others are entered when asked for
+
+
 class SiteIds:
     """Ids of one site: append-only, shared by the writer and all snapshots."""
 
-    def __init__(self) -> None:
-        self._texts = InternedTexts()
-        self.local = Hints(self._texts.table.hasher)
-        self.external = Hints(self._texts.table.hasher)
-        self._ends = Multimap()  # `end_key` -> rows, of the first `_ends_count` rows
-        self._ends_count = 0
+    def __init__(self, saved: SavedIds | None = None) -> None:
+        self._texts = InternedTexts(saved.iris if saved else None)
+        hasher = self._texts.table.hasher
+        self.local = Hints(hasher, saved.local if saved else None)
+        self.external = Hints(hasher, saved.external if saved else None)
+        # `end_key` -> rows, of the first `_ends_count` rows
+        self._ends = saved.ends if saved else Multimap()
+        self._ends_count = len(self._ends)
         self._ends_lock = Lock()
+
+    def freeze(self) -> SavedIds:
+        """All of it, immutable; for a checkpoint. Only for the writer."""
+        with self._ends_lock:
+            ends = Multimap(self._ends.settle())
+        local, external = (Multimap(known.entries.settle()) for known in (self.local, self.external))
+        return SavedIds(self._texts.table.freeze(), local, external, ends)
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -185,17 +205,31 @@ class Keys(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedKeys:
+    """What the keys of a site are saved as."""
+
+    seed: bytes
+    entries: Multimap
+    own: Multimap
+
+
 class SiteKeys:
     """Keys of one site: append-only, shared by the writer and all snapshots. `ends`: the writer's columns.
 
     An entry is a hash of the ends and eight bytes long; what is found is compared with the columns.
     """
 
-    def __init__(self, ends: Ends) -> None:
+    def __init__(self, ends: Ends, saved: SavedKeys | None = None) -> None:
         self._ends = ends
-        self.hasher = Hasher(os.urandom(SEED_BYTES))
-        self.own = Hints(self.hasher)
-        self.entries = Multimap()
+        self.hasher = Hasher(saved.seed if saved else os.urandom(SEED_BYTES))
+        self.own = Hints(self.hasher, saved.own if saved else None)
+        self.entries = saved.entries if saved else Multimap()
+
+    def freeze(self) -> SavedKeys:
+        """All of it, immutable; for a checkpoint. Only for the writer."""
+        entries, own = self.entries.settle(), self.own.entries.settle()
+        return SavedKeys(self.hasher.seed, Multimap(entries), Multimap(own))
 
     def add(self, source: int, relation: int, target: int, group: int, edge: int) -> None:
         """Enter a relationship whose ends are written."""
@@ -363,6 +397,10 @@ class Attributes:
             column = self._columns[name] = ColumnWriter(self._pools)
         return column
 
+    def put(self, name: str, column: ColumnWriter) -> None:
+        """Enter an attribute that was saved."""
+        self._columns[name] = column
+
     def clear(self, rows: Sequence[int]) -> None:
         """Rows that die lose all attributes, so that a revived row starts empty."""
         for column in self._columns.values():
@@ -440,28 +478,43 @@ class EdgeTable:
         self.stated = PagedColumn(np.int32)
         self.origins = PagedColumn(np.int32)
         self.attributes = Attributes(pools)
-        self._base = empty_base()
+        self.base = empty_base()
+        self._tail = Tail(0)
         self._links: SiteLinks | None = None
 
-    def links(self, twins: int) -> SiteLinks:
-        """The relationships as they are now, walked from twins; merges a long tail into the base."""
+    def links(self) -> SiteLinks:
+        """The relationships as they are now, walked from twins."""
         alive, source = self.alive.freeze(self.size), self.source.freeze(self.size)
-        target, relation = self.target.freeze(self.size), self.relation.freeze(self.size)
-        if tail_is_long(self._base, self.size):
-            self._base = build_base(source, target, self.size, twins)
         known = self._links
         if known is None or known.alive is not alive or known.source is not source:
-            known = self._links = SiteLinks(self._base, self.size, source, target, relation, alive)
+            target, relation = self.target.freeze(self.size), self.relation.freeze(self.size)
+            known = SiteLinks(self.base, self._tail, self.size, source, target, relation, alive)
+            self._links = known
         return known
+
+    def take_base(self, base: Base) -> None:
+        """Walk from another base, made of the first relationships of this table."""
+        self.base, self._tail, self._links = base, Tail(base.count), None
+
+    @property
+    def base_is_old(self) -> bool:
+        """Whether so many relationships came since the base was made that another is worth its while."""
+        return tail_is_long(self.base, self.size)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all columns, of the sorted ends and of the index of keys; texts in pools are not in it."""
-        return self.keys.nbytes + self.attributes.nbytes + self._base.nbytes + _column_bytes(self)
+        return (
+            self.keys.nbytes
+            + self.attributes.nbytes
+            + self.base.nbytes
+            + self._tail.nbytes
+            + _column_bytes(self)
+        )
 
     def freeze(self, ids: SiteIds) -> EdgeView:
         m, twins = self.size, len(ids)
-        links, group = self.links(twins), self.group.freeze(m)
+        links, group = self.links(), self.group.freeze(m)
         return EdgeView(
             size=m,
             site=ConstantColumn(np.int16(0), m),

@@ -54,12 +54,16 @@ def join_schemas(schemas: Sequence[Schema]) -> Schema:
     """The first schema with the user kinds of all the others."""
     first = schemas[0]
     records = [
-        _record(schema, kind) for schema in schemas[1:] if schema is not first for kind in schema.user_kinds()
+        kind_record(schema, kind)
+        for schema in schemas[1:]
+        if schema is not first
+        for kind in schema.user_kinds()
     ]
     return first.with_kinds(records) if records else first
 
 
-def _record(schema: Schema, kind: Kind) -> KindRecord:
+def kind_record(schema: Schema, kind: Kind) -> KindRecord:
+    """What a user or an import stated to bring a kind."""
     parents = tuple(schema.kinds[parent].iri for parent in kind.parents)
     return KindRecord(kind.iri, kind.name, parents, kind.label, kind.placeholder)
 

@@ -8,7 +8,7 @@ import pytest
 
 from graph import csr
 from graph.columns import PagedColumn
-from graph.csr import SiteLinks, build_base, empty_base
+from graph.csr import SiteLinks, Tail, build_base, empty_base
 from graph.values import Way
 
 TWINS = 60
@@ -50,7 +50,7 @@ def test_expand_equals_networkx(way, base_share, masked):
     source, target, relation, alive = _columns(rng, edges)
     count = int(edges * base_share)
     base = build_base(source, target, count, TWINS) if count else empty_base()
-    links = SiteLinks(base, edges, source, target, relation, alive)
+    links = SiteLinks(base, Tail(count), edges, source, target, relation, alive)
     mask = np.array([True, False, True, False]) if masked else None
     graph = _graph(source, target, relation, alive, mask)
     rows = rng.integers(0, TWINS, 40)  # in any order, with repeats
@@ -62,14 +62,14 @@ def test_expand_equals_networkx(way, base_share, masked):
 
 def test_a_twin_that_is_newer_than_the_base_has_no_relationships():
     rng = np.random.default_rng(0)
-    links = SiteLinks(empty_base(), 0, *_columns(rng, 0))
+    links = SiteLinks(empty_base(), Tail(0), 0, *_columns(rng, 0))
     edges, owner = links.expand(np.array([0, 5, 10_000]), Way.BOTH)
     assert (len(edges), len(owner)) == (0, 0)
 
 
 def test_expanding_nothing_gives_nothing():
     source, target, relation, alive = _columns(np.random.default_rng(0), 50)
-    links = SiteLinks(build_base(source, target, 50, TWINS), 50, source, target, relation, alive)
+    links = SiteLinks(build_base(source, target, 50, TWINS), Tail(50), 50, source, target, relation, alive)
     edges, owner = links.expand(np.zeros(0, np.int32), Way.OUT)
     assert (len(edges), len(owner)) == (0, 0)
 
@@ -80,8 +80,22 @@ def test_a_self_loop_is_one_relationship():
         column.set(0, 0)
     alive = PagedColumn(np.bool_)
     alive.set(0, True)
-    links = SiteLinks(empty_base(), 1, *(column.freeze(1) for column in (*columns, alive)))
+    links = SiteLinks(empty_base(), Tail(0), 1, *(column.freeze(1) for column in (*columns, alive)))
     assert links.expand(np.array([0]), Way.BOTH)[0].tolist() == [0]
+
+
+@pytest.mark.parametrize("way", [Way.OUT, Way.IN])
+def test_a_tail_that_grew_serves_old_and_new_snapshots_alike(way):
+    source, target, relation, alive = _columns(np.random.default_rng(3), 500)
+    tail, rows = Tail(100), np.arange(TWINS)
+    base = build_base(source, target, 100, TWINS)
+    for count in [100, 101, 110, 300, 310, 311, 500, 120, 100]:
+        links = SiteLinks(base, tail, count, source, target, relation, alive)
+        edges, owner = links.expand(rows, way)
+        ends = (source if way == Way.OUT else target).flat[:count]
+        expected = sorted((int(end), edge) for edge, end in enumerate(ends) if alive.at(edge))
+        assert list(zip(owner.tolist(), edges.tolist(), strict=True)) == expected
+    assert tail.nbytes == 2 * 8 * 400
 
 
 def test_the_tail_is_merged_when_it_grows_long():
