@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 16 * 1024
 _BLOCK_DIGEST_BYTES = 8
 
 
@@ -21,7 +21,7 @@ _BLOCK_DIGEST_BYTES = 8
 class FileMark:
     """One file: its path below the marked folder, its size, and its digests.
 
-    blocks: 16 hexadecimal digits for each 256 KiB, joined.
+    blocks: 16 hexadecimal digits for each 16 KiB, joined.
     """
 
     path: str

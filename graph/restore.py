@@ -11,6 +11,7 @@ from graph.content import ALGORITHM
 from graph.files import copy_marked, failing, sync_tree
 from graph.manifest import read_manifest
 from graph.marks import compare_marks, mark_file, sync_folder
+from graph.sealing import write_seal
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def restore_backup(
             problems += verify_copy(work, manifest, schema)
         if problems:
             raise _refused(problems)
+        for mark in manifest.sites:
+            write_seal(work / "sites" / mark.site)
         _publish(work, data)
     return manifest
 

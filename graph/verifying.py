@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from graph.content import content_of
@@ -69,19 +69,24 @@ def verify_folder(folder: Path, schema: Schema) -> FolderReport:
         _check_manifest(folder, report)
     for place in sorted(path for path in (folder / "sites").glob("*") if path.is_dir()):
         if any(place.iterdir()):
-            report.sites.append(verify_site(place, schema))
+            report.sites.append(verify_site(place, schema, covered=report.files is not None))
     return report
 
 
-def verify_site(folder: Path, schema: Schema) -> SiteReport:
-    """Check one site folder: bytes first, as they lie there, then what they say."""
+def verify_site(folder: Path, schema: Schema, *, covered: bool = False) -> SiteReport:
+    """Check one site folder: bytes first, as they lie there, then what they say.
+
+    covered: a manifest says what every byte must be.
+    """
     report = SiteReport(folder.name)
     if not (folder / JOURNAL).exists():
         place = Place(path=str(folder / JOURNAL))
         report.problems.append(Problem("STORE_MISSING", "there is no journal", place, _RESTORE))
         return report
     live = _is_written(folder / LOCK)
-    _check_bytes(folder, report, live=live)
+    if not covered:
+        _check_seal(folder, report, live=live)
+    _check_logs(folder, report, live=live)
     _check_journal(folder / JOURNAL, report)
     if not report.problems:
         _check_content(folder, schema, report)
@@ -89,16 +94,20 @@ def verify_site(folder: Path, schema: Schema) -> SiteReport:
     return report
 
 
-def _check_bytes(folder: Path, report: SiteReport, *, live: bool) -> None:
-    """The seal where the site was closed, the logs where it was not."""
+def _check_seal(folder: Path, report: SiteReport, *, live: bool) -> None:
     sealed = None if live else check_seal(folder)
     if sealed is not None:
         report.problems += sealed
         report.checked.append("every byte since it was closed")
     elif live:
-        report.gaps.append("is being written: bytes that hold nothing are checked once it is closed")
+        report.gaps.append(
+            "is being written: readings, and bytes that hold nothing, are checked once it is closed"
+        )
     else:
-        report.gaps.append("was not closed cleanly: bytes that hold nothing are not covered by a seal")
+        report.gaps.append("was not closed cleanly: no seal covers readings and bytes that hold nothing")
+
+
+def _check_logs(folder: Path, report: SiteReport, *, live: bool) -> None:
     for name in (JOURNAL, HISTORY):
         try:
             report.problems += check_log(folder / f"{name}-wal", live=live)
@@ -115,7 +124,7 @@ def _check_journal(path: Path, report: SiteReport) -> None:
                 head = store.head()
                 report.revision, report.digest = head.sequence, head.digest.hex()
     except StoreError as error:
-        found = list(error.problems)
+        found = [_placed(problem, path) for problem in error.problems]
     except OSError as error:
         found = [_unreadable(path, error)]
     report.problems += found
@@ -127,7 +136,7 @@ def _check_content(folder: Path, schema: Schema, report: SiteReport) -> None:
     try:
         rebuilt = rebuild(folder / JOURNAL, schema, until=report.revision)
     except StoreError as error:
-        report.problems += error.problems
+        report.problems += [_placed(problem, folder / JOURNAL) for problem in error.problems]
         return
     report.hash = content_of(rebuilt.snapshot).hash
     report.checked.append("the columns as the journal makes them")
@@ -183,6 +192,12 @@ def _check_manifest(folder: Path, report: FolderReport) -> None:
             message = "is not in the manifest"
             place, hint = Place(path=str(path)), "somebody wrote into the backup: use another one"
             report.problems.append(Problem("BACKUP_DAMAGED", message, place, hint))
+
+
+def _placed(problem: Problem, path: Path) -> Problem:
+    """With the file where none is named, and what to do."""
+    place = replace(problem.place, path=problem.place.path or str(path))
+    return replace(problem, place=place, hint=problem.hint or _RESTORE)
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:
