@@ -185,7 +185,10 @@ def _controls(first: list[int], counts: Integers) -> Columns:
 
 
 def network(relationships: int, *, with_relationships: bool = True) -> Graph:
-    """A third as many twins; each has three suppliers on average, and all are downstream of the first."""
+    """A third as many twins; each has three suppliers on average, and all are downstream of the first.
+
+    relationships: 300 or more, so that there are enough pairs to draw from.
+    """
     twins = relationships // 3
     source, target = _suppliers(twins, relationships if with_relationships else 0)
     random = np.random.default_rng(SEED)
