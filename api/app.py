@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from api.commanding import CommandRoute
+    from api.following import Following
     from graph.mesh import Mesh
 
 _LOG = logging.getLogger("twinmesh.api")
@@ -57,14 +58,17 @@ def create_app(
     dev: bool = False,
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Mapping[str, CommandRoute] | None = None,
+    following: Following | None = None,
 ) -> Starlette:
     """The ASGI application over a mesh; the caller opens and closes the mesh.
 
     dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources.
+    following: what keeps a read-only mesh up to date.
     """
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
-    _ensure_admin(tokens, settings)
+    if not mesh.read_only:  # a follower takes the tokens as the writer made them
+        _ensure_admin(tokens, settings)
     services = Services(
         mesh,
         load_units(),
@@ -74,7 +78,7 @@ def create_app(
         Commands(commands),
     )
     engine = Engine(services, fixed_schema())
-    figures, health = Figures(), Health(services, sources)
+    figures, health = Figures(), Health(services, sources, following)
     app = Starlette(
         routes=_routes(services, engine, figures, health),
         middleware=[

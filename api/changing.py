@@ -39,11 +39,13 @@ def apply_change(mesh: Mesh, asking: Principal, given: ChangeInput) -> ChangeOut
     """Apply a change to its site; violations of the schema come back in the outcome.
 
     Raises AccessError FORBIDDEN, NotFoundError SITE_UNKNOWN, ConflictError REVISION_CONFLICT or
-    IDEMPOTENCY_REUSED, InputError ATTRIBUTES_INVALID, AMBIGUOUS_ID or CHANGE_TOO_LARGE.
+    IDEMPOTENCY_REUSED, StoreError STORE_LOCKED at a follower, InputError ATTRIBUTES_INVALID, AMBIGUOUS_ID
+    or CHANGE_TOO_LARGE.
     """
     asking.require(Action.CHANGE)
     if not asking.sees_all and (asking.kinds is not None or given.site not in (asking.sites or ())):
         raise AccessError(f"{asking.name} may not change site {given.site!r}")
+    mesh.check_writable()
     twin = mesh.twin(given.site)
     change = _Reader(mesh.snapshot(), given.site, twin.base).change(given, asking.name)
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ontology.errors import TwinmeshError
+from ontology.errors import TwinmeshError, UsageError
 
 if TYPE_CHECKING:
     from api.commands.place import Place
@@ -57,12 +57,27 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="No token needed on loopback.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 picks a free one.")] = 8000,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Read only, beside the process that writes the folder.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="With --follow: processes that share the port.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Serve a data folder by GraphQL and HTTP; prints `ready http://HOST:PORT`."""
+    if workers > 1 and not follow:
+        hint = "one process writes a folder; add --follow for more that read it"
+        raise UsageError("--workers needs --follow", code="WORKERS_WITHOUT_FOLLOW", hint=hint)
     from api.commands.serve import ServeRequest, serve_folder
 
-    serve_folder(ServeRequest(data, config, dev, host, port), as_json=as_json)
+    request = ServeRequest(data, config, dev, host, port)
+    if not follow:
+        serve_folder(request, as_json=as_json)
+        return
+    from api.commands.following import follow_folder
+
+    follow_folder(request, workers, as_json=as_json)
 
 
 @app.command("import")

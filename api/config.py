@@ -72,6 +72,14 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Of `serve --follow`."""
+
+    poll_s: float = 0.02  # how often the journals are looked at for the sake of subscriptions
+    lag_s_max: float = 10.0  # /readyz is 503 where what is shown may be older than this
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default."""
 
@@ -80,6 +88,7 @@ class Settings:
     auth: Auth = field(default_factory=Auth)
     jobs: JobLimits = field(default_factory=JobLimits)
     streams: Streams = field(default_factory=Streams)
+    follow: Follow = field(default_factory=Follow)
 
 
 def load_settings(

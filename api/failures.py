@@ -46,6 +46,7 @@ _STATUS_OF_CODE: Final = {
     "NOT_ACCEPTABLE": 406,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "HOST_REFUSED": 421,
+    "STORE_LOCKED": 421,  # the process that writes is another one; the hint has its URL
 }
 ERRORS_MAX: Final = 100
 

@@ -88,6 +88,7 @@ class _Batch:
 
 def ingest(mesh: Mesh, view: View, body: bytes) -> IngestReport:
     """Record all lines that are right; durable on return. StoreError where the store takes nothing."""
+    mesh.check_writable()
     return _Ingest(mesh, view).run(body)
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio.to_thread
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from ontology.errors import TwinmeshError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from api.following import Following
     from api.schema.context import Services
 
 _BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -102,6 +104,7 @@ class Health:
 
     services: Services
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None
+    following: Following | None = None
     draining: bool = field(default=False)
 
     async def livez(self, _: Request) -> Response:
@@ -110,7 +113,8 @@ class Health:
 
     async def readyz(self, _: Request) -> Response:
         """200 when every site can be read, takes changes and readings, and we are not shutting down."""
-        problem, reason = self._problem()
+        # Aside: to see whether a site can be read may take a moment.
+        problem, reason = await anyio.to_thread.run_sync(self._problem)
         document = {"ready": problem is None, "problem": problem, "reason": reason}
         return JSONResponse(document, 503 if problem else 200)
 
@@ -119,6 +123,9 @@ class Health:
         if self.draining:
             return "DRAINING", "the server is stopping"
         try:
+            behind = self.following.problem() if self.following else None
+            if behind is not None:
+                return behind
             for site in self.services.mesh.sites:
                 twin = self.services.mesh.twin(site)
                 for trouble in twin.troubles:
@@ -142,6 +149,8 @@ class Health:
         yield "# TYPE twinmesh_jobs gauge"
         for state, number in self.services.simulations.jobs.counts().items():
             yield f'twinmesh_jobs{{state="{state}"}} {number}'
+        if self.following is not None:
+            yield from self.following.lines()
         yield from self._source_lines()
 
     def _medium_lines(self) -> Iterator[str]:

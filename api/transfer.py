@@ -57,6 +57,7 @@ async def import_door(request: Request, services: Services) -> Response:
         raise UsageError("name the site: ?site=NAME", code="SITE_MISSING")
     if not principal.sees_all:
         raise AccessError("an import needs sight of the whole graph", code="SCOPE_TOO_NARROW")
+    services.mesh.check_writable()
     body = await read_body(request, services.settings.limits.import_bytes_max)
     uploads = read_multipart(request.headers.get("content-type", ""), body)
     report = await anyio.to_thread.run_sync(

@@ -37,7 +37,7 @@ from ontology.errors import ConflictError, NotFoundError, Place, StoreError, Usa
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -187,8 +187,11 @@ class Twin:
             iris = state.twins.ids.iris(kept.points)
             texts = _texts(state, kept)
         if len(kept):
-            with self._noting(self.media[1]):
+            try:
                 self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
+            except StoreError as error:
+                self.media[1].fail(error)
+                raise
             with self._lock:
                 self._writer.state.write_last_values(kept)
                 self._version += 1
@@ -249,12 +252,16 @@ class Twin:
         with self._lock:
             return self._follow(None)
 
+    def newest_revision(self) -> int:
+        """The last revision on disk; a follower may not have taken it over yet."""
+        with self._reading:
+            return self._reader.head().sequence
+
     def lag(self) -> Lag:
         """How far a follower may be behind the process that writes; of the writer itself nothing."""
         if not self.read_only:
             return Lag(0, 0.0)
-        with self._reading:
-            behind = self._reader.head().sequence - self._writer.head.sequence
+        behind = self.newest_revision() - self._writer.head.sequence
         return Lag(max(0, behind), time.monotonic() - self._fresh_s)
 
     def snapshot_at(self, *, revision: int | None = None, time_ns: int | None = None) -> Snapshot:
@@ -326,11 +333,13 @@ class Twin:
         while self._waiting and len(batch) < BATCH_CHANGES_MAX:
             batch.append(self._waiting.popleft())
         commits: list[Commit] = []
+        medium = self.media[0]
         try:
-            with self._noting(self.media[0]):
-                self.media[0].check()
-                commits = self._writer.run(batch)
+            medium.check()
+            commits = self._writer.run(batch)
         except StoreError as error:
+            if medium.trouble is None:
+                medium.fail(error)
             for ticket in batch:
                 ticket.applied, ticket.error = None, error
         finally:
@@ -365,16 +374,6 @@ class Twin:
             if self._writer_lock is None or self._writer_lock.released:
                 raise StoreError("the site is closed", code="STORE_FENCED")
             self._publish_commits(self._writer.resume())
-
-    @contextmanager
-    def _noting(self, medium: Medium) -> Generator[None]:
-        """Errors of a medium put it in trouble; refusals because of trouble do not."""
-        try:
-            yield
-        except StoreError as error:
-            if medium.trouble is None:
-                medium.fail(error)
-            raise
 
     def _publish(self) -> Snapshot:
         published = self._published

@@ -49,6 +49,8 @@ SPOKEN = {
     "END_KIND": "the relation does not take ends of this kind",
     "FILTER_OPERAND": "an operator of a filter does not take this operand",
     "FILTER_TOO_LARGE": "a filter has more parts than are read",
+    "FOLLOWER_LAGGING": "/readyz of a follower: what it shows may be older than `[follow] lag_s_max`",
+    "FOLLOWER_STOPPED": "/readyz of a follower: the thread that follows the journals has ended",
     "FORBIDDEN": "the role may not do this",
     "GRAPHQL_ERROR": "an error of the GraphQL engine itself",
     "GRAPHQL_EXECUTION": "a field of the query could not be answered",
@@ -93,7 +95,7 @@ SPOKEN = {
     "STATE_UNKNOWN": "a device sent a state that the binding does not name",
     "STORE_FAILED": "the store failed; nothing was acknowledged",
     "STORE_FENCED": "another process became the writer of this site; this one may not write any more",
-    "STORE_LOCKED": "another process writes this site",
+    "STORE_LOCKED": "another process writes this site; the hint has the URL that it serves",
     "STORE_SITE": "the folder holds another site",
     "SUBSCRIPTION_FAILED": "the server refused a subscription, or ended it with errors",
     "TIME_RANGE": "a time is beyond what can be kept",
@@ -103,6 +105,7 @@ SPOKEN = {
     "TOO_MANY_DIRECTIVES": "the query has more directives than allowed",
     "USAGE": "the command or the request is formed wrongly",
     "VALUE_TWICE": "one single-valued attribute has two values",
+    "WORKER_FAILED": "a follower process ended before it was ready; stderr says why",
 }
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from starlette.applications import Starlette
+
     from api.config import Settings
     from graph.mesh import Mesh
 
@@ -65,8 +67,7 @@ class Listening:
 
 def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     """Serve until a signal comes, then finish what is under way. StoreError STORE_LOCKED, PORT_TAKEN."""
-    if request.dev and not _is_loopback(request.host):
-        raise UsageError(f"--dev serves loopback only, not {request.host}", code="DEV_OFF_LOOPBACK")
+    check_dev(request)
     with (
         contextlib.closing(bind(request.host, request.port)) as listener,
         open_to_write(request.folder) as mesh,
@@ -77,23 +78,34 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
         serve_mesh(mesh, listening, lambda url: announce(url, as_json))
 
 
+def check_dev(request: ServeRequest) -> None:
+    """Raises UsageError DEV_OFF_LOOPBACK."""
+    if request.dev and not _is_loopback(request.host):
+        raise UsageError(f"--dev serves loopback only, not {request.host}", code="DEV_OFF_LOOPBACK")
+
+
 def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]) -> None:
     """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once that is ready."""
     url = listening.url
     mesh.announce(url)
     with started(mesh, listening.config) as sources:
         app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                timeout_graceful_shutdown=round(listening.settings.server.drain_s),
-                ws="websockets-sansio",
-            )
-        )
+        server = server_of(app, listening.settings)
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
-        with _quiet_signals():
+        with quiet_signals():
             server.run(sockets=[listening.listener])
+
+
+def server_of(app: Starlette, settings: Settings) -> uvicorn.Server:
+    """The HTTP server around an application."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            timeout_graceful_shutdown=round(settings.server.drain_s),
+            ws="websockets-sansio",
+        )
+    )
 
 
 def announce(url: str, as_json: bool) -> None:
@@ -104,11 +116,16 @@ def announce(url: str, as_json: bool) -> None:
         say(f"ready {url}")
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to an address; port 0 is any free one. StoreError PORT_TAKEN."""
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address; port 0 is any free one. StoreError PORT_TAKEN.
+
+    shared: other processes of this user may bind the same port; the system deals out the connections.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -130,7 +147,7 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Generator[None]:
+def quiet_signals() -> Generator[None]:
     """uvicorn raises the signal again once it has drained; sources and stores must still be closed."""
     before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -14,6 +14,8 @@ from graph.view import Budget, View
 from ontology.errors import ConflictError, InputError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from api.auth import Tokens
@@ -127,13 +129,24 @@ class RequestContext:
         return twin.snapshot_at(revision=revision)
 
     def _wait_for(self, revision: int) -> None:
+        """Until some site has that revision, and every site what was on disk when the request came.
+
+        So a client reads what it wrote, whichever site and process it wrote to: the write was on disk before.
+        """
+        heads = {site: self.mesh.twin(site).newest_revision() for site in self.mesh.sites}
         until = time.monotonic() + MIN_REVISION_WAIT_S
-        while self.mesh.snapshot().revision < revision:
+        while not _has(snapshot := self.mesh.snapshot(), heads) or snapshot.revision < revision:
             if time.monotonic() > until:
                 message = f"revision {revision} was not reached in {MIN_REVISION_WAIT_S:g} s"
                 raise ConflictError(message, code="REVISION_NOT_REACHED")
             time.sleep(_POLL_S)
         self._present = None
+
+
+def _has(snapshot: Snapshot, heads: Mapping[str, int]) -> bool:
+    """Whether every site is at its revision, or beyond."""
+    shown = dict(zip(snapshot.sites, snapshot.revisions, strict=True))
+    return all(shown.get(site, 0) >= revision for site, revision in heads.items())
 
 
 def visible_rows(snapshot: Snapshot, principal: Principal) -> npt.NDArray[np.bool_] | None:

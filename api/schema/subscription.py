@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -40,7 +40,7 @@ _POINTS_MAX = 10_000
 _TWINS_PER_EVENT_MAX = 1_000
 # After a commit, further ones are awaited this long before a cascade is run again.
 _SETTLE_S = 0.5
-# How often a quiet subscription looks whether its token still holds.
+# How often a quiet subscription looks whether its token still holds, and whether there are new sites.
 _CHECK_S = 5.0
 
 
@@ -119,13 +119,17 @@ class _ImpactRow:
 class _Watches:
     """The watches of some sites, read from an event loop."""
 
-    def __init__(self, context: RequestContext, sites: Sequence[str], resume_from: int | None) -> None:
+    def __init__(
+        self, context: RequestContext, sites: Sequence[str] | None, resume_from: int | None = None
+    ) -> None:
+        """sites: None for all of the folder, those that appear later included."""
         self._context = context
+        self._wants_all = sites is None
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._stack = ExitStack()
         self._watches: dict[str, Watch] = {}
-        for site in sites:
+        for site in context.mesh.sites if sites is None else sites:
             self._open(site, resume_from)
 
     async def events(self) -> AsyncGenerator[tuple[str, Commit | ReadingsEvent], None]:
@@ -133,7 +137,8 @@ class _Watches:
         with self._stack:
             while True:
                 self._woken.clear()
-                for site in self._watches:
+                self._open_new()
+                for site in tuple(self._watches):
                     while (event := await asyncio.to_thread(self._watches[site].get, 0)) is not None:
                         self._context.check_principal()
                         if isinstance(event, Gap):
@@ -143,16 +148,16 @@ class _Watches:
                             yield site, event
                 if any(watch.closed for watch in self._watches.values()):
                     return
-                await self._wait()
+                self._context.check_principal()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), _CHECK_S)
 
-    async def _wait(self) -> None:
-        while True:
-            self._context.check_principal()
-            try:
-                await asyncio.wait_for(self._woken.wait(), _CHECK_S)
-            except TimeoutError:
-                continue
-            return
+    def _open_new(self) -> None:
+        """Sites that appeared since, from their first commit on: nobody wakes us for those."""
+        if self._wants_all:
+            for site in self._context.mesh.sites:
+                if site not in self._watches:
+                    self._open(site, 0)
 
     def _open(self, site: str, resume_from: int | None) -> None:
         before = self._watches.get(site)
@@ -169,8 +174,8 @@ async def _changes(
     info: Info, filter: TwinFilter | None = None, resume_from: Revision | None = None, site: str | None = None
 ) -> AsyncGenerator[ChangeEvent, None]:
     context = info.context
-    sites = context.mesh.sites if site is None else (context.mesh.twin(site).site,)
-    if resume_from is not None and len(sites) != 1:
+    sites = None if site is None else (context.mesh.twin(site).site,)
+    if resume_from is not None and len(sites or context.mesh.sites) != 1:
         hint = "subscribe once per site, with `site`"
         raise InputError("each site counts its own revisions", code="REVISION_AMBIGUOUS", hint=hint)
     predicate = FilterReader().predicate(filter)
@@ -214,7 +219,7 @@ async def _readings(
     wanted = {view.snapshot.id(view.find(text)) for text in points}
     sites = sorted({TwinRow(Cohort(view, view.find_all([iri])), 0).site for iri in wanted})
     gate = _Gate(throttle)
-    async with aclosing(_Watches(context, sites, None).events()) as events:
+    async with aclosing(_Watches(context, sites).events()) as events:
         async for where, event in gate.passed(events):
             for row in _reading_rows(context.renew(), context.mesh.twin(where).snapshot(), wanted, event):
                 yield cast("ReadingEvent", row)
@@ -306,7 +311,7 @@ async def _impact_on(info: Info, twins: list[strawberry.ID]) -> AsyncGenerator[I
     view = context.present()
     wanted = set(view.snapshot.ids(view.find_all(twins)))
     shown: list[object] | None = None
-    async with aclosing(_Watches(context, context.mesh.sites, None).events()) as events:
+    async with aclosing(_Watches(context, None).events()) as events:
         commits = (event async for _, event in events if isinstance(event, Commit))
         while True:
             row = await _simulated(context, wanted)
