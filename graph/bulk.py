@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class AttributeColumn:
     """One attribute of the items of a block that state it; values of one type, in one unit.
 
-    values: float64[k], int64[k], bool[k], or k texts (or other JSON values).
+    values: float64[k], int64[k], bool[k], or k texts (or other JSON values; None clears what was there).
     rows:   int32[k], items of the block, ascending; None: all of them, in order.
     unit:   UCUM code or None. origin: None: that of the block.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from graph.state import State
     from graph.twin_drafting import TwinDrafter
     from graph.values import Change, RelationshipRecord, TwinRecord
-    from ontology.schema import Schema
+    from ontology.schema import Relation, Schema
 
     Mask = npt.NDArray[np.bool_]
 
@@ -237,9 +237,13 @@ class BulkDrafter:
         """uint64[m]: a hash of each key; equal hashes only send relationships the slower way."""
         codes = np.array([numbers[name] for name in block.group_names], np.int64)
         groups = np.full(block.count, codes[0]) if block.groups is None else codes[block.groups]
-        return _hashed(
-            self._end_rows[block.sources], self.relation_codes(block), self._end_rows[block.targets], groups
-        )
+        found = [self.schema.relation_by_iri(name) for name in block.relation_names]
+        turned = np.array([one is not None and one.inverse_of is not None for one in found], np.bool_)
+        relations = np.array([_canonical(one) for one in found], np.int64)[block.relations]
+        back = turned[block.relations]
+        source, target = self._end_rows[block.sources], self._end_rows[block.targets]
+        ends = (np.where(back, target, source), np.where(back, source, target))
+        return _hashed(ends[0], relations, ends[1], groups)
 
     def _record_keys(
         self, twins: TwinDrafter, records: Sequence[RelationshipRecord], numbers: dict[str, int]
@@ -297,6 +301,12 @@ class BulkDrafter:
     @property
     def all_new(self) -> bool:
         return all(bool(mask.all()) for mask in (*self.new_twins, *self.new_relationships))
+
+
+def _canonical(relation: Relation | None) -> int:
+    if relation is None:
+        return -1
+    return relation.index if relation.inverse_of is None else relation.inverse_of
 
 
 def _named(change: Change) -> set[str]:

@@ -202,8 +202,6 @@ def _attribute_columns(
 def _add_cells(cells: Cells, item: int, attributes: Mapping[str, Value]) -> None:
     for name, value in attributes.items():
         plain = value.value
-        if plain is None:
-            continue  # clears what a new twin does not have
         kind = type(plain)
         if kind is int and not -EXACT_INTEGER_MAX <= plain <= EXACT_INTEGER_MAX:
             kind = object  # kept exactly, as JSON

@@ -75,7 +75,8 @@ def _drafts(view: View, bulk: BulkDraft, number: int, items: Ints) -> Iterator[E
         relation = view.schema.relation_by_iri(record.relation)
         assert relation is not None  # others went the way of records
         ends = (place[record.source], relation.index, place[record.target])
-        fields = (EdgeFields(), EdgeFields(), dict(record.attributes))
+        stated = {name: value for name, value in record.attributes.items() if value.value is not None}
+        fields = (EdgeFields(), EdgeFields(), stated)
         yield EdgeDraft(first + item, "", record.id, False, *ends, record.group, *fields)
 
 

@@ -118,8 +118,13 @@ def _write_attributes(
         where: range | npt.NDArray[np.int32] = rows if column.rows is None else column.rows + rows.start
         stated_by = column.origin or origin
         if not _is_packed(column):
-            values = [Value(value, column.unit, stated_by) for value in _plain(column)]
-            attributes.write(column.name, list(where), values)
+            # None clears, and a new item has nothing to clear.
+            pairs = zip(where, _plain(column), strict=True)
+            found = [
+                (int(row), Value(plain, column.unit, stated_by)) for row, plain in pairs if plain is not None
+            ]
+            if found:
+                attributes.write(column.name, [row for row, _ in found], [value for _, value in found])
             continue
         tag, words = _packed(column, pools)
         unit = pools.units.intern(column.unit) if column.unit else 0

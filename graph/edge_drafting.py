@@ -186,9 +186,8 @@ class EdgeDrafter:
 
     def _known_edge(self, iri: str, record: RelationshipRecord, ends: tuple[int, int, int]) -> int:
         state, edges = self._state, self._state.edges
-        if max(ends[0], ends[2]) >= state.twins.size:
-            return -1  # an end is new, so the relationship is
-        at_ends = state.edges_at(ends[0], ends[1], ends[2], record.group)
+        is_old = max(ends[0], ends[2]) < state.twins.size  # where an end is new, so is the relationship
+        at_ends = state.edges_at(ends[0], ends[1], ends[2], record.group) if is_old else ()
         if record.id is None:
             living = [edge for edge in at_ends if edges.alive.at(edge)]
             dead = [edge for edge in at_ends if not edges.own_id.at(edge)]
