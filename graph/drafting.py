@@ -10,6 +10,7 @@ from graph.bulk_shape import check_shape
 from graph.codec import encode
 from graph.draft import Draft, Findings
 from graph.edge_drafting import EdgeDrafter
+from graph.single import draft_values
 from graph.twin_drafting import TwinDrafter
 from ontology.errors import ChangeError, NotFoundError
 
@@ -29,6 +30,9 @@ def draft_change(state: State, change: Change, checker: Checker | None) -> Draft
 
     Raises ChangeError with every violation if there is any.
     """
+    short = draft_values(state, change, checker)
+    if short is not None:
+        return short
     drafting = _Drafting(state, change, checker)
     drafting.draft()
     if checker is not None:

@@ -187,13 +187,16 @@ class State:
         rows = [draft.row for draft in drafts]
         twins.alive.write(rows, [True] * len(rows))
         twins.revision.write(rows, [revision] * len(rows))
+        _write_values(twins.attributes, [(draft.row, draft.values) for draft in drafts])
+        drafts = [draft for draft in drafts if draft.after is not draft.before]
+        if not drafts:  # values alone: the usual small write
+            return
         _write_codes(twins.kind_set, drafts, lambda fields: fields.kinds, pools.kind_sets.intern)
         _write_codes(twins.name, drafts, lambda fields: fields.name, pools.texts.intern)
         _write_codes(twins.name_origin, drafts, lambda fields: fields.name_origin, pools.origins.intern)
         _write_codes(twins.local, drafts, lambda fields: fields.local_id, pools.texts.intern)
         _write_codes(twins.external, drafts, lambda fields: fields.external_ids, pools.external_ids.intern)
         _write_codes(twins.origins, drafts, lambda fields: fields.origins, pools.origin_sets.intern)
-        _write_values(twins.attributes, [(draft.row, draft.values) for draft in drafts])
         self._add_hints(drafts)
 
     def _add_hints(self, drafts: Sequence[TwinDraft]) -> None:

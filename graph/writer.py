@@ -5,13 +5,14 @@ Check whole, then journal, then columns; nothing is acknowledged before it is on
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from graph.answering import pack_applied, unpack_applied
 from graph.codec import decode, request_bytes
-from graph.collector import collector_paused
+from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.drafting import draft_change
 from graph.state import State
 from graph.stores.chain import first_digest, follows, make_entry
@@ -139,7 +140,8 @@ class Writer:
         try:
             _ = self.state  # reads the journal again where the last run left it unknown
             batch.head = self._head
-            with collector_paused(sum(_size(ticket.change) for ticket in tickets)):
+            records = sum([_size(ticket.change) for ticket in tickets])
+            with collector_paused(records) if records >= BULK_RECORDS_MIN else nullcontext():
                 self._write(tickets, batch)
         except TwinmeshError as error:
             for ticket in tickets:
