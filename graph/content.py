@@ -81,7 +81,9 @@ def content_of(snapshot: Snapshot) -> Content:
     edges = np.flatnonzero(snapshot.edge_alive)
     twin_ids = _twin_ids(snapshot)
     keys = _edge_keys(snapshot, edges, twin_ids)
-    origins = _origins(snapshot, snapshot.edges.origins, edges)
+    # Whether nobody's relationship has an empty set of origins or none is no difference.
+    codes, known = snapshot.edges.origins.take(edges), snapshot.pools.origin_sets
+    origins = lanes_of_codes(codes, lambda found: (names or () for names in known.values(found)))
     edge_parts = fold(keys, _texts(snapshot, snapshot.edges.stated, edges), origins)
     edge_columns = {name: snapshot.edges.attributes[name] for name in snapshot.edge_attribute_names()}
     twin_columns = {name: snapshot.twins.attributes[name] for name in snapshot.attribute_names()}
