@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 # Each child loads its own engine only: the memory of the others must not count.
 ENGINES = {
-    "twinmesh": "TwinmeshEngine",
-    "sqlite": "SqliteEngine",
-    "ladybug": "LadybugEngine",
-    "networkx": "NetworkxEngine",
+    "twinmesh": ("twinmesh_engine", "TwinmeshEngine"),
+    "sqlite": ("sqlite_engine", "SqliteEngine"),
+    "sqlite without indexes": ("sqlite_engine", "BareSqliteEngine"),
+    "ladybug": ("ladybug_engine", "LadybugEngine"),
+    "networkx": ("networkx_engine", "NetworkxEngine"),
 }
 
 
@@ -142,8 +143,12 @@ def main(name: str) -> None:
     # Whatever an engine prints must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    engine = getattr(import_module(f"bench.stores.{name}_engine"), ENGINES[name])()
-    serve(Tasks(engine), answers)
+    serve(Tasks(new_engine(name)), answers)
+
+
+def new_engine(name: str) -> Engine:
+    module, kind = ENGINES[name]
+    return getattr(import_module(f"bench.stores.{module}"), kind)()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SEED = 4
 KEEPING = ("twinmesh", "sqlite", "ladybug")  # those that have anything on disk
 IN_MEMORY = "networkx"
+BARE = "sqlite without indexes"  # only loaded
 YARDSTICK = "append and fdatasync"
 ANSWER_S_MAX = 120.0
 LOAD_S_MAX = 300.0
@@ -72,7 +73,7 @@ class Measuring:
                     speed.fail(engine, str(error))
                     continue
                 speed.add(engine, found["rows"] / found["seconds"])
-                if engine in KEEPING:
+                if engine != IN_MEMORY:
                     size.add(engine, found["disk_bytes"] / found["rows"])
         if IN_MEMORY in speed.values:
             speed.notes[IN_MEMORY] = "memory only: nothing is durable"

@@ -52,6 +52,7 @@ SELECT id FROM reached JOIN twin USING (number) WHERE id <> ?1
 
 
 class SqliteEngine:
+    indexes: Sequence[str] = _INDEXES.strip().split(";\n")
     _connection: sqlite3.Connection
     _number_of: dict[str, int]
 
@@ -71,7 +72,7 @@ class SqliteEngine:
             connection.executemany(
                 "INSERT INTO relationship VALUES (?, ?, ?, ?)", zip(*ends, relation, weight, strict=True)
             )
-            for statement in _INDEXES.strip().split(";\n"):
+            for statement in self.indexes:
                 connection.execute(statement)
         connection.close()
 
@@ -98,6 +99,12 @@ class SqliteEngine:
 
     def close(self) -> None:
         self._connection.close()
+
+
+class BareSqliteEngine(SqliteEngine):
+    """Rows alone: the fastest load, but a look-up or a walk would read whole tables. Only ever loaded."""
+
+    indexes: Sequence[str] = ()
 
 
 def _nulls(values: npt.NDArray[np.float64]) -> list[float | None]:
