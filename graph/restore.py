@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from graph.manifest import Manifest, SiteMark
+    from graph.marks import FileMark
     from ontology.schema import Schema
 
 # Where files lie until all of them are there: on the disk of the data folder, and no data folder yet.
@@ -50,8 +51,7 @@ def restore_backup(
         problems: list[Problem] = []
         for mark in manifest.files:
             tell(f"copying {mark.path}")
-            with failing("RESTORE_FAILED", backup / mark.path):
-                found = copy_marked(backup / mark.path, work / mark.path, mark.path)
+            found = _copy(backup, work, mark)
             problems += compare_marks(backup, mark, found, "BACKUP_DAMAGED", _OTHER_BACKUP)
         if verify and not problems:
             tell("verifying")
@@ -76,6 +76,14 @@ def verify_copy(folder: Path, manifest: Manifest, schema: Schema) -> list[Proble
         here = mark_site(folder / "sites" / mark.site, schema)
         problems += _compare_sites(folder, mark, here, comparable=manifest.algorithm == ALGORITHM)
     return problems
+
+
+def _copy(backup: Path, work: Path, mark: FileMark) -> FileMark:
+    if not (backup / mark.path).is_file():
+        place = Place(path=str(backup / mark.path))
+        raise StoreError("the file is gone", code="BACKUP_DAMAGED", place=place, hint=_OTHER_BACKUP)
+    with failing("RESTORE_FAILED", backup / mark.path):
+        return copy_marked(backup / mark.path, work / mark.path, mark.path)
 
 
 def _compare_sites(folder: Path, kept: SiteMark, here: SiteMark, *, comparable: bool) -> list[Problem]:

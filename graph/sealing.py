@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEAL = "seal.json"
+SEAL_FORMAT = 1
 # Files of a site that change in place; checkpoints are immutable and carry checksums of their own.
 SEALED = ("journal.sqlite", "history.sqlite")
 _HINT = "restore a backup; if you changed the file on purpose, remove seal.json"
@@ -44,7 +45,7 @@ def write_seal(folder: Path) -> None:
     files = tuple(mark_file(folder, name) for name in SEALED if (folder / name).is_file())
     temporary = folder / f"{SEAL}.new"
     with temporary.open("wb") as target:
-        target.write(msgspec.json.format(msgspec.json.encode(_seal(files)), indent=1))
+        target.write(_spelt(files))
         target.flush()
         os.fsync(target.fileno())
     temporary.replace(folder / SEAL)
@@ -63,12 +64,13 @@ def check_seal(folder: Path) -> list[Problem] | None:
     """What changed since the folder was sealed; None where it is not sealed."""
     path = folder / SEAL
     try:
-        seal = msgspec.json.decode(path.read_bytes(), type=Seal)
+        text = path.read_bytes()
+        seal = msgspec.json.decode(text, type=Seal)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, OSError) as error:
+    except (msgspec.DecodeError, ValueError, OSError) as error:
         return [Problem("SEAL_BROKEN", f"the seal cannot be read: {error}", Place(path=str(path)), _HINT)]
-    if seal != _seal(seal.files):
+    if text != _spelt(seal.files):
         return [Problem("SEAL_BROKEN", "the seal itself is damaged", Place(path=str(path)), _HINT)]
     problems = [problem for mark in seal.files for problem in _check_file(folder, mark)]
     if _has_log(folder):
@@ -86,14 +88,10 @@ def _check_file(folder: Path, mark: FileMark) -> list[Problem]:
     return compare_marks(folder, mark, found, "SEAL_BROKEN", _HINT)
 
 
-def _seal(files: tuple[FileMark, ...]) -> Seal:
-    digest = mark_digest(files)
-    return Seal(1, files, digest)
-
-
-def mark_digest(value: object) -> str:
-    """Over anything that JSON can hold: a list of marks, a manifest."""
-    return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+def _spelt(files: tuple[FileMark, ...]) -> bytes:
+    """The one way to write a seal: every byte of the file counts."""
+    digest = sha256(msgspec.json.encode(files, order="deterministic")).hexdigest()
+    return msgspec.json.format(msgspec.json.encode(Seal(SEAL_FORMAT, files, digest)), indent=1)
 
 
 def _has_log(folder: Path) -> bool:

@@ -24,7 +24,7 @@ from graph.values import Change, Readings, RelationshipRecord, TwinRecord, Value
 from graph.verifying import verify_folder
 
 sys.path.append(str(Path(__file__).parent))
-from damages import BYTES, HISTORY, JOURNAL, by_sql, cut, flip
+from damages import BYTES, HISTORY, JOURNAL, by_sql, cut, flip, remove
 
 SHARE = 120
 LONG = 1_000
@@ -104,7 +104,9 @@ def damage_one(site, rng):
     if rng.random() < 0.25:
         return by_sql(site, rng)
     file = rng.choice(files_of(site))
-    return rng.choice(BYTES)(site, rng, file)
+    # A seal that is gone looks as after a kill: `verify` tells that as a gap, see below.
+    ways = [way for way in BYTES if way is not remove or file != "seal.json"]
+    return rng.choice(ways)(site, rng, file)
 
 
 def test_what_nobody_touched_is_sound(closed, killed, copy_of, schema):
