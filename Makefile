@@ -51,6 +51,7 @@ long: setup-dev services  ## The long counts (time budget for each suite: TWINME
 bench: setup-dev   ## First ratios beside the peers
 	@$(UV) run twinmesh bench cascade
 	@$(UV) run twinmesh bench import
+	@$(UV) run twinmesh bench store
 
 tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
 	@$(UV) run python scripts/make_ontology_tables.py

@@ -2,6 +2,7 @@
 
 Of several ways to ask, each question takes the one that was fastest here: SHORTEST with one collected list
 for "all downstream" (rows take twice as long), one join for the nested rows (a query per floor: ten times).
+One table for all twins, because an id alone must find its twin: over a table per kind that takes 43 ms.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ YARDSTICK = "append and fdatasync"
 ANSWER_S_MAX = 120.0
 LOAD_S_MAX = 300.0
 THREADS = 8
+# Tried on the campus: 4 ms instead of 42, and 43 ms instead of 0.05.
+LADYBUG_LAYOUT = "with a node table per kind a tenth of this, and look-ups by id 800 times as long"
 
 
 @dataclass(slots=True)
@@ -160,6 +162,7 @@ class Measuring:
         graph, relations = site.graph, (0, 1, 2)
         count, expected = nested(graph, relations)
         figures = self._figures(f"nested {count:,} rows as JSON", site, "ms")
+        figures.notes["ladybug"] = LADYBUG_LAYOUT
         floors = [graph.ids[floor] for floor in graph.floors]
         asked = {"floors": floors, "relations": [graph.relations[number] for number in relations]}
         self._timed(site, figures, rounds, expected, "nested", **asked)
