@@ -12,9 +12,10 @@ import numpy as np
 from graph.bulk_writing import write_bulk
 from graph.draft import EdgeFields, TwinFields
 from graph.ids import relationship_iri
+from graph.keys import between
 from graph.old_ids import OldEdgeIds, old_digest_of
 from graph.snapshot import SiteHead, Snapshot
-from graph.tables import EdgeTable, TwinTable, between
+from graph.tables import EdgeTable, TwinTable
 from graph.values import ValueType, Way
 
 if TYPE_CHECKING:
@@ -183,9 +184,11 @@ class State:
             return
         twins, pools = self.twins, self.pools
         for draft in drafts:
-            twins.ids.add(draft.iri)
+            if draft.row >= len(twins.ids):
+                twins.ids.add(draft.iri)
         rows = [draft.row for draft in drafts]
-        twins.alive.write(rows, [True] * len(rows))
+        back = [draft.row for draft in drafts if not draft.living]
+        twins.alive.write(back, [True] * len(back))
         twins.revision.write(rows, [revision] * len(rows))
         _write_values(twins.attributes, [(draft.row, draft.values) for draft in drafts])
         drafts = [draft for draft in drafts if draft.after is not draft.before]
