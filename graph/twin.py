@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graph.check import Checker
+from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty, verify_checkpoints
 from graph.feed import Feed, Watch
-from graph.folders import make_folder
 from graph.following import (
     FRESH_WAIT_S,
     JOURNAL,
@@ -24,16 +24,20 @@ from graph.following import (
     newest_head,
 )
 from graph.history import SqliteHistory
-from graph.ids import default_base, is_site_name
-from graph.lock import WriterLock, locked
+from graph.housekeeping import Housekeeper
+from graph.ids import is_site_name
+from graph.lock import locked
+from graph.opening import LOCK, open_store, take_lock, unseal
 from graph.pools import Pools
-from graph.sealing import break_seal, write_seal
+from graph.recording import living, texts_of
+from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
+from graph.tables import Memory
 from graph.trouble import Medium
 from graph.values import Readings
 from graph.writer import Ticket, Writer, new_state, read_commits, replay
-from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError
+from ontology.errors import NotFoundError, StoreError, UsageError
 from ontology.units import load_units
 
 if TYPE_CHECKING:
@@ -44,16 +48,16 @@ if TYPE_CHECKING:
 
     from graph.check import Units
     from graph.history import History, LastValue
+    from graph.lock import WriterLock
     from graph.snapshot import Snapshot
     from graph.state import State
-    from graph.stores.protocol import Store
+    from graph.stores.protocol import Head, Store
     from graph.trouble import Trouble
     from graph.values import Applied, Change, Commit
     from ontology.errors import Problem
     from ontology.schema import Schema
 
 HISTORY = "history.sqlite"
-LOCK = "lock"
 # Changes that share one transaction; a batch is never held back to fill up.
 BATCH_CHANGES_MAX = 128
 _PAST_SNAPSHOTS_MAX = 4
@@ -65,14 +69,6 @@ class Published:
 
     version: int
     snapshot: Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes of columns, see `TwinTable.nbytes` and `EdgeTable.nbytes`."""
-
-    twin_bytes: int
-    relationship_bytes: int
 
 
 class Twin:
@@ -94,9 +90,8 @@ class Twin:
         self._folder = folder
         self._file = JournalFile.at(folder / JOURNAL)
         self._store = store
-        self._reader = (
-            reader  # a second connection, so that reading the journal never meets an open transaction
-        )
+        # A second connection, so that reading the journal never meets an open transaction.
+        self._reader = reader
         self._writer = writer
         self._writer_lock = lock
         self._lock = Lock()  # guards the state and the store
@@ -113,10 +108,14 @@ class Twin:
             Medium(self.site, "journal", self._recover),
             Medium(self.site, "history", history.recover),
         )
+        self._checkpoints = Checkpoints(folder)
+        self._keeper = Housekeeper(self._lock, self._checkpoints, writer.duty)
+        writer.load = self._load_saved
         writer.complete = self._load_all_last_values
         _ = writer.state  # reads the journal now and not at the first call
         if lock is not None:
             self._take_over()
+        self._keep_house()
 
     @classmethod
     def open(
@@ -131,26 +130,30 @@ class Twin:
         read_only: bool = False,
         url: str | None = None,
         clock: Callable[[], int] = time.time_ns,
+        checkpoints: CheckpointPolicy | None = None,
     ) -> Twin:
         """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
 
         base: of the site's IRIs; may change only while nothing was written (ConflictError SITE_BASE_FIXED).
         units: to check against; None: the shipped ones are read.
         read_only: follow the journal that another process writes. url: where this writer can be reached.
+        checkpoints: when they are taken; None: as `CheckpointPolicy` says.
         Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
         """
         if not is_site_name(site):
             raise UsageError(f"{site!r} cannot name a site", code="SITE_NAME_INVALID", hint=_SITE_NAME_HINT)
         with ExitStack() as undo:
-            lock = None if read_only else _take_lock(folder, url)
+            lock = None if read_only else take_lock(folder, url)
             if lock is not None:
                 undo.callback(lock.release)
-                _break_seal(folder)
-            store = undo.enter_context(closing(_open_store(folder, site, base, read_only=read_only)))
+                unseal(folder)
+            store = undo.enter_context(closing(open_store(folder, site, base, read_only=read_only)))
             reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
             history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
             checker = Checker(schema, units or load_units())
-            writer = Writer(store, schema, pools or Pools(), checker, clock)
+            writer = Writer(
+                store, schema, pools or Pools(), checker, clock, Duty(checkpoints or CheckpointPolicy())
+            )
             twin = cls(folder, store, reader, history, writer, lock)
             undo.pop_all()
         return twin
@@ -183,9 +186,9 @@ class Twin:
         self.media[1].check()
         with self._lock:
             state = self._writer.state
-            kept = _living(state, readings)
+            kept = living(state, readings)
             iris = state.twins.ids.iris(kept.points)
-            texts = _texts(state, kept)
+            texts = texts_of(state, kept)
         if len(kept):
             try:
                 self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
@@ -303,15 +306,30 @@ class Twin:
             return Memory(state.twins.nbytes, state.edges.nbytes)
 
     def verify(self) -> list[Problem]:
-        """Every place at which the journal is not what was written."""
+        """Every place at which the journal or a checkpoint is not what was written."""
         with self._reading:
-            return self._reader.verify()
+            return [*self._reader.verify(), *verify_checkpoints(self._folder, self._reader)]
+
+    @property
+    def checkpoint_problems(self) -> list[Problem]:
+        """Checkpoints that could not be used since the site was opened; something older was read instead."""
+        return list(self._checkpoints.problems)
+
+    def checkpoint(self) -> None:
+        """Take a checkpoint now, and wait until it is on disk. StoreError where that fails or may not be."""
+        self._check_writable()
+        with self._lock:
+            job = self._keeper.take(self._writer.state, self._writer.head)
+        job.result()
 
     def close(self) -> None:
         """Close files and watches, give the lock back. Snapshots stay usable."""
         for medium in self.media:
             medium.close()
+        self._keeper.close()
         with self._lock, self._reading:
+            if not self.read_only and self.media[0].trouble is None:
+                self._keeper.finish(self._writer.known_state, self._writer.head)
             self._feed.close()
             self._reader.close()
             self._store.close()
@@ -353,6 +371,11 @@ class Twin:
         if commits:
             self._version += 1
             self._feed.publish_commits(commits)
+            self._keep_house()
+
+    def _keep_house(self) -> None:
+        """Begin what is due aside; under the lock, or before anybody else knows the twin."""
+        self._keeper.look(self._writer.state, self._writer.head, writes=not self.read_only)
 
     def _take_over(self) -> None:
         """Where the disk refuses at the start already, the site can at least be read."""
@@ -458,10 +481,16 @@ class Twin:
         return readings
 
     def _build_past(self, revision: int) -> Snapshot:
-        state = new_state(Header(self.site, self.base), self._writer.base_schema, self.pools)
         with self._reading:
-            replay(state, self._reader, until=revision)
+            state, head = self._load_saved(self._reader, revision) or (None, None)
+            if state is None:
+                state = new_state(Header(self.site, self.base), self._writer.base_schema, self.pools)
+            replay(state, self._reader, head, until=revision)
         return state.freeze()
+
+    def _load_saved(self, store: Store, until: int | None = None) -> tuple[State, Head] | None:
+        self.pools.users.add(self.site)
+        return self._checkpoints.load(store, self._writer.base_schema, self.pools, until)
 
     def _check_writable(self) -> None:
         if self.read_only:
@@ -469,64 +498,3 @@ class Twin:
 
 
 _SITE_NAME_HINT = "letters, digits, '.', '_' and '-', at most 64, starting with a letter or digit"
-
-
-def _take_lock(folder: Path, url: str | None) -> WriterLock:
-    try:
-        make_folder(folder)
-        return WriterLock.take(folder / LOCK, url)
-    except OSError as error:
-        raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
-
-
-def _break_seal(folder: Path) -> None:
-    try:
-        break_seal(folder)
-    except OSError as error:
-        raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
-
-
-def _open_store(folder: Path, site: str, base: str | None, *, read_only: bool) -> SqliteStore:
-    path = folder / JOURNAL
-    if read_only:
-        return SqliteStore.open(path, read_only=True)
-    with ExitStack() as undo:
-        store = undo.enter_context(
-            closing(SqliteStore.create(path, Header(site, base or default_base(site))))
-        )
-        _check_header(store, site, base)
-        undo.pop_all()
-    return store
-
-
-def _check_header(store: SqliteStore, site: str, base: str | None) -> None:
-    header = store.header
-    if header.site != site:
-        message = f"the folder holds site {header.site!r}, not {site!r}"
-        raise StoreError(message, code="STORE_SITE", place=Place(path=str(store.path)))
-    if base is None or base == header.base:
-        return
-    if store.head().sequence:
-        message = f"site {site} has the base IRI {header.base}, fixed by its first import"
-        raise ConflictError(message, code="SITE_BASE_FIXED", hint="leave --base out, or use another site")
-    store.rebase(base)
-
-
-def _living(state: State, readings: Readings) -> Readings:
-    """The readings whose points are living twins."""
-    points = readings.points
-    known = (points >= 0) & (points < state.twins.size)
-    known[known] = state.twins.alive.take(points[known])
-    if known.all():
-        return readings
-    return Readings(points[known], readings.times_ns[known], readings.words[known], readings.quality[known])
-
-
-def _texts(state: State, readings: Readings) -> list[str | None]:
-    """What the words of code and text points mean; empty where no point is one."""
-    coded = state.coded_points(readings.points)
-    if not coded.any():
-        return []
-    value = state.pools.texts.value
-    words = readings.words.tolist()
-    return [value(word) if is_code else None for word, is_code in zip(words, coded.tolist(), strict=True)]

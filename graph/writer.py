@@ -5,6 +5,7 @@ Check whole, then journal, then columns; nothing is acknowledged before it is on
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from graph.check import Checker
+    from graph.checkpoints import Duty
     from graph.draft import Draft
     from graph.pools import Pools
     from graph.stores.protocol import Header, Store
@@ -71,8 +73,16 @@ class Writer:
     """Owns the state of one site. Used by one thread at a time."""
 
     def __init__(
-        self, store: Store, schema: Schema, pools: Pools, checker: Checker, clock: Callable[[], int]
+        self,
+        store: Store,
+        schema: Schema,
+        pools: Pools,
+        checker: Checker,
+        clock: Callable[[], int],
+        duty: Duty,
     ) -> None:
+        # Called for the state to begin with, where one was saved, and the commit that it shows.
+        self.load: Callable[[Store], tuple[State, Head] | None] = lambda _: None
         # Called with every state that was read from the journal, to bring what the journal does not hold.
         self.complete: Callable[[State], None] = lambda _: None
         self._store = store
@@ -80,6 +90,7 @@ class Writer:
         self.pools = pools
         self._checker = checker
         self._clock = clock
+        self.duty = duty
         self._state: State | None = None
         self._head = Head(0, 0, b"")
 
@@ -90,10 +101,18 @@ class Writer:
         Read from the journal where memory cannot be trusted (or is empty yet).
         """
         if self._state is None:
-            state = new_state(self._store.header, self._schema, self.pools)
-            self._head = replay(state, self._store)
+            state, head = self.load(self._store) or (None, None)
+            state = state or new_state(self._store.header, self._schema, self.pools)
+            began_s = time.monotonic()
+            self._head = replay(state, self._store, head)
+            self.duty.opened(head.sequence if head else 0, time.monotonic() - began_s)
             self.complete(state)
             self._state = state
+        return self._state
+
+    @property
+    def known_state(self) -> State | None:
+        """The state, unless it would have to be read from the journal."""
         return self._state
 
     @property
@@ -165,6 +184,7 @@ class Writer:
             self._try(ticket, batch)
         if batch.entries or batch.answers:
             self._store.append(batch.entries, list(batch.answers.values()))
+            self.duty.written(sum(len(entry.payload) for entry in batch.entries))
         self._execute_drafted(batch)
         self._head = batch.head
 

@@ -97,6 +97,10 @@ class Store(Protocol):
         """The last sequence at or before a Unix time; 0 if there is none."""
         ...
 
+    def digest_at(self, sequence: int) -> bytes | None:
+        """The digest of a commit (0: of the header); None if there is no such commit."""
+        ...
+
     def verify(self) -> list[Problem]:
         """Every place at which the journal is not what was written; empty if it is whole."""
         ...

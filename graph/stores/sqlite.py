@@ -173,6 +173,12 @@ class SqliteStore:
                 low = middle
         return low
 
+    def digest_at(self, sequence: int) -> bytes | None:
+        if not sequence:
+            return first_digest(self.header)
+        row = self._row("SELECT digest FROM commits WHERE sequence = ?", sequence)
+        return row[0] if row else None
+
     def verify(self) -> list[Problem]:
         try:
             damaged = [
