@@ -1,4 +1,4 @@
-"""Journals opened so that not a byte of them changes: to verify them and to copy them."""
+"""Journals opened so that not a byte of them changes, as of one moment: to verify them and to copy them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ def connect_unchanged(path: Path) -> sqlite3.Connection:
 
 
 def open_unchanged(path: Path) -> SqliteStore:
-    """A journal to read. StoreError STORE_MISSING, STORE_VERSION, JOURNAL_CORRUPT."""
+    """A journal as of now, whatever is written while it is read.
+
+    Raises StoreError STORE_MISSING, STORE_VERSION or JOURNAL_CORRUPT.
+    """
     if not path.exists():
         raise StoreError("there is no journal", code="STORE_MISSING", place=Place(path=str(path)))
     with store_errors(path), ExitStack() as undo:
         connection = connect_unchanged(path)
         undo.callback(connection.close)
+        connection.execute("BEGIN")
         version = check_version(connection, path)
         row = connection.execute("SELECT site, base FROM header").fetchone()
         if row is None:
