@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,9 @@ class Checkpoints:
         left = [*self.paths(), *self.folder.glob(f"*{SUFFIX}{TEMPORARY_SUFFIX}")]
         for path in left:
             if path not in kept:
-                path.unlink(missing_ok=True)
                 self._sound.pop(path, None)
+                with suppress(OSError):  # the next one tries again
+                    path.unlink(missing_ok=True)
 
     def _tell(self, problem: Problem) -> None:
         if problem not in self.problems:
@@ -172,7 +174,7 @@ class Duty:
         """A checkpoint of a commit is being taken."""
         self._sequence, self._bytes, self._replay_s = sequence, 0, 0.0
 
-    def ended(self, took_s: float, failed: bool) -> None:
+    def ended(self, took_s: float, *, failed: bool) -> None:
         """Checkpoints take at most a small share of the time; after a failure the disk is given some."""
         self._not_before_s = time.monotonic() + max(
             took_s * _PAUSE_RATIO, _FAILURE_PAUSE_S if failed else 0.0

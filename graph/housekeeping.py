@@ -12,26 +12,33 @@ from graph.csr import build_base
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
     from threading import Lock
 
-    import numpy as np
-
     from graph.checkpoint import Capture
     from graph.checkpoints import Checkpoints, Duty
-    from graph.columns import Reader
     from graph.state import State
     from graph.stores.protocol import Head
-    from graph.tables import EdgeTable
 
 _LOG = logging.getLogger("twinmesh.checkpoints")
 
 
 class Housekeeper:
-    """At most one job of each sort at a time. Methods that take a state are called under the site's lock."""
+    """At most one job of each sort at a time, merges before checkpoints.
 
-    def __init__(self, lock: Lock, checkpoints: Checkpoints, duty: Duty) -> None:
-        self.duty = duty
+    lock: the site's. now: the state and the commit it shows, None where memory is not to be trusted.
+    """
+
+    def __init__(
+        self,
+        lock: Lock,
+        checkpoints: Checkpoints,
+        duty: Duty,
+        now: Callable[[], tuple[State, Head] | None],
+    ) -> None:
+        self._duty = duty
+        self._now = now
         self._lock = lock
         self._checkpoints = checkpoints
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="twinmesh-housekeeping")
@@ -39,29 +46,29 @@ class Housekeeper:
         self._saving: Future[None] | None = None
         self._closed = False
 
-    def look(self, state: State, head: Head, *, writes: bool) -> None:
-        """Begin whatever is due. What it reads is frozen here, which takes moments; the rest is done aside.
-
-        writes: this process is the site's writer, so it takes checkpoints too.
-        """
-        if self._closed:
+    def look(self, *, writes: bool) -> None:
+        """Begin whatever is due; under the site's lock. writes: checkpoints are taken too."""
+        now = self._now()
+        if self._closed or now is None:
             return
+        state, head = now
         if state.edges.base_is_old and _is_free(self._merging):
-            edges, count, twins = state.edges, state.edges.size, state.twins.size
-            ends = edges.source.freeze(count), edges.target.freeze(count)
-            self._merging = self._thread.submit(self._merge, edges, *ends, count, twins)
-        if writes and _is_free(self._saving) and self.duty.is_due(head.sequence):
-            self._saving = self._thread.submit(self._save, self._capture(state, head))
+            self._merging = self._thread.submit(self._merge)
+        if writes and _is_free(self._saving) and self._duty.is_due(head.sequence):
+            self._saving = self._thread.submit(self._save)
 
-    def take(self, state: State, head: Head) -> Future[int]:
+    def take(self) -> Future[int]:
         """Take a checkpoint whether it is due or not. The job raises StoreError where that fails."""
-        return self._thread.submit(self._checkpoints.take, self._capture(state, head))
+        return self._thread.submit(self._take)
 
-    def finish(self, state: State | None, head: Head) -> None:
-        """No more jobs; the checkpoint that is due at the end is taken now. `state`: None to take none."""
-        self._closed = True
-        if state is not None and self.duty.is_due_at_close(head.sequence):
-            self._save(self._capture(state, head))
+    def finish(self) -> None:
+        """Under the site's lock, after `close`: the checkpoint that is due at the end is taken now."""
+        now = self._now()
+        if now is not None and self._duty.is_due_at_close(now[1].sequence):
+            try:
+                self._write(self._capture(*now))
+            except StoreError as error:
+                _LOG.warning("no checkpoint was taken: %s", error)
 
     def wait(self) -> None:
         """Until nothing is being done. Not under the site's lock: jobs end by taking it."""
@@ -75,27 +82,44 @@ class Housekeeper:
         self._thread.shutdown()
 
     def _capture(self, state: State, head: Head) -> Capture:
-        self.duty.began(head.sequence)
+        self._duty.began(head.sequence)
         return capture(state, head)
 
-    def _merge(
-        self, edges: EdgeTable, source: Reader[np.int32], target: Reader[np.int32], count: int, twins: int
-    ) -> None:
+    def _merge(self) -> None:
+        """Freeze the ends, sort them without the lock, and walk from the new base from then on."""
+        with self._lock:
+            now = self._now()
+            if now is None:
+                return
+            edges, count, twins = now[0].edges, now[0].edges.size, now[0].twins.size
+            source, target = edges.source.freeze(count), edges.target.freeze(count)
         base = build_base(source, target, count, twins)
         with self._lock:
-            # Only grown meanwhile: a table that is no longer in use does not mind either.
             edges.take_base(base)
 
-    def _save(self, captured: Capture) -> None:
-        began_s, failed = time.monotonic(), True
+    def _take(self) -> int:
+        with self._lock:
+            now = self._now()
+            if now is None:
+                raise StoreError("the site is being read again", code="STORE_FAILED")
+            captured = self._capture(*now)
+        return self._write(captured)
+
+    def _save(self) -> None:
+        try:
+            self._take()
+        except StoreError as error:
+            # Nothing is lost: the journal has all of it. It is tried again later.
+            _LOG.warning("no checkpoint was taken: %s", error)
+
+    def _write(self, captured: Capture) -> int:
+        began_s, size_bytes = time.monotonic(), 0
         try:
             size_bytes = self._checkpoints.take(captured)
-            failed = False
-            _LOG.info("checkpoint of %s at %d: %d bytes", captured.site, captured.head.sequence, size_bytes)
-        except (StoreError, OSError) as error:
-            # Nothing is lost: the journal has all of it. It is tried again later.
-            _LOG.warning("no checkpoint of %s at %d: %s", captured.site, captured.head.sequence, error)
-        self.duty.ended(time.monotonic() - began_s, failed)
+        finally:
+            self._duty.ended(time.monotonic() - began_s, failed=not size_bytes)
+        _LOG.info("checkpoint of %s at %d: %d bytes", captured.site, captured.head.sequence, size_bytes)
+        return size_bytes
 
 
 def _is_free(job: Future[None] | None) -> bool:

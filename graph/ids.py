@@ -58,9 +58,9 @@ def relationship_iri(base: str, source: str, relation: str, target: str, group: 
     return f"{base}rel/{_end_digest(source)}{_end_digest(target)}{way}"
 
 
-def end_key(iri: str) -> int:
-    """What the digest of an end begins with, 32 bits; see `ends_of_derived`."""
-    return int(_end_digest(iri)[:8], 16)
+def end_key(iri: bytes) -> int:
+    """What the digest of an end (its IRI as UTF-8) begins with, 32 bits; see `ends_of_derived`."""
+    return int.from_bytes(blake2b(iri, digest_size=12).digest()[:4], "big")
 
 
 def ends_of_derived(relationship: str) -> tuple[int, int] | None:

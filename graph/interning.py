@@ -87,6 +87,10 @@ class Interned:
         """Some of the strings, read as UTF-8."""
         return self._strings.slice(0, self._count).texts_at(numbers)
 
+    def between(self, first: int, last: int) -> Strings:
+        """The strings numbered first to last - 1."""
+        return self._strings.slice(first, last)
+
     def find(self, data: bytes) -> int:
         """The number of a string, -1 if it was never seen."""
         return self._find(self.hasher.of(data), data)

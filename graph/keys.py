@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Codes: TypeAlias = npt.NDArray[np.int32]
 
+_END_KEYS_AT_ONCE = 1 << 17
+
 
 class Hints:
     """Text -> rows that may once have carried it, append-only: readers check every row themselves."""
@@ -130,12 +132,12 @@ class SiteIds:
     def by_end_key(self, key: int) -> list[int]:
         """Rows whose IRI has this `end_key`. The index is made when first asked for: few ever ask."""
         with self._ends_lock:
-            count = len(self)
-            if count > self._ends_count:
-                rows = np.arange(self._ends_count, count, dtype=np.int32)
-                keys = np.array([end_key(iri) for iri in self.iris(rows)], np.uint32)
-                self._ends.add_all(keys, rows)
-                self._ends_count = count
+            while self._ends_count < len(self):
+                last = min(self._ends_count + _END_KEYS_AT_ONCE, len(self))
+                iris = self._texts.table.between(self._ends_count, last).all()
+                keys = np.array([end_key(iri) for iri in iris], np.uint32)
+                self._ends.add_all(keys, np.arange(self._ends_count, last, dtype=np.int32))
+                self._ends_count = last
         return self._ends.rows(key)
 
     @property

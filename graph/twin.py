@@ -109,7 +109,7 @@ class Twin:
             Medium(self.site, "history", history.recover),
         )
         self._checkpoints = Checkpoints(folder)
-        self._keeper = Housekeeper(self._lock, self._checkpoints, writer.duty)
+        self._keeper = Housekeeper(self._lock, self._checkpoints, writer.duty, writer.now)
         writer.load = self._load_saved
         writer.complete = self._load_all_last_values
         _ = writer.state  # reads the journal now and not at the first call
@@ -318,9 +318,7 @@ class Twin:
     def checkpoint(self) -> None:
         """Take a checkpoint now, and wait until it is on disk. StoreError where that fails or may not be."""
         self._check_writable()
-        with self._lock:
-            job = self._keeper.take(self._writer.state, self._writer.head)
-        job.result()
+        self._keeper.take().result()
 
     def close(self) -> None:
         """Close files and watches, give the lock back. Snapshots stay usable."""
@@ -329,7 +327,7 @@ class Twin:
         self._keeper.close()
         with self._lock, self._reading:
             if not self.read_only and self.media[0].trouble is None:
-                self._keeper.finish(self._writer.known_state, self._writer.head)
+                self._keeper.finish()
             self._feed.close()
             self._reader.close()
             self._store.close()
@@ -375,7 +373,7 @@ class Twin:
 
     def _keep_house(self) -> None:
         """Begin what is due aside; under the lock, or before anybody else knows the twin."""
-        self._keeper.look(self._writer.state, self._writer.head, writes=not self.read_only)
+        self._keeper.look(writes=not self.read_only)
 
     def _take_over(self) -> None:
         """Where the disk refuses at the start already, the site can at least be read."""

@@ -110,10 +110,9 @@ class Writer:
             self._state = state
         return self._state
 
-    @property
-    def known_state(self) -> State | None:
-        """The state, unless it would have to be read from the journal."""
-        return self._state
+    def now(self) -> tuple[State, Head] | None:
+        """The state and its last commit, unless it would have to be read from the journal."""
+        return None if self._state is None else (self._state, self._head)
 
     @property
     def base_schema(self) -> Schema:

@@ -86,5 +86,5 @@ def test_relationship_ids_follow_from_the_key():
     }
     assert iri not in others
     assert len(others) == 3
-    assert ends_of_derived(iri) == (end_key("s"), end_key("t"))
+    assert ends_of_derived(iri) == (end_key(b"s"), end_key(b"t"))
     assert ends_of_derived("https://example.org/rel/mine") is None
