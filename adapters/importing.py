@@ -214,7 +214,7 @@ class _Import:
                 self._applied = self.mesh.create_site(self.site, self.base).apply(change)
         except ChangeError as error:
             for problem in error.problems:
-                owner = assembly.owner_of(problem.place.item)
+                owner = assembly.owner_of(problem.place.item, self.schema)
                 batch[owner.file].take(problem, owner.line)
             return False
         self._count(assembly, self._applied, batch)
@@ -223,15 +223,19 @@ class _Import:
     def _rehearse(self, change: Change) -> Applied:
         """What a change would come to in a new site, without making the site."""
         empty = State(self.site, self.base, self.schema, Pools())
-        return Applied(None, draft_change(empty, change, Checker(self.schema, self.units)).items)
+        draft = draft_change(empty, change, Checker(self.schema, self.units))
+        return Applied(None, draft.items, False, draft.twin_blocks, draft.relationship_blocks)
 
     def _count(self, assembly: Assembly, applied: Applied, batch: Sequence[_File]) -> None:
-        for owner, item in assembly.outcomes(applied.items):
-            counts = batch[owner.file].counts
-            counts[item.status] = counts.get(item.status, 0) + 1
-            if item.code is not None:
-                problem = Problem(item.code, item.message or "")
-                batch[owner.file].warnings.add(item.code, problem.message, line=owner.line, item=item.id)
+        for file, block in assembly.counts(applied):
+            counts = batch[file].counts
+            for status in (ItemStatus.CREATED, ItemStatus.UPDATED, ItemStatus.UNCHANGED):
+                counts[status] = counts.get(status, 0) + getattr(block, status.lower())
+        for item in applied.items:
+            # Of stubs the resolver told already, with the line of the file.
+            if item.code is not None and item.code != "END_EXTERNAL":
+                owner = assembly.owner_of(item.id, self.schema)
+                batch[owner.file].warnings.add(item.code, item.message or "", line=owner.line, item=item.id)
         self._removed = sum(item.status is ItemStatus.REMOVED for item in applied.items)
 
     def _record(self, batch: Sequence[_File]) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adapters.rdf.lines import label_line
 from adapters.rdf.statements import Mark, Verb, lines_about, marked
 from adapters.resolving import identity
+from graph.bulk_records import columns_of
 from graph.ids import relationship_iri
-from graph.values import Change, ItemStatus, KindRecord
+from graph.values import Change, KindRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from adapters.model import Parsed
     from adapters.resolving import Known
+    from graph.bulk import BlockResult
     from graph.snapshot import Snapshot
-    from graph.values import ItemResult, RelationshipRecord, TwinRecord
+    from graph.values import Applied, RelationshipRecord, TwinRecord
     from ontology.schema import Schema
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,19 @@ class Assembly:
     missing: dict[str, int] = field(default_factory=dict[str, int])
     sources: list[str] = field(default_factory=list[str])
     names: dict[str, str] = field(default_factory=dict[str, str])  # of twins, by who came first
+    base: str = ""
     _places: dict[str, Owner] = field(default_factory=dict[str, Owner])
+    _twin_runs: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # (file, end) of blocks
+    _relationship_runs: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     def change(self, author: str, *, dry_run: bool) -> Change:
+        """All of it as columns, a block for each run of items of one file."""
+        self._twin_runs = list(_runs(self.twins, self.twin_owners))
+        self._relationship_runs = list(_runs(self.relationships, self.relationship_owners))
+        twins = list(_cut(self.twins, self._twin_runs))
+        columns = columns_of(twins, list(_cut(self.relationships, self._relationship_runs)))
         return Change(
-            put_twins=tuple(self.twins),
-            put_relationships=tuple(self.relationships),
+            columns=columns if len(columns) else None,
             remove_relationships=tuple(self.removed_relationships),
             put_kinds=tuple(self.kinds.values()),
             withdraw_twins=self.withdrawn,
@@ -60,40 +70,57 @@ class Assembly:
             dry_run=dry_run,
         )
 
-    def outcomes(self, items: Sequence[ItemResult]) -> Iterator[tuple[Owner, ItemResult]]:
-        """What became of each twin and relationship. `items` as `Twin.apply` answers `change`.
+    def counts(self, applied: Applied) -> Iterator[tuple[int, BlockResult]]:
+        """(file, what became of some of its items), as `Twin.apply` answers `change`.
 
         What several files state is created by the first and updated by the others.
         """
-        skipped = len(self.twins) + sum(map(len, self.withdrawn.values()))
-        owners = (*self.twin_owners, *self.relationship_owners)
-        results = (*items[: len(self.twins)], *items[skipped : skipped + len(self.relationships)])
-        created: set[str] = set()
-        for owner, item in zip(owners, results, strict=True):
-            if item.status is ItemStatus.CREATED and item.id in created:
-                yield owner, dataclasses.replace(item, status=ItemStatus.UPDATED)
-                continue
-            created.add(item.id)
-            yield owner, item
+        files = [file for file, _ in (*self._twin_runs, *self._relationship_runs)]
+        return zip(files, (*applied.twin_blocks, *applied.relationship_blocks), strict=True)
 
-    def owner_of(self, item: str | None) -> Owner:
+    def owner_of(self, item: str | None, schema: Schema) -> Owner:
         """Where an item of a violation stood; the first file where nothing tells."""
+        if not self._places:
+            self._find_places(schema)
         return self._places.get(item or "", Owner(0))
+
+    def _find_places(self, schema: Schema) -> None:
+        """Only an import with something to tell asks for places: most never do."""
+        places = self._places
+        for record, owner in zip(self.twins, self.twin_owners, strict=True):
+            places[record.id] = owner
+        for record, owner in zip(self.relationships, self.relationship_owners, strict=True):
+            ends = (record.source, record.relation, record.target)
+            places[record.id or relationship_iri(self.base, *ends, record.group)] = owner
+            # Violations name a relationship by its key, with the relation's IRI or its prefixed name.
+            for relation in (record.relation, schema.compact(record.relation)):
+                parts = (record.source, relation, record.target, record.group)
+                places[" ".join(part for part in parts if part)] = owner
 
     def add_twin(self, record: TwinRecord, owner: Owner) -> None:
         self.twins.append(record)
         self.twin_owners.append(owner)
-        self._places[record.id] = owner
 
-    def add_relationship(self, record: RelationshipRecord, owner: Owner, base: str, schema: Schema) -> None:
+    def add_relationship(self, record: RelationshipRecord, owner: Owner) -> None:
         self.relationships.append(record)
         self.relationship_owners.append(owner)
-        ends = (record.source, record.relation, record.target)
-        self._places[record.id or relationship_iri(base, *ends, record.group)] = owner
-        # Violations name a relationship by its key, with the relation's IRI or its prefixed name.
-        for relation in (record.relation, schema.compact(record.relation)):
-            parts = (record.source, relation, record.target, record.group)
-            self._places[" ".join(part for part in parts if part)] = owner
+
+
+def _runs(
+    records: Sequence[TwinRecord] | Sequence[RelationshipRecord], owners: Sequence[Owner]
+) -> Iterator[tuple[int, int]]:
+    """(file, end) of each run of items of one file and one origin."""
+    keys = [(owner.file, record.origin) for owner, record in zip(owners, records, strict=True)]
+    for place, key in enumerate(keys, 1):
+        if place == len(keys) or keys[place] != key:
+            yield key[0], place
+
+
+def _cut(records: Sequence[Record], runs: Sequence[tuple[int, int]]) -> Iterator[Sequence[Record]]:
+    start = 0
+    for _, end in runs:
+        yield records[start:end]
+        start = end
 
 
 def assemble(
@@ -108,7 +135,7 @@ def assemble(
     schema: of the folder; kinds of other sites' users that a twin needs come along. With `replace`, what a
     source stated before and no longer does is withdrawn; else it is only counted, and its kept lines stay.
     """
-    assembly = Assembly()
+    assembly = Assembly(base=known.base)
     for number, (parsed, relationships) in enumerate(stated):
         assembly.sources.append(parsed.source)
         assembly.kinds |= {kind.iri: kind for kind in parsed.kinds}
@@ -116,7 +143,7 @@ def assemble(
         _add_twins(assembly, parsed, number, known)
         for place, record in enumerate(relationships):
             line = parsed.relationship_lines[place] if parsed.relationship_lines else None
-            assembly.add_relationship(record, Owner(number, line), known.base, schema)
+            assembly.add_relationship(record, Owner(number, line))
     for number, (parsed, _) in enumerate(stated):
         _add_remarks(assembly, parsed, number, known)
     _add_kinds(assembly, known, schema)
