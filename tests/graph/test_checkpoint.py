@@ -1,4 +1,4 @@
-"""A site saved and loaded again is the same to all readers, alone or beside other sites, and goes on alike."""
+"""A site saved and loaded again is the same to all readers, alone or beside others, and goes on alike."""
 
 from __future__ import annotations
 
