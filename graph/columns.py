@@ -21,6 +21,10 @@ PAGE_ROWS = 1 << PAGE_BITS
 _PAGE_MASK = PAGE_ROWS - 1
 # Below this many rows, plain item access beats the fixed cost of numpy's fancy indexing.
 _FEW_ROWS = 12
+# From this many rows on, one gather from a flat view beats looking up pages, by three times.
+_MANY_ROWS = 1024
+# A flat view is made for the sake of so large a share of a column's rows (as a shift): 1/8.
+_FLATTEN_SHARE_BITS = 3
 
 D = TypeVar("D", bound=np.generic)
 D_co = TypeVar("D_co", bound=np.generic, covariant=True)
@@ -185,6 +189,8 @@ class FrozenColumn(Generic[D]):
         return self._flat
 
     def take(self, rows: Rows) -> npt.NDArray[D]:
+        if len(rows) >= _MANY_ROWS and self._is_flat_for(len(rows)) and self._holds(rows):
+            return self.flat[rows]
         return _take(self._pages, self._table, rows)
 
     def at(self, row: int) -> Any:
@@ -208,12 +214,24 @@ class FrozenColumn(Generic[D]):
         """[n, PAGE_ROWS]: whole pages, zeros for those never written."""
         return self._pages[self._table[np.minimum(pages, len(self._table) - 1)]]
 
-    def _flatten(self) -> npt.NDArray[D]:
+    def _is_flat_for(self, count: int) -> bool:
+        """Whether so many rows are read faster through the flat view: if it is there, free, or used well."""
+        if self._flat is not None or count >= self._rows >> _FLATTEN_SHARE_BITS:
+            return True
+        return _in_order(self._slots())
+
+    def _holds(self, rows: Rows) -> bool:
+        """Rows outside read as zero: the flat view has none for them."""
+        return bool(rows.min() >= 0 and rows.max() < self._rows)
+
+    def _slots(self) -> npt.NDArray[np.int32]:
         pages = np.arange((self._rows + PAGE_ROWS - 1) >> PAGE_BITS)
-        slots = self._table[np.minimum(pages, len(self._table) - 1)]
+        return self._table[np.minimum(pages, len(self._table) - 1)]
+
+    def _flatten(self) -> npt.NDArray[D]:
+        slots = self._slots()
         # Bulk-loaded columns lie in order: then the flat view costs nothing.
-        in_order = len(slots) > 0 and slots[0] > 0 and bool((np.diff(slots) == 1).all())
-        stack = self._pages[slots[0] : slots[0] + len(slots)] if in_order else self._pages[slots]
+        stack = self._pages[slots[0] : slots[0] + len(slots)] if _in_order(slots) else self._pages[slots]
         flat = stack.reshape(-1)[: self._rows]
         flat.flags.writeable = False
         return flat
@@ -235,6 +253,10 @@ class ConstantColumn(Generic[D]):
 
     def at(self, row: int) -> Any:
         return self.value.item()
+
+
+def _in_order(slots: npt.NDArray[np.int32]) -> bool:
+    return len(slots) > 0 and slots[0] > 0 and bool((np.diff(slots) == 1).all())
 
 
 def _take(pages: npt.NDArray[D], table: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[D]:

@@ -58,11 +58,14 @@ class Strings:
 
     def texts_at(self, places: Rows) -> list[str]:
         """Some of them, read as UTF-8."""
-        # Cutting from one decoded text is much faster a piece, but the whole must be decoded for it.
-        if len(places) < len(self) >> _CUT_SHARE_BITS:
+        if not len(places):
+            return []
+        # Cutting from one decoded text is much faster a piece, but all between must be decoded for it.
+        low, high = int(places.min()), int(places.max()) + 1
+        if len(places) < (high - low) >> _CUT_SHARE_BITS:
             return [decode_text(self.get(place)) for place in places.tolist()]
-        first = int(self.offsets[0])
-        data = self.data[first : int(self.offsets[-1])].tobytes()
+        first = int(self.offsets[low])
+        data = self.data[first : int(self.offsets[high])].tobytes()
         begin = (self.offsets[places] - first).tolist()
         ends = (self.offsets[np.asarray(places) + 1] - first).tolist()
         if not data.isascii():

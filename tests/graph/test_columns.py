@@ -93,6 +93,24 @@ def test_rows_beyond_what_was_written_read_as_zero():
     assert len(view.flat) == 3 * PAGE_ROWS
 
 
+@pytest.mark.parametrize("scattered", [False, True], ids=["in order", "scattered"])
+@pytest.mark.parametrize("count", [10, 2_000, 30_000])
+def test_many_rows_read_like_few(scattered, count):
+    """Many rows are read through the flat view, and rows outside still read as zero."""
+    size = 20 * PAGE_ROWS + 17
+    column = PagedColumn(np.int32)
+    pages = np.random.default_rng(1).permutation(21) if scattered else np.arange(21)
+    for page in pages.tolist():
+        rows = np.arange(page * PAGE_ROWS, min((page + 1) * PAGE_ROWS, size))
+        column.write(rows, 3 * rows + 1)
+    frozen = column.freeze(size)
+    asked = np.random.default_rng(2).integers(0, size, count)
+    assert np.array_equal(frozen.take(asked), 3 * asked + 1)
+    asked[:2] = -1, 40 * PAGE_ROWS
+    assert np.array_equal(frozen.take(asked)[:2], [0, 0])
+    assert np.array_equal(frozen.take(asked)[2:], 3 * asked[2:] + 1)
+
+
 def test_joined_columns_read_like_their_concatenation():
     rng = np.random.default_rng(3)
     sizes = [5, 0, 3000, 17]
