@@ -217,7 +217,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def verify(data: DataDir, as_json: Json = False) -> None:
-    """Check the hash chain of every site's journal and that its columns are what the journal says."""
+    """Check every byte and record of a data folder or backup: seals, hash chains, columns, manifests."""
     from api.commands.verifying import run_verify
 
     raise typer.Exit(run_verify(data, as_json=as_json))
@@ -248,6 +248,18 @@ def restore(
     from api.commands.backing import run_restore
 
     run_restore(backup, data, verify=verify, as_json=as_json)
+
+
+@app.command()
+def migrate(
+    data: DataDir,
+    check: Annotated[bool, typer.Option("--check", help="Only tell what would be done and needed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring sites of an older disk format to this one; the old journals stay as verified backups."""
+    from api.commands.migrating import run_migrate
+
+    raise typer.Exit(run_migrate(data, check=check, as_json=as_json))
 
 
 @app.command()

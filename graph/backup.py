@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 from contextlib import closing, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from graph.content import ALGORITHM, content_of
-from graph.files import copy_file, failing, is_empty, sync_file, sync_tree, write_file
+from graph.files import copy_file, failing, is_empty, sync_tree, write_file
 from graph.manifest import MANIFEST, MANIFEST_FORMAT, Manifest, SiteMark, manifest_bytes
 from graph.marks import mark_file
 from graph.rebuild import rebuild
+from graph.stores.copying import copy_database, copying
 from graph.stores.reading import connect_unchanged
 from ontology.errors import Place, StoreError
 
@@ -133,41 +133,13 @@ def _copy_site(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for name in (HISTORY, JOURNAL):
         if (source / name).exists():
-            _copy_database(source / name, target / name)
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    """One moment of a database in one file. In one step: the writer goes on, and never starts us again."""
-    with (
-        _sqlite_failing(target),
-        closing(connect_unchanged(source)) as reader,
-        closing(sqlite3.connect(target, isolation_level=None)) as writer,
-    ):
-        writer.execute("PRAGMA synchronous = OFF")  # the file is synced as a whole
-        reader.backup(writer)
-        # Not in WAL mode: such a file is opened by readers without a byte of it changing.
-        writer.execute("PRAGMA journal_mode = DELETE")
-    sync_file(target)
-
-
-@contextmanager
-def _sqlite_failing(path: Path) -> Generator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = "JOURNAL_CORRUPT" if "malformed" in str(error) else "BACKUP_FAILED"
-        hint = (
-            "run twinmesh verify"
-            if code == "JOURNAL_CORRUPT"
-            else "nothing is left behind: make room, repeat"
-        )
-        raise StoreError(f"copying: {error}", code=code, place=Place(path=str(path)), hint=hint) from error
+            copy_database(source / name, target / name, "BACKUP_FAILED")
 
 
 def _readings(path: Path) -> int:
     if not path.exists():
         return 0
-    with _sqlite_failing(path), closing(connect_unchanged(path)) as connection:
+    with copying(path, "BACKUP_FAILED"), closing(connect_unchanged(path)) as connection:
         return int(connection.execute("SELECT count(*) FROM readings").fetchone()[0])
 
 

@@ -9,6 +9,7 @@ from graph.folders import make_folder
 from graph.following import JOURNAL
 from graph.ids import default_base
 from graph.lock import WriterLock
+from graph.migrating import migrate_site
 from graph.sealing import break_seal
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
@@ -16,6 +17,8 @@ from ontology.errors import ConflictError, Place, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ontology.schema import Schema
 
 LOCK = "lock"
 
@@ -29,12 +32,13 @@ def take_lock(folder: Path, url: str | None) -> WriterLock:
         raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
 
 
-def unseal(folder: Path) -> None:
-    """The folder is about to be written. StoreError."""
+def prepare(folder: Path, schema: Schema) -> None:
+    """The folder is about to be written: its seal is broken, an older journal migrated. StoreError."""
     try:
         break_seal(folder)
     except OSError as error:
         raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
+    migrate_site(folder, schema)
 
 
 def open_store(folder: Path, site: str, base: str | None, *, read_only: bool) -> SqliteStore:

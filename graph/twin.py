@@ -27,7 +27,7 @@ from graph.history import SqliteHistory
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.lock import locked
-from graph.opening import LOCK, open_store, take_lock, unseal
+from graph.opening import LOCK, open_store, prepare, take_lock
 from graph.pools import Pools
 from graph.recording import living, texts_of
 from graph.sealing import write_seal
@@ -146,7 +146,7 @@ class Twin:
             lock = None if read_only else take_lock(folder, url)
             if lock is not None:
                 undo.callback(lock.release)
-                unseal(folder)
+                prepare(folder, schema)
             store = undo.enter_context(closing(open_store(folder, site, base, read_only=read_only)))
             reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
             history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))

@@ -22,6 +22,7 @@ from graph.content import content_of, readings_of
 from graph.manifest import MANIFEST, read_manifest
 from graph.mesh import Mesh
 from graph.restore import UNFINISHED, restore_backup
+from graph.stores import copying
 from graph.values import Change, RelationshipRecord, TwinRecord, Value
 from graph.verifying import verify_folder
 from ontology.errors import StoreError
@@ -205,7 +206,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing_behind(data, tmp_path, sc
         if len(calls) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(backup_module, "sync_file", full)
+    monkeypatch.setattr(copying, "sync_file", full)
     error = code_of(make_backup, data, target, schema)
     assert error.code == "BACKUP_FAILED"
     assert "full" in error.hint

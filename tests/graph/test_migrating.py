@@ -1,0 +1,206 @@
+"""An older journal becomes one of this format: copied, compared, a backup left, and safe to interrupt."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import namedtuple
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from graph import migrating
+from graph.migrating import migrate_folder, migrate_site, plan_migration
+from graph.rebuild import rebuild
+from graph.sealing import check_seal
+from graph.stores.layout import FORMAT_VERSION
+from graph.stores.reading import open_unchanged
+from graph.stores.sqlite import SqliteStore
+from graph.twin import Twin
+from graph.values import Change
+from graph.verifying import verify_folder
+from ontology.errors import StoreError
+
+GOLDEN = Path(__file__).parents[1] / "conformance" / "golden" / "format-1" / "data"
+KEPT = f"before-format-{FORMAT_VERSION}"
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def data(tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def campus(data):
+    return data / "sites" / "campus"
+
+
+def heads(folder):
+    with closing(open_unchanged(folder / "journal.sqlite")) as store:
+        return store.version, store.header, store.head()
+
+
+def failing_code(function, *arguments):
+    with pytest.raises(StoreError) as caught:
+        function(*arguments)
+    return caught.value.code
+
+
+def test_the_copy_says_the_same_and_the_old_one_stays(data, schema):
+    before = {site: heads(data / "sites" / site) for site in ("campus", "plant")}
+    done = migrate_folder(data, schema)
+    assert [(step.site, step.format, step.revision) for step in done] == [("campus", 1, 18), ("plant", 1, 3)]
+    for site, (version, header, head) in before.items():
+        folder = data / "sites" / site
+        assert heads(folder) == (FORMAT_VERSION, header, head), "the chain is the same, link by link"
+        assert heads(folder / KEPT) == (version, header, head)
+        assert check_seal(folder / KEPT) == []
+        assert {path.name for path in (folder / KEPT).iterdir()} >= {"journal.sqlite", "seal.json"}
+    report = verify_folder(data, schema)
+    assert report.sound
+    assert [site.format for site in report.sites] == [FORMAT_VERSION] * 2
+    assert migrate_folder(data, schema) == []
+
+
+def test_looking_ahead_changes_nothing(campus, schema):
+    before = {path: path.read_bytes() for path in campus.rglob("*") if path.is_file()}
+    step = plan_migration(campus, schema)
+    assert step.due
+    assert step.problems == ()
+    assert step.bytes_needed > (campus / "journal.sqlite").stat().st_size
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (campus / KEPT).exists()
+
+
+def test_a_writer_migrates_when_it_opens_and_a_follower_does_not(campus, schema):
+    with Twin.open(campus, schema, site="campus", read_only=True) as follower:
+        assert follower.snapshot().revision == 18
+    assert heads(campus)[0] == 1
+    with Twin.open(campus, schema, site="campus") as twin:
+        assert twin.epoch >= 1
+        assert twin.apply(Change(remove_twins=(f"{twin.base}spare",))).revision == 19
+    assert heads(campus)[0] == FORMAT_VERSION
+    assert heads(campus / KEPT)[2].sequence == 18
+
+
+def test_a_newer_format_is_refused_untouched(campus, schema):
+    with closing(sqlite3.connect(campus / "journal.sqlite")) as connection:
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
+    before = (campus / "journal.sqlite").read_bytes()
+    assert failing_code(migrate_site, campus, schema) == "STORE_VERSION"
+    assert (campus / "journal.sqlite").read_bytes() == before
+    assert not (campus / KEPT).exists()
+
+
+def test_a_damaged_journal_is_not_migrated(campus, schema):
+    with closing(sqlite3.connect(campus / "journal.sqlite")) as connection, connection:
+        connection.execute("UPDATE commits SET author = 'eve' WHERE sequence = 7")
+    assert failing_code(migrate_site, campus, schema) == "JOURNAL_CORRUPT"
+    assert heads(campus)[0] == 1
+    assert [problem.place.item for problem in plan_migration(campus, schema).problems] == ["commit 7"]
+
+
+def test_a_disk_without_room_is_told_first(campus, schema, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, 1000))
+    assert failing_code(migrate_site, campus, schema) == "MIGRATION_SPACE"
+    assert heads(campus)[0] == 1
+
+
+def test_a_served_site_is_left_alone(data, schema):
+    """The lock tells; a reader that holds the journal is told too, and nothing is lost either way."""
+    with closing(sqlite3.connect(data / "sites" / "campus" / "journal.sqlite")) as reader:
+        reader.execute("PRAGMA journal_mode = WAL")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM commits").fetchone()
+        assert failing_code(migrate_folder, data, schema) == "MIGRATION_BUSY"
+        assert heads(data / "sites" / "campus")[0] == 1
+    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(1, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(data / "sites" / "campus" / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        assert failing_code(migrate_folder, data, schema) == "STORE_LOCKED"
+        holder.stdin.close()
+    assert [step.site for step in migrate_folder(data, schema)] == ["campus", "plant"]
+
+
+STEPS = ("_keep", "_rewrite", "_compare", "sync_file", "_put_out_of_use", "sync_folder")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_disk_that_fails_at_any_step_loses_nothing(campus, schema, monkeypatch, step, when):
+    whole = getattr(migrating, step)
+    before = rebuild(campus / "journal.sqlite", schema).head
+
+    def failing(*arguments):
+        if when == "after":
+            whole(*arguments)
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(campus))
+
+    monkeypatch.setattr(migrating, step, failing)
+    assert failing_code(migrate_site, campus, schema) == "MIGRATION_FAILED"
+    monkeypatch.setattr(migrating, step, whole)
+    assert rebuild(campus / "journal.sqlite", schema).head == before
+    assert [path.name for path in campus.glob("*.migrating*")] == []
+    with Twin.open(campus, schema, site="campus") as twin:
+        assert twin.snapshot().revision == 18
+    assert heads(campus)[0] == FORMAT_VERSION
+
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from graph import migrating
+from ontology.schema import load_schema
+
+step, when = sys.argv[2:]
+whole = getattr(migrating, step)
+
+def dying(*arguments):
+    if when == "after":
+        whole(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(migrating, step, dying)
+migrating.migrate_site(Path(sys.argv[1]), load_schema())
+"""
+
+
+@pytest.mark.parametrize("step", STEPS[:2] + STEPS[4:])
+def test_a_kill_at_any_step_loses_nothing(campus, schema, step):
+    before = rebuild(campus / "journal.sqlite", schema).head
+    died = subprocess.run([sys.executable, "-c", CRASH, str(campus), step, "after"], capture_output=True)
+    assert died.returncode == -9, died.stderr
+    assert rebuild(campus / "journal.sqlite", schema).head == before
+    with Twin.open(campus, schema, site="campus") as twin:
+        assert twin.snapshot().revision == 18
+        assert twin.verify() == []
+    assert heads(campus)[0] == FORMAT_VERSION
+    assert heads(campus / KEPT)[2] == before
+
+
+def test_a_copy_that_says_something_else_is_not_taken(campus, schema, monkeypatch):
+    def forgetful(entries):
+        for batch in whole(entries):
+            yield batch[:-1]
+
+    whole = migrating._batches
+    monkeypatch.setattr(migrating, "_batches", forgetful)
+    assert failing_code(migrate_site, campus, schema) == "MIGRATION_FAILED"
+    assert heads(campus)[0] == 1
+
+
+def test_only_the_newest_answers_are_taken_along(campus, schema, monkeypatch):
+    monkeypatch.setattr(migrating, "ANSWERS_MAX", 1)
+    migrate_site(campus, schema)
+    with closing(SqliteStore.open(campus / "journal.sqlite", read_only=True)) as store:
+        assert store.answer("key-1") is None
+        assert store.answer("schlüssel \U0001f511") is not None
+        assert store.verify() == []
