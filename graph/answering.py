@@ -20,8 +20,9 @@ def pack_applied(applied: Applied) -> bytes:
 
 def unpack_applied(revision: int, packed: bytes) -> Applied:
     """The first answer again."""
-    read: Any = msgspec.msgpack.decode(packed)
-    items, blocks = (read["items"], read["blocks"]) if isinstance(read, dict) else (read, [[], []])
+    read: list[Any] | dict[str, list[Any]] = msgspec.msgpack.decode(packed)
+    parts = read if isinstance(read, dict) else {"items": read, "blocks": [[], []]}
+    items, blocks = parts["items"], parts["blocks"]
     results = tuple(ItemResult(iri, ItemStatus(status), code, told) for iri, status, code, told in items)
     counted = [tuple(BlockResult(*counts) for counts in one) for one in blocks]
     return Applied(revision, results, True, counted[0], counted[1])

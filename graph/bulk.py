@@ -7,7 +7,8 @@ mean: every twin is put, every relationship is put, each with the origin of its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Texts: TypeAlias = Sequence[str | None]
     Ints: TypeAlias = npt.NDArray[np.int32]
+    Places: TypeAlias = npt.NDArray[np.integer[Any]]
     Plain: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.bool_]
     Values: TypeAlias = Plain | Sequence[str] | Sequence[JSONValue]
 
@@ -115,8 +117,7 @@ class Columns:
 
     def starts(self) -> list[int]:
         """The place in `ids` at which each block of twins begins."""
-        ends = np.cumsum([block.count for block in self.twins]).tolist()
-        return [0, *ends[:-1]] if ends else []
+        return list(accumulate((block.count for block in self.twins[:-1]), initial=0))[: len(self.twins)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,6 @@ class BlockResult:
     unchanged: int = 0
 
 
-def is_array(values: object) -> bool:
-    """True for the values of a column that are numbers or booleans."""
-    return isinstance(values, np.ndarray)
-
-
-def all_texts(values: Sequence[object]) -> bool:
+def all_texts(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
     """True if a sequence holds texts only."""
     return set(map(type, values)) <= {str}

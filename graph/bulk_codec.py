@@ -113,7 +113,8 @@ def _read_attribute(row: Any) -> AttributeColumn:
 
 def _values_row(values: Any) -> Any:
     if isinstance(values, np.ndarray):
-        return ("array", values.dtype.kind, _bytes(values))
+        array: npt.NDArray[Any] = values
+        return ("array", array.dtype.kind, _bytes(array))
     return ("texts", _texts_row(values)) if all_texts(values) else ("json", list(values))
 
 
@@ -175,6 +176,7 @@ def _read_texts(row: Any) -> Any:
         shared, joined = rest
         return [shared + text for text in joined.split(_JOINT)]
     if kind == "codes":
-        texts, codes = rest
+        texts: list[str | None] = rest[0]
+        codes = rest[1]
         return list(map(texts.__getitem__, _read_codes(codes).tolist()))
     return rest[0]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.bulk import Ints, RelationshipColumns
+    from graph.bulk import Ints, Places, RelationshipColumns
     from graph.draft import Findings
     from graph.edge_drafting import EdgeDrafter
     from graph.state import State
@@ -198,7 +198,7 @@ class BulkDrafter:
                     if own_id is not None and self._must_look(own_id):
                         mask[item] = False
 
-    def _known_groups(self, block: RelationshipColumns, items: Ints) -> Ints:
+    def _known_groups(self, block: RelationshipColumns, items: Places) -> Ints:
         """Codes in the pool of the groups of some relationships; -1 for texts that it never saw."""
         find = self.state.pools.texts.find
         codes = np.array([(find(name) or -1) if name else 0 for name in block.group_names], np.int32)

@@ -13,7 +13,7 @@ from graph.values import RelationshipRecord, TwinRecord, Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from graph.bulk import Ints, Texts
+    from graph.bulk import Ints, Places, Texts
 
     # (name, type, unit, origin) -> items and values
     Cells: TypeAlias = dict[tuple[str, type, str | None, str | None], tuple[list[int], list[Any]]]
@@ -34,10 +34,10 @@ def columns_of(
     return Columns(ids, tuple(map(_twin_block, twins)), blocks)
 
 
-def twin_records(columns: Columns, number: int, items: Ints) -> list[TwinRecord]:
+def twin_records(columns: Columns, number: int, items: Places) -> list[TwinRecord]:
     """Some twins of a block as records. items: int[k], counted within the block."""
     block, start = columns.twins[number], columns.starts()[number]
-    ids = columns.ids
+    ids: Sequence[Any] = columns.ids
     return [
         TwinRecord(
             id=ids[start + item],
@@ -59,9 +59,10 @@ def twin_records(columns: Columns, number: int, items: Ints) -> list[TwinRecord]
     ]
 
 
-def relationship_records(columns: Columns, number: int, items: Ints) -> list[RelationshipRecord]:
+def relationship_records(columns: Columns, number: int, items: Places) -> list[RelationshipRecord]:
     """Some relationships of a block as records. items: int[k], counted within the block."""
-    block, ids = columns.relationships[number], columns.ids
+    block = columns.relationships[number]
+    ids: Sequence[Any] = columns.ids
     return [
         RelationshipRecord(
             source=ids[source],
@@ -88,16 +89,16 @@ def relationship_records(columns: Columns, number: int, items: Ints) -> list[Rel
     ]
 
 
-def _names_at(names: Sequence[str | None], codes: Ints | None, items: Ints) -> list[str | None]:
+def _names_at(names: Sequence[str | None], codes: Ints | None, items: Places) -> list[str | None]:
     """The names of some items; without codes the first name is everybody's, code -1 is the last one."""
     return [names[0]] * len(items) if codes is None else [names[code] for code in codes[items].tolist()]
 
 
-def _texts_at(texts: Texts | None, items: Ints) -> list[str | None]:
+def _texts_at(texts: Texts | None, items: Places) -> list[str | None]:
     return [None] * len(items) if texts is None else [texts[item] for item in items.tolist()]
 
 
-def _attributes_at(columns: Iterable[AttributeColumn], items: Ints) -> list[dict[str, Value]]:
+def _attributes_at(columns: Iterable[AttributeColumn], items: Places) -> list[dict[str, Value]]:
     found: list[dict[str, Value]] = [{} for _ in range(len(items))]
     for column in columns:
         where, places = stated_at(column, items)
@@ -106,17 +107,17 @@ def _attributes_at(columns: Iterable[AttributeColumn], items: Ints) -> list[dict
     return found
 
 
-def stated_at(column: AttributeColumn, items: Ints) -> tuple[Ints, Ints]:
+def stated_at(column: AttributeColumn, items: Places) -> tuple[Places, Places]:
     """Which of some items a column states (positions in `items`), and where in its values."""
     if column.rows is None:
         return np.arange(len(items)), items
-    places = np.searchsorted(column.rows, items)
+    places: Places = np.searchsorted(column.rows, items)
     places = np.minimum(places, max(len(column.rows) - 1, 0))
-    here = np.flatnonzero(column.rows[places] == items) if len(column.rows) else places[:0]
+    here: Places = np.flatnonzero(column.rows[places] == items) if len(column.rows) else places[:0]
     return here, places[here]
 
 
-def _values_at(column: AttributeColumn, places: Ints) -> list[Any]:
+def _values_at(column: AttributeColumn, places: Places) -> list[Any]:
     values = column.values
     if isinstance(values, np.ndarray):
         return values[places].tolist()
@@ -203,7 +204,7 @@ def _add_cells(cells: Cells, item: int, attributes: Mapping[str, Value]) -> None
     for name, value in attributes.items():
         plain = value.value
         kind = type(plain)
-        if kind is int and not -EXACT_INTEGER_MAX <= plain <= EXACT_INTEGER_MAX:
+        if isinstance(plain, int) and abs(plain) > EXACT_INTEGER_MAX:
             kind = object  # kept exactly, as JSON
         key = (name, kind, value.unit, value.origin)
         items, values = cells.get(key) or cells.setdefault(key, ([], []))
@@ -216,5 +217,5 @@ def _attribute_column(
 ) -> AttributeColumn:
     name, kind, unit, origin = key
     rows = None if len(items) == count else np.array(items, np.int32)
-    array = np.array(values, _ARRAYS[kind]) if kind in _ARRAYS else values
+    array: Any = np.array(values, _ARRAYS[kind]) if kind in _ARRAYS else values
     return AttributeColumn(name, array, rows, unit, origin)

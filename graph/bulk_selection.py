@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.bulk import AttributeColumn, Ints, RelationshipColumns, Texts, TwinColumns
+    from graph.bulk import AttributeColumn, Ints, Places, RelationshipColumns, Texts, TwinColumns
 
     Mask = npt.NDArray[np.bool_]
 
@@ -109,10 +109,10 @@ def _moved(mask: Mask) -> Ints:
     return (np.cumsum(mask) - 1).astype(np.int32)
 
 
-def _texts(texts: Texts | None, items: Ints) -> Texts | None:
+def _texts(texts: Texts | None, items: Places) -> Texts | None:
     return None if texts is None else taken(texts, items)
 
 
-def taken(values: Sequence[Item], places: Ints) -> list[Item]:
+def taken(values: Sequence[Item], places: Places) -> list[Item]:
     """Some of the values, in the order of `places`."""
     return [values[place] for place in places.tolist()]

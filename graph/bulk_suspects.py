@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Relationships of columns that may be wrong between each other, as drafts for the checks of records.
 
 As in check_columns: found in bulk, judged one by one, so that a violation reads the same either way.
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.bulk import AttributeColumn, Ints, RelationshipColumns
+    from graph.bulk import AttributeColumn, Ints, Places, RelationshipColumns
     from graph.bulk_drafting import BulkDraft
     from graph.check_links import View
+    from graph.values import Value
     from ontology.schema import Relation
 
     Mask = npt.NDArray[np.bool_]
@@ -64,7 +66,7 @@ def find_suspects(view: View, bulk: BulkDraft) -> Suspects:
     return suspects
 
 
-def _drafts(view: View, bulk: BulkDraft, number: int, items: Ints) -> Iterator[EdgeDraft]:
+def _drafts(view: View, bulk: BulkDraft, number: int, items: Places) -> Iterator[EdgeDraft]:
     """Some relationships of a block as drafts, as far as checks look at them."""
     if not len(items):
         return
@@ -75,7 +77,9 @@ def _drafts(view: View, bulk: BulkDraft, number: int, items: Ints) -> Iterator[E
         relation = view.schema.relation_by_iri(record.relation)
         assert relation is not None  # others went the way of records
         ends = (place[record.source], relation.index, place[record.target])
-        stated = {name: value for name, value in record.attributes.items() if value.value is not None}
+        stated: dict[str, Value | None] = {
+            name: value for name, value in record.attributes.items() if value.value is not None
+        }
         fields = (EdgeFields(), EdgeFields(), stated)
         yield EdgeDraft(first + item, "", record.id, False, *ends, record.group, *fields)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def _is_packed(column: AttributeColumn) -> bool:
     return values.dtype.kind != "i" or not len(values) or int(np.abs(values).max()) <= EXACT_INTEGER_MAX
 
 
-def _plain(column: AttributeColumn) -> list[object]:
+def _plain(column: AttributeColumn) -> list[Any]:
     return column.values.tolist() if isinstance(column.values, np.ndarray) else list(column.values)
 
 
@@ -148,7 +148,8 @@ def _packed(column: AttributeColumn, pools: Pools) -> tuple[Tag, npt.NDArray[np.
     values = column.values
     if isinstance(values, np.ndarray):
         return _TAGS[values.dtype.kind], values.astype(np.float64)
-    return Tag.TEXT, _text_codes(pools, values, empty=True).astype(np.float64)
+    texts = [str(value) for value in values]
+    return Tag.TEXT, _text_codes(pools, texts, empty=True).astype(np.float64)
 
 
 def _text_codes(pools: Pools, texts: Texts, *, empty: bool = False) -> npt.NDArray[np.int32]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.bulk import AttributeColumn, Columns, Ints, RelationshipColumns
+    from graph.bulk import AttributeColumn, Columns, Places, RelationshipColumns
     from graph.check import Checker
     from ontology.errors import Problem
     from ontology.schema import Attribute, Schema
@@ -67,7 +67,7 @@ def _relationship_problems(checker: Checker, schema: Schema, columns: Columns) -
                 yield from checker.relationship_problems(schema, record)
 
 
-def _pieces(items: Ints) -> Iterator[Ints]:
+def _pieces(items: Places) -> Iterator[Places]:
     """A few suspects at a time: most of many are never looked at."""
     for start in range(0, len(items), 256):
         yield items[start : start + 256]
