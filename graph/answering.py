@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -20,8 +20,8 @@ def pack_applied(applied: Applied) -> bytes:
 
 def unpack_applied(revision: int, packed: bytes) -> Applied:
     """The first answer again."""
-    read: list[Any] | dict[str, list[Any]] = msgspec.msgpack.decode(packed)
-    parts = read if isinstance(read, dict) else {"items": read, "blocks": [[], []]}
+    read = msgspec.msgpack.decode(packed)
+    parts = cast("dict[str, Any]", read if isinstance(read, dict) else {"items": read, "blocks": [[], []]})
     items, blocks = parts["items"], parts["blocks"]
     results = tuple(ItemResult(iri, ItemStatus(status), code, told) for iri, status, code, told in items)
     counted = [tuple(BlockResult(*counts) for counts in one) for one in blocks]

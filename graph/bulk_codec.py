@@ -5,7 +5,7 @@ Ids lose the beginning that they share. Texts that repeat a lot are kept once, w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def _read_attribute(row: Any) -> AttributeColumn:
 
 def _values_row(values: Any) -> Any:
     if isinstance(values, np.ndarray):
-        array: npt.NDArray[Any] = values
+        array = cast("npt.NDArray[Any]", values)
         return ("array", array.dtype.kind, _bytes(array))
     return ("texts", _texts_row(values)) if all_texts(values) else ("json", list(values))
 

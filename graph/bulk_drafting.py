@@ -132,7 +132,7 @@ class BulkDrafter:
         while not self.columns.twins[number].count:
             number -= 1
         block = self.columns.twins[number]
-        return block.kind_sets[block.kinds[place - self.columns.starts()[number]]]
+        return block.kind_sets[int(block.kinds[place - self.columns.starts()[number]])]
 
     def _place(self, row: int) -> int:
         """Where in the ids a new twin stands: rows of new ones ascend with their places."""

@@ -38,10 +38,11 @@ def twin_records(columns: Columns, number: int, items: Places) -> list[TwinRecor
     """Some twins of a block as records. items: int[k], counted within the block."""
     block, start = columns.twins[number], columns.starts()[number]
     ids: Sequence[Any] = columns.ids
+    kind_sets: Sequence[Any] = block.kind_sets
     return [
         TwinRecord(
             id=ids[start + item],
-            kinds=block.kind_sets[kinds],
+            kinds=kind_sets[kinds],
             name=name,
             local_id=local_id,
             attributes=attributes,
@@ -63,10 +64,11 @@ def relationship_records(columns: Columns, number: int, items: Places) -> list[R
     """Some relationships of a block as records. items: int[k], counted within the block."""
     block = columns.relationships[number]
     ids: Sequence[Any] = columns.ids
+    relation_names: Sequence[Any] = block.relation_names
     return [
         RelationshipRecord(
             source=ids[source],
-            relation=block.relation_names[relation],
+            relation=relation_names[relation],
             target=ids[target],
             group=group or "",
             id=own_id,
