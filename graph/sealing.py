@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 SEAL = "seal.json"
 SEAL_FORMAT = 1
-# Files of a site that change in place; checkpoints are immutable and carry checksums of their own.
+# Files of a site that change in place.
 SEALED = ("journal.sqlite", "history.sqlite")
+# These carry checksums of their own: only that they are there is kept.
+IMMUTABLE = "checkpoints/*.tmc"
 _HINT = "restore a backup; if you changed the file on purpose, remove seal.json"
 
 
 class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands in the file: marks, and a digest over them."""
+    """What stands in the file: marks, the names of files that are immutable, and a digest over both."""
 
     format: int
     files: tuple[FileMark, ...]
+    immutable: tuple[str, ...]
     digest: str
 
 
@@ -45,7 +48,7 @@ def write_seal(folder: Path) -> None:
     files = tuple(mark_file(folder, name) for name in SEALED if (folder / name).is_file())
     temporary = folder / f"{SEAL}.new"
     with temporary.open("wb") as target:
-        target.write(_spelt(files))
+        target.write(_spelt(files, _immutable(folder)))
         target.flush()
         os.fsync(target.fileno())
     temporary.replace(folder / SEAL)
@@ -70,9 +73,13 @@ def check_seal(folder: Path) -> list[Problem] | None:
         return None
     except (msgspec.DecodeError, ValueError, OSError) as error:
         return [Problem("SEAL_BROKEN", f"the seal cannot be read: {error}", Place(path=str(path)), _HINT)]
-    if text != _spelt(seal.files):
+    if text != _spelt(seal.files, seal.immutable):
         return [Problem("SEAL_BROKEN", "the seal itself is damaged", Place(path=str(path)), _HINT)]
     problems = [problem for mark in seal.files for problem in _check_file(folder, mark)]
+    for name in seal.immutable:
+        if not (folder / name).exists():
+            place = Place(path=str(folder / name))
+            problems.append(Problem("SEAL_BROKEN", "the file is gone", place, _HINT))
     if _has_log(folder):
         message = "something was written that did not break the seal: another program?"
         problems.append(Problem("SEAL_BROKEN", message, Place(path=str(folder)), _HINT))
@@ -88,10 +95,14 @@ def _check_file(folder: Path, mark: FileMark) -> list[Problem]:
     return compare_marks(folder, mark, found, "SEAL_BROKEN", _HINT)
 
 
-def _spelt(files: tuple[FileMark, ...]) -> bytes:
+def _immutable(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.glob(IMMUTABLE)))
+
+
+def _spelt(files: tuple[FileMark, ...], immutable: tuple[str, ...]) -> bytes:
     """The one way to write a seal: every byte of the file counts."""
-    digest = sha256(msgspec.json.encode(files, order="deterministic")).hexdigest()
-    return msgspec.json.format(msgspec.json.encode(Seal(SEAL_FORMAT, files, digest)), indent=1)
+    digest = sha256(msgspec.json.encode((files, immutable), order="deterministic")).hexdigest()
+    return msgspec.json.format(msgspec.json.encode(Seal(SEAL_FORMAT, files, immutable, digest)), indent=1)
 
 
 def _has_log(folder: Path) -> bool:

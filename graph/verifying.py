@@ -9,11 +9,15 @@ import fcntl
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graph.content import content_of
+from graph.checkpoint import load_checkpoint
+from graph.checkpoints import Checkpoints, verify_checkpoints
+from graph.content import content_of, revisions_of
 from graph.manifest import MANIFEST, is_backup, read_manifest
 from graph.marks import compare_marks, mark_file
+from graph.pools import Pools
 from graph.rebuild import rebuild
 from graph.sealing import check_seal
 from graph.stores.reading import connect_unchanged, open_unchanged
@@ -21,8 +25,6 @@ from graph.stores.wal import check_log
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ontology.schema import Schema
 
 JOURNAL, HISTORY, LOCK = "journal.sqlite", "history.sqlite", "lock"
@@ -88,6 +90,8 @@ def verify_site(folder: Path, schema: Schema, *, covered: bool = False) -> SiteR
         _check_seal(folder, report, live=live)
     _check_logs(folder, report, live=live)
     _check_journal(folder / JOURNAL, report)
+    if report.digest is not None:
+        _check_checkpoints(folder, report, live=live)
     if not report.problems:
         _check_content(folder, schema, report)
     _check_history(folder / HISTORY, report)
@@ -140,6 +144,45 @@ def _check_content(folder: Path, schema: Schema, report: SiteReport) -> None:
         return
     report.hash = content_of(rebuilt.snapshot).hash
     report.checked.append("the columns as the journal makes them")
+    newest = next((path for path in Checkpoints(folder).paths() if int(path.stem) <= report.revision), None)
+    if newest is not None:
+        _compare_checkpoint(newest, folder / JOURNAL, schema, report)
+
+
+def _compare_checkpoint(path: Path, journal: Path, schema: Schema, report: SiteReport) -> None:
+    """The columns of a checkpoint against those that the journal makes: the same, cell by cell."""
+    try:
+        state, head = load_checkpoint(path, schema, Pools())
+        rebuilt = rebuild(journal, schema, until=head.sequence)
+    except StoreError as error:
+        # A writer lets old checkpoints go.
+        report.problems += error.problems if path.exists() else ()
+        return
+    kept, made = state.freeze(), rebuilt.snapshot
+    differences = content_of(kept).differences(content_of(made))
+    if revisions_of(kept) != revisions_of(made):
+        differences.append("revisions of twins")
+    if differences:
+        message = f"the columns are not those of the journal: {'; '.join(differences)}"
+        hint = "remove the file: the site is then made from the journal; please report this"
+        report.problems.append(Problem("CHECKPOINT_CORRUPT", message, Place(path=str(path)), hint))
+    report.checked.append(f"the checkpoint at commit {head.sequence}, cell by cell")
+
+
+def _check_checkpoints(folder: Path, report: SiteReport, *, live: bool) -> None:
+    found = _wrong_checkpoints(folder)
+    if found and live:
+        # A writer makes new ones and lets old ones go: what is wrong stays wrong.
+        again = {problem.place.path for problem in _wrong_checkpoints(folder)}
+        found = [problem for problem in found if problem.place.path in again]
+    report.problems += found
+    report.checked.append("every byte of the checkpoints")
+
+
+def _wrong_checkpoints(folder: Path) -> list[Problem]:
+    with closing(open_unchanged(folder / JOURNAL)) as store:
+        found = verify_checkpoints(folder, store)
+    return [problem for problem in found if problem.place.path is None or Path(problem.place.path).exists()]
 
 
 def _check_history(path: Path, report: SiteReport) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graph.checkpoints import CheckpointPolicy
 from graph.twin import Twin
 from graph.values import Change, Readings, RelationshipRecord, TwinRecord, Value
 from graph.verifying import verify_folder
@@ -29,6 +30,8 @@ from damages import BYTES, HISTORY, JOURNAL, by_sql, cut, flip, remove
 SHARE = 120
 LONG = 1_000
 COMMITS = 40
+# A checkpoint at each closing, however little there is to save.
+EAGER = CheckpointPolicy(closing_commits=1)
 
 
 def write_site(twin, schema, numbers):
@@ -61,8 +64,10 @@ def write_site(twin, schema, numbers):
 def closed(tmp_path_factory, schema):
     """A data folder whose one site was closed cleanly."""
     data = tmp_path_factory.mktemp("closed") / "data"
-    with Twin.open(data / "sites" / "campus", schema, site="campus") as twin:
-        write_site(twin, schema, range(COMMITS))
+    for numbers in (range(COMMITS // 2), range(COMMITS // 2, COMMITS)):
+        with Twin.open(data / "sites" / "campus", schema, site="campus", checkpoints=EAGER) as twin:
+            write_site(twin, schema, numbers)
+    assert len(list(data.glob("sites/campus/checkpoints/*.tmc"))) == 2
     (data / "twinmesh.toml").write_text("format = 1\n", encoding="utf-8")
     return data
 
@@ -73,7 +78,7 @@ def killed(tmp_path_factory, schema):
     folder = tmp_path_factory.mktemp("killed")
     live, data = folder / "live", folder / "data"
     for numbers in (range(COMMITS // 2), range(COMMITS // 2, COMMITS)):
-        twin = Twin.open(live / "sites" / "campus", schema, site="campus")
+        twin = Twin.open(live / "sites" / "campus", schema, site="campus", checkpoints=EAGER)
         write_site(twin, schema, numbers)
         if numbers.start == 0:
             twin.close()
@@ -179,7 +184,7 @@ def rows_of(site):
 
 
 def damage_killed(killed, copy_of, schema, count, budget_s=float("inf")):
-    """Bits of journal and log: found, or not a row changed. (Readings have no checksum without a seal.)"""
+    """Bits of journal, log and checkpoint: found, or not a row changed. Readings need a seal."""
     seed = int.from_bytes(os.urandom(4))
     rng = random.Random(seed)
     whole = rows_of(copy_of(killed) / "sites" / "campus")
@@ -190,7 +195,7 @@ def damage_killed(killed, copy_of, schema, count, budget_s=float("inf")):
             break
         data = copy_of(killed)
         site = data / "sites" / "campus"
-        file = rng.choice([name for name in files_of(site) if name.startswith("journal")])
+        file = rng.choice([name for name in files_of(site) if not name.startswith("history")])
         damage = flip(site, rng, file)
         if verify_folder(data, schema).sound:
             assert rows_of(site) == whole, f"not found: seed {seed}, number {number}: {damage}"

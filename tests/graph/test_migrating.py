@@ -121,12 +121,12 @@ def test_a_served_site_is_left_alone(data, schema):
         reader.execute("SELECT count(*) FROM commits").fetchone()
         assert failing_code(migrate_folder, data, schema) == "MIGRATION_BUSY"
         assert heads(data / "sites" / "campus")[0] == 1
-    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(1, flush=True); sys.stdin.read()"
+    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(flush=True); input()"
     command = [sys.executable, "-c", code, str(data / "sites" / "campus" / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
         assert failing_code(migrate_folder, data, schema) == "STORE_LOCKED"
-        holder.stdin.close()
+        holder.communicate(b"\n")
     assert [step.site for step in migrate_folder(data, schema)] == ["campus", "plant"]
 
 
