@@ -53,6 +53,11 @@ class State:
         row = self.twins.ids.row(iri)
         return row if row >= 0 and self.twins.alive.at(row) else -1
 
+    def living_rows(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `living_row`, for all."""
+        rows = self.twins.ids.rows_of(iris)
+        return np.where((rows >= 0) & self.twins.alive.take(rows), rows, np.int32(-1))
+
     def twin_fields(self, row: int) -> TwinFields:
         twins, pools = self.twins, self.pools
         return TwinFields(

@@ -13,6 +13,7 @@ import numpy as np
 
 from graph.check import Checker
 from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty, verify_checkpoints
+from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
 from graph.following import (
     FRESH_WAIT_S,
@@ -459,14 +460,15 @@ class Twin:
         self._writer.begin_again(store)
 
     def _load_all_last_values(self, state: State) -> None:
-        batch, values = self.history.last_values(0)
-        self._write_last_values(state, values)
+        with collector_paused(BULK_RECORDS_MIN):
+            batch, values = self.history.last_values(0)
+            self._write_last_values(state, values)
         # A reading may be of a point that was made after the state was read: a follower looks once more.
         self._last_batch = 0 if self.read_only else batch
 
     def _write_last_values(self, state: State, values: Sequence[LastValue]) -> Readings:
         """Newest readings into the columns; those of living twins, as readings."""
-        known = [(state.living_row(value.point), value) for value in values]
+        known = zip(state.living_rows([value.point for value in values]).tolist(), values, strict=True)
         living = [(row, value) for row, value in known if row >= 0]
         words = [self.pools.texts.intern(v.text) if v.text is not None else v.word for _, v in living]
         readings = Readings(
