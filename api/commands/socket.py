@@ -22,7 +22,7 @@ PAGE = 1_000
 POINTS_MAX = 10_000
 PROTOCOL = Subprotocol("graphql-transport-ws")
 CHANGES = """subscription Changes($filter: TwinFilter) {
-  changes(filter: $filter) { site revision time author message touched } }"""
+  changes(filter: $filter) { site revision time author message touched touchesMore } }"""
 READINGS = """subscription Readings($points: [ID!]!) {
   readings(points: $points) { point { site id localId } value text state unit time quality } }"""
 POINTS = """query Points($filter: TwinFilter, $first: Int!, $after: String) {

@@ -58,10 +58,14 @@ def chosen(
     for event in events:
         if filter_ is None:
             yield event
-        elif event["type"] == "reading":
+            continue
+        if event["type"] == "reading":
             if _matching(engine, filter_, [event["id"]]):
                 yield event
-        elif touched := _matching(engine, filter_, event["touched"]):
+            continue
+        touched = _matching(engine, filter_, event["touched"])
+        # Of a commit that touches more twins than it names, the others may fit.
+        if touched or event["touchesMore"]:
             yield {**event, "touched": touched}
 
 
@@ -139,6 +143,7 @@ def _of_commit(site: str, commit: Commit) -> dict[str, Any]:
         "author": commit.author,
         "message": commit.message,
         "touched": list(commit.touched),
+        "touchesMore": commit.touches_more,
     }
 
 
@@ -165,6 +170,7 @@ def line_of(event: dict[str, Any]) -> str:
     touched = ", ".join(event["touched"][:TOUCHED_SHOWN])
     more = len(event["touched"]) - TOUCHED_SHOWN
     tail = f" and {more} more" if more > 0 else ""
+    tail += " and others" if event["touchesMore"] else ""
     what = f"revision {event['revision']} by {event['author']}: {touched}{tail}"
     return f"{event['time']}  {event['site']}  {what}"
 

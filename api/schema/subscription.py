@@ -23,6 +23,7 @@ from api.schema.twin import Info, Point, Twin
 from graph.feed import Gap, ReadingsEvent, newest_readings
 from graph.matching import mask_of
 from graph.snapshot import read_word
+from graph.touching import TOUCHED_MAX, all_touched
 from graph.values import Commit, ValueType
 from graph.values import Quality as QualityValue
 from ontology.errors import InputError, LimitError
@@ -52,8 +53,9 @@ class ChangeEvent:
     author: str
     message: str
     touched: list[strawberry.ID] = strawberry.field(
-        description="Twins put, merged, removed, or newly related."
+        description="Twins put, merged, removed, or newly related; of very many the first ones."
     )
+    touches_more: bool = strawberry.field(description="There are more than `touched` names.")
     removed: list[strawberry.ID] = strawberry.field(description="Those of them that are gone.")
     twins: list[Twin] = strawberry.field(description="Those of them that are there, as they are now.")
 
@@ -86,6 +88,7 @@ class _ChangeRow:
     author: str
     message: str
     touched: list[str]
+    touches_more: bool
     removed: list[str]
     twins: list[TwinRow]
 
@@ -182,31 +185,37 @@ async def _changes(
     async with aclosing(_Watches(context, sites, resume_from).events()) as events:
         async for where, event in events:
             if isinstance(event, Commit):
-                row = _change_row(context.renew(), where, event, predicate)
+                told = (context.renew(), where, event, predicate)
+                # A filter over a million twins must not hold up everybody else.
+                row = (
+                    await asyncio.to_thread(_change_row, *told) if event.touches_more else _change_row(*told)
+                )
                 if row is not None:
                     yield cast("ChangeEvent", row)
 
 
 def _change_row(view: View, site: str, commit: Commit, predicate: Predicate | None) -> _ChangeRow | None:
     """None where the principal may see nothing of the commit, or the filter fits none of its twins."""
-    touched = list(commit.touched)
+    chooses = view.is_narrowed or predicate is not None
+    touched = list(all_touched(commit) if chooses else commit.touched)
+    more = commit.touches_more
     found = view.snapshot.rows(touched)
     removed = [iri for iri, row in zip(touched, found.tolist(), strict=True) if row < 0]
     rows = found[found >= 0]
     rows = rows[view.seen(rows)]
     if predicate is not None:
         rows = rows[mask_of(view, predicate, rows)]
-    if view.is_narrowed or predicate is not None:
+    if chooses:
         # Of a twin that is gone nobody can say whether it was in scope or fitted.
-        removed, touched = [], view.snapshot.ids(rows)
+        removed, touched = [], view.snapshot.ids(rows[:TOUCHED_MAX])
+        more = len(rows) > TOUCHED_MAX
         if not len(rows):
             return None
     shown = rows[:_TWINS_PER_EVENT_MAX]
     view.budget.spend(len(shown))
     twins = Cohort(view, shown).twins()
-    return _ChangeRow(
-        site, commit.sequence, commit.time_ns, commit.author, commit.message, touched, removed, twins
-    )
+    about = (site, commit.sequence, commit.time_ns, commit.author, commit.message)
+    return _ChangeRow(*about, touched, more, removed, twins)
 
 
 async def _readings(
