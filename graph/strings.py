@@ -66,12 +66,16 @@ class Strings:
             return [decode_text(self.get(place)) for place in places.tolist()]
         first = int(self.offsets[low])
         data = self.data[first : int(self.offsets[high])].tobytes()
-        begin = (self.offsets[places] - first).tolist()
-        ends = (self.offsets[np.asarray(places) + 1] - first).tolist()
+        if len(places) == high - low and bool((places[1:] > places[:-1]).all()):
+            # All of a range, in order: one ends where the next begins.
+            cuts = pairwise((self.offsets[low : high + 1] - first).tolist())
+        else:
+            begin, end = self.offsets[places] - first, self.offsets[np.asarray(places) + 1] - first
+            cuts = zip(begin.tolist(), end.tolist(), strict=True)
         if not data.isascii():
-            return [decode_text(data[start:end]) for start, end in zip(begin, ends, strict=True)]
+            return [decode_text(data[start:stop]) for start, stop in cuts]
         text = data.decode("ascii")
-        return [text[start:end] for start, end in zip(begin, ends, strict=True)]
+        return [text[start:stop] for start, stop in cuts]
 
     def take(self, places: Rows) -> Strings:
         """Some of them, in the order of `places`, as an array of their own."""
