@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import pytest
 
-from graph.bulk import AttributeColumn, Columns, RelationshipColumns, TwinColumns
-from graph.bulk_records import columns_of, relationship_records, twin_records
-from graph.codec import decode, encode
+from graph.bulk_records import columns_of
 from graph.content import content_of
 from graph.values import (
     Change,
     ExternalId,
-    ItemStatus,
     RelationshipKey,
     RelationshipRecord,
     TwinRecord,
@@ -24,7 +23,8 @@ from graph.values import (
 )
 from ontology.errors import ChangeError
 
-SEEDS = range(12)
+SEEDS = range(5)
+LONG_SEEDS = 300
 STEPS = 60
 IDS = 30
 # Which of several equal culprits these name may depend on the order in which they are met.
@@ -173,20 +173,28 @@ def outcome(twin, change):
         return sorted(set(told), key=str), None
 
 
-def counts(applied):
-    """How many items were created, updated and unchanged, in either form of an answer."""
-    items = [item.status for item in applied.items if item.code is None]
-    found = {status: items.count(status) for status in ItemStatus}
-    for block in (*applied.twin_blocks, *applied.relationship_blocks):
-        for status in (ItemStatus.CREATED, ItemStatus.UPDATED, ItemStatus.UNCHANGED):
-            found[status] += getattr(block, status.value.lower())
-    return found
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_columns_mean_what_records_mean(open_twin, seed):
+    compare(open_twin, seed)
+
+
+@pytest.mark.long
+def test_columns_mean_what_records_mean_many_times(open_twin):
+    """Fresh seeds until the time is up."""
+    first = int.from_bytes(os.urandom(4))
+    end = time.monotonic() + float(os.environ.get("TWINMESH_LONG_S", "600"))
+    seeds = 0
+    while seeds < LONG_SEEDS and time.monotonic() < end:
+        compare(open_twin, first + seeds, f"-{seeds}")
+        seeds += 1
+    print(f"columns: {seeds} of {LONG_SEEDS} random histories, 0 differences, first seed {first}")
+
+
+def compare(open_twin, seed, suffix=""):
+    """One random history, as records in one site and as columns in another."""
     rng = random.Random(seed)
-    one, other = open_twin("campus", base="https://x.example/"), open_twin("plant", base="https://x.example/")
+    sites = (f"campus{suffix}", f"plant{suffix}")
+    one, other = (open_twin(site, base="https://x.example/") for site in sites)
     maker = Maker(one, rng)
     refused = accepted = columnar = 0
     for step in range(STEPS):
@@ -215,7 +223,7 @@ def test_columns_mean_what_records_mean(open_twin, seed):
     rows = [other.snapshot().id(row) for row in range(other.snapshot().size)]
     before = seen(other.snapshot())
     other.close()
-    again = open_twin("plant").snapshot()
+    again = open_twin(sites[1]).snapshot()
     assert seen(again) == before
     assert [again.id(row) for row in range(again.size)] == rows
     told = content_of(again).differences(content_of(one.snapshot()))
