@@ -91,7 +91,6 @@ class SqliteStore:
         self._held = None
         with store_errors(self.path):
             self._checkpoint()
-            self._reserve_log()
             self._held = self._bump(None)
         return self._held.epoch
 
@@ -107,7 +106,6 @@ class SqliteStore:
             self._connection = _connect(self.path)
             if self._checkpoint():
                 raise StoreError("journal: readers hold it", place=Place(path=str(self.path)))
-            self._reserve_log()
             self._held = self._bump(held.epoch if held else None)
 
     def rebase(self, base: str) -> None:
@@ -115,12 +113,9 @@ class SqliteStore:
         header = Header(self.header.site, base)
         with self._transaction() as connection:
             connection.execute("UPDATE header SET base = ?", (base,))
-            if self.version == 1:
-                connection.execute("UPDATE head SET digest = ?", (first_digest(header),))
-            else:
-                row = replace(self._head_row(), digest=first_digest(header))
-                connection.execute("UPDATE head SET digest = ?, seal = ?", (row.digest, row.seal))
-                self._held = self._held and row
+            row = replace(self._head_row(), digest=first_digest(header))
+            connection.execute("UPDATE head SET digest = ?, seal = ?", (row.digest, row.seal))
+            self._held = self._held and row
         self.header = header
 
     def append(self, entries: Sequence[Entry], answers: Sequence[Answer]) -> None:
@@ -240,22 +235,20 @@ class SqliteStore:
 
     def _bump(self, expected: int | None) -> HeadRow:
         """Write the next epoch; with `expected` only if nobody else did so meanwhile."""
-        if self.version == 1:
-            sequence, digest = self._row("SELECT sequence, digest FROM head") or (0, b"")
-            return HeadRow(sequence, digest, 1)
+        if self.version < FORMAT_VERSION:
+            message = f"a journal of format {self.version} can be read only"
+            place = Place(path=str(self.path))
+            raise StoreError(message, code="STORE_VERSION", place=place, hint="twinmesh migrate")
         with self._transaction():
             row = self._head_row()
             if expected not in (None, row.epoch):
                 raise self._fenced(f"the journal is at epoch {row.epoch}, this writer had {expected}")
+            self._reserve_log()
             self._move_head(row, row.next_epoch())
         return row.next_epoch()
 
     def _move_head(self, before: HeadRow, after: HeadRow) -> None:
         """Write the head if it is still the one this writer left behind."""
-        if self.version == 1:
-            query = "UPDATE head SET sequence = ?, digest = ?"
-            self._connection.execute(query, (after.sequence, after.digest))
-            return
         values = (*after.columns, before.epoch, before.sequence)
         if self._connection.execute(_MOVE_HEAD, values).rowcount != 1:
             raise self._fenced(f"the journal is no longer at epoch {before.epoch}")
@@ -263,10 +256,7 @@ class SqliteStore:
     def _put_answers(self, held: HeadRow, moved: HeadRow, answers: Sequence[Answer]) -> None:
         for number, answer in enumerate(answers, held.answers_last + 1):
             fields = (answer.key, answer.request, answer.revision, answer.result)
-            if self.version == 1:
-                self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", fields)
-            else:
-                self._connection.execute(_PUT_ANSWER, (number, *fields, answer_digest(number, answer)))
+            self._connection.execute(_PUT_ANSWER, (number, *fields, answer_digest(number, answer)))
         if moved.answers_first != held.answers_first:
             self._connection.execute("DELETE FROM answers WHERE number < ?", (moved.answers_first,))
 
@@ -285,7 +275,8 @@ class SqliteStore:
     def _reserve_log(self) -> None:
         """Fill the empty log with zeros, which SQLite takes for no log at all.
 
-        To sync what lies inside a file is a third cheaper than to sync a file that grew.
+        To sync what lies inside a file is a third cheaper than to sync a file that grew. Only inside a
+        transaction, so that nobody else begins to write the log meanwhile.
         """
         log = self.path.with_name(f"{self.path.name}-wal")
         try:
