@@ -37,5 +37,9 @@ def follows(entry: Entry, previous: bytes, sequence: int) -> str | None:
     """Why an entry is not the one that belongs after `previous` (of this sequence), or None if it is."""
     if entry.sequence != sequence + 1:
         return f"commit {entry.sequence} stands where {sequence + 1} belongs"
-    made = chain(previous, entry.sequence, entry.time_ns, entry.author, entry.message, entry.payload)
+    try:
+        made = chain(previous, entry.sequence, entry.time_ns, entry.author, entry.message, entry.payload)
+    except (TypeError, ValueError, OverflowError) as error:
+        # A bit that flips in the head of a record gives a column another type.
+        return f"commit {entry.sequence} holds a value of the wrong type: {error}"
     return None if made == entry.digest else f"commit {entry.sequence} does not match its digest"

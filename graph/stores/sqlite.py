@@ -187,6 +187,9 @@ class SqliteStore:
             return problems if self.version == 1 else problems + self._verify_answers()
         except (sqlite3.DatabaseError, StoreError) as error:
             return [self._problem(f"unreadable: {error}", None)]
+        except (TypeError, ValueError, OverflowError) as error:
+            # A bit that flips in the head of a record gives a column another type.
+            return [self._problem(f"a value is of the wrong type: {error}", None)]
 
     def close(self) -> None:
         self._connection.close()
