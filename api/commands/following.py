@@ -99,8 +99,8 @@ def _work(request: ServeRequest, number: int, line: Connection) -> None:
     """A worker: serves until it is told to stop, or until the process that started it is gone."""
 
     def ready(server: uvicorn.Server) -> None:
-        line.send(READY)
-        with contextlib.suppress(EOFError, OSError):
+        with contextlib.suppress(EOFError, OSError):  # gone, perhaps before we were ready
+            line.send(READY)
             line.recv()
         server.should_exit = True
 
