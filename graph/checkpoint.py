@@ -29,7 +29,6 @@ from graph.recoding import (
 from graph.state import State
 from graph.stores.protocol import Head
 from graph.tables import EdgeTable, TwinTable
-from graph.union import kind_record
 from ontology.errors import Place, StoreError
 from ontology.terms import KindRecord
 
@@ -159,7 +158,7 @@ def save(captured: Capture, path: Path) -> int:
         digest=captured.head.digest,
         twins=len(captured.ids.iris.strings),
         relationships=captured.relationships,
-        kinds=tuple(kind_record(captured.schema, kind) for kind in captured.schema.user_kinds()),
+        kinds=captured.schema.user_kind_records(),
         relations=tuple(relation.iri for relation in captured.schema.relations),
         attributes=attributes,
         sorted_edges=captured.sorted_ends.count,

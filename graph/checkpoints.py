@@ -66,11 +66,16 @@ class Checkpoints:
 
         What cannot be used is told to `problems` and the log, and an older one is tried: nothing is guessed.
         """
-        for path in self.paths():
-            if until is None or int(path.stem) <= until:
-                try:
-                    return self._load(path, store, schema, pools)
-                except StoreError as error:
+        tried: set[Path] = set()
+        # Listed anew after each failure: the writer may have let one go for a newer one meanwhile.
+        while (
+            path := next((p for p in self.paths() if p not in tried and _is_upto(p, until)), None)
+        ) is not None:
+            tried.add(path)
+            try:
+                return self._load(path, store, schema, pools)
+            except StoreError as error:
+                if path.exists():
                     self._tell(error.problem)
         return None
 
@@ -107,6 +112,10 @@ class Checkpoints:
             _LOG.warning("%s; an older checkpoint or the journal is read instead", problem)
 
 
+def _is_upto(path: Path, until: int | None) -> bool:
+    return until is None or int(path.stem) <= until
+
+
 def verify_checkpoints(site_folder: Path, store: Store) -> list[Problem]:
     """Everything that is wrong with the checkpoints of a site: bytes, or that they are of another journal."""
     found: list[Problem] = []
@@ -124,6 +133,9 @@ def verify_checkpoints(site_folder: Path, store: Store) -> list[Problem]:
 def _check_origin(path: Path, store: Store) -> None:
     """Whether a file shows this journal. Reads its table only; StoreError CHECKPOINT_FOREIGN and others."""
     about = read_about(path)
+    if about.sequence != int(path.stem):
+        message = f"the checkpoint is of commit {about.sequence}, not of that which names it"
+        raise StoreError(message, code="CHECKPOINT_FOREIGN", place=Place(path=str(path)), hint=_FOREIGN_HINT)
     here = (store.header.site, store.header.base, store.digest_at(about.sequence))
     if (about.site, about.base, about.digest) != here:
         message = f"the checkpoint is not of this journal at commit {about.sequence}"

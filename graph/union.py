@@ -14,7 +14,7 @@ from graph.csr import merge_found
 from graph.joined import JoinedAttributes, JoinedColumn, MappedColumn, PartColumn, Starts
 from graph.snapshot import Snapshot
 from graph.tables import EdgeView, TwinView
-from graph.values import KindRecord, Way
+from graph.values import Way
 from ontology.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from graph.columns import Rows
     from graph.csr import Found
-    from ontology.schema import Kind, Schema
+    from ontology.schema import Schema
 
 
 def union(snapshots: Sequence[Snapshot], schema: Schema | None = None) -> Snapshot:
@@ -53,19 +53,9 @@ def union(snapshots: Sequence[Snapshot], schema: Schema | None = None) -> Snapsh
 def join_schemas(schemas: Sequence[Schema]) -> Schema:
     """The first schema with the user kinds of all the others."""
     first = schemas[0]
-    records = [
-        kind_record(schema, kind)
-        for schema in schemas[1:]
-        if schema is not first
-        for kind in schema.user_kinds()
-    ]
+    others = (schema for schema in schemas[1:] if schema is not first)
+    records = [record for schema in others for record in schema.user_kind_records()]
     return first.with_kinds(records) if records else first
-
-
-def kind_record(schema: Schema, kind: Kind) -> KindRecord:
-    """What a user or an import stated to bring a kind."""
-    parents = tuple(schema.kinds[parent].iri for parent in kind.parents)
-    return KindRecord(kind.iri, kind.name, parents, kind.label, kind.placeholder)
 
 
 # Stubs

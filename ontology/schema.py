@@ -167,6 +167,10 @@ class Schema:
         """The kinds that `with_kinds` appended, in order."""
         return self.kinds[self._vocabulary.shipped :]
 
+    def user_kind_records(self) -> tuple[KindRecord, ...]:
+        """What `with_kinds` was given to append them: with it, the shipped schema becomes this one."""
+        return self._vocabulary.kinds[self._vocabulary.shipped :]
+
     def with_kinds(self, records: Sequence[KindRecord]) -> Schema:
         """This schema with more kinds after its own; itself where all are known.
 

@@ -41,7 +41,7 @@ def everything(snapshot):
         "origins": [snapshot.origins(row) for row in rows.tolist()],
         "edge origins": [snapshot.edge_origins(edge) for edge in edges.tolist()],
         "of origin": [snapshot.rows_of_origin(name).tolist() for name in ORIGINS if name],
-        "kinds": sorted(kind.iri for kind in schema.user_kinds()),
+        "kinds": (schema.user_kind_records(), schema.version),
         "rows": [snapshot.row(iri) for iri in ids],
         "rows of all": snapshot.rows([*ids, "https://nowhere.org/x"]).tolist(),
         "candidates": [snapshot.candidates(snapshot.local_id(row)) for row in rows.tolist()],
@@ -108,7 +108,15 @@ class Author:
         gone = rng.sample(edges, min(len(edges), rng.randrange(2)))
         removed = [known.edge_id(e) if rng.randrange(2) else _key(known.relationship(e)) for e in gone]
         dead = tuple({self.iri()} - set(twins)) if number % 4 == 0 else ()
-        kind = KindRecord(f"https://example.org/k{number}", f"ex:K{number}", (self.kinds[0],))
+        other = f"https://example.org/k{number - 9}" if number > 9 else None
+        kind = KindRecord(
+            f"https://example.org/k{number}",
+            f"ex:K{number}",
+            (self.kinds[0],),
+            label=f"Kind {number}",
+            placeholder=number % 2 == 0,
+            replaced_by=other,
+        )
         return Change(
             put_twins=tuple(twins.values()) if number % 3 else (),
             merge_twins=() if number % 3 else tuple(twins.values()),

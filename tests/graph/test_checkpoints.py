@@ -137,6 +137,15 @@ def test_a_checkpoint_of_another_site_is_not_used(open_twin, three, tmp_path):
     assert [found.place.path for found in twin.verify()] == [str(foreign)]
 
 
+def test_a_checkpoint_under_a_wrong_name_is_not_used(open_twin, three, tmp_path):
+    newest = files(tmp_path)[-1]
+    newest.rename(newest.with_name(f"{12:016d}.tmc"))
+    twin = open_twin(checkpoints=NEVER)
+    assert content_of(twin.snapshot_at(revision=15)) == three[15]
+    assert [problem.code for problem in twin.checkpoint_problems] == ["CHECKPOINT_FOREIGN"]
+    assert [problem.code for problem in twin.verify()] == ["CHECKPOINT_FOREIGN"]
+
+
 def test_a_checkpoint_that_is_ahead_of_its_journal_is_not_used(open_twin, tmp_path):
     """As after an older journal was put back by hand."""
     folder = tmp_path / "sites" / "campus"

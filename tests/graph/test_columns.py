@@ -190,3 +190,39 @@ def test_a_reader_cannot_change_what_others_read():
     column = writer.freeze(1)
     column.value(0).value.append(3)
     assert column.value(0).value == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "spans", [[(0, 5000)], [(0, 100), (100, 3000), (3000, 3001)], [(2000, 4100), (10, 1500)]]
+)
+def test_ranges_of_rows_are_written_as_single_rows_are(spans):
+    """Before and after a snapshot, over new pages, old pages and pages in any order."""
+    rng = np.random.default_rng(1)
+    column, expected = PagedColumn(np.int32), np.zeros(6000, np.int32)
+    for first, last in spans:
+        before = column.freeze(6000)
+        seen = before.flat.copy()
+        values = rng.integers(1, 1000, last - first).astype(np.int32)
+        column.write(range(first, last), values)
+        expected[first:last] = values
+        again = rng.integers(1, 1000, 40).astype(np.int32)
+        column.write(range(first + 5, first + 45) if last - first > 50 else range(first, first + 40), again)
+        begin = first + 5 if last - first > 50 else first
+        expected[begin : begin + 40] = again
+        assert np.array_equal(before.flat, seen)
+        assert np.array_equal(before.take(np.arange(6000)), seen)
+    assert np.array_equal(column.freeze(6000).flat, expected)
+
+
+def test_a_saved_column_is_written_only_in_a_copy():
+    pages = np.zeros((3, PAGE_ROWS), np.int32)
+    pages[1:] = np.arange(2 * PAGE_ROWS).reshape(2, PAGE_ROWS)
+    pages.flags.writeable = False
+    column = PagedColumn.of(pages, np.array([1, 0, 2, 0], np.int32))
+    before = column.freeze(3 * PAGE_ROWS).flat.tolist()
+    assert before == [*range(PAGE_ROWS), *[0] * PAGE_ROWS, *range(PAGE_ROWS, 2 * PAGE_ROWS)]
+    frozen = column.freeze(3 * PAGE_ROWS)
+    column.set(PAGE_ROWS + 1, 9)
+    column.write(range(5, 50), np.full(45, 7))
+    assert frozen.flat.tolist() == before
+    assert [column.at(row) for row in (4, 5, 49, 50, PAGE_ROWS + 1)] == [4, 7, 7, 50, 9]
