@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from graph.values import Readings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graph.history import LastValue
     from graph.state import State
 
 
@@ -28,3 +33,19 @@ def texts_of(state: State, readings: Readings) -> list[str | None]:
     value = state.pools.texts.value
     words = readings.words.tolist()
     return [value(word) if is_code else None for word, is_code in zip(words, coded.tolist(), strict=True)]
+
+
+def write_last_values(state: State, values: Sequence[LastValue]) -> Readings:
+    """Newest readings into the columns; those of living twins, as readings."""
+    known = zip(state.living_rows([value.point for value in values]).tolist(), values, strict=True)
+    kept = [(row, value) for row, value in known if row >= 0]
+    intern = state.pools.texts.intern
+    words = [intern(value.text) if value.text is not None else value.word for _, value in kept]
+    readings = Readings(
+        np.array([row for row, _ in kept], np.int32),
+        np.array([value.time_ns for _, value in kept], np.int64),
+        np.array(words, np.uint64),
+        np.array([value.quality for _, value in kept], np.uint8),
+    )
+    state.write_last_values(readings)
+    return readings

@@ -30,14 +30,13 @@ from graph.ids import is_site_name
 from graph.lock import locked
 from graph.opening import LOCK, open_store, prepare, take_lock
 from graph.pools import Pools
-from graph.recording import living, texts_of
+from graph.recording import living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
 from graph.tables import Memory
 from graph.trouble import Medium
-from graph.values import Readings
-from graph.writer import Ticket, Writer, new_state, read_commits, replay
+from graph.writer import Ticket, Writer, Written, new_state, read_commits, replay
 from ontology.errors import NotFoundError, StoreError, UsageError
 from ontology.units import load_units
 
@@ -48,13 +47,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.check import Units
-    from graph.history import History, LastValue
+    from graph.history import History
     from graph.lock import WriterLock
     from graph.snapshot import Snapshot
     from graph.state import State
     from graph.stores.protocol import Head, Store
     from graph.trouble import Trouble
-    from graph.values import Applied, Change, Commit
+    from graph.values import Applied, Change, Commit, Readings
     from ontology.errors import Problem
     from ontology.schema import Schema
 
@@ -349,11 +348,11 @@ class Twin:
         batch: list[Ticket] = []
         while self._waiting and len(batch) < BATCH_CHANGES_MAX:
             batch.append(self._waiting.popleft())
-        commits: list[Commit] = []
+        written: Written | None = None
         medium = self.media[0]
         try:
             medium.check()
-            commits = self._writer.run(batch)
+            written = self._writer.run(batch)
         except StoreError as error:
             if medium.trouble is None:
                 medium.fail(error)
@@ -364,13 +363,18 @@ class Twin:
             for ticket in batch:
                 if not ticket.done:
                     ticket.error = StoreError("interrupted: read again whether the change was applied")
-        self._publish_commits(commits)
+        if written:
+            self._tell(written.commits() if self._feed.watched else ())
 
-    def _publish_commits(self, commits: list[Commit]) -> None:
+    def _publish_commits(self, commits: Sequence[Commit]) -> None:
         if commits:
-            self._version += 1
-            self._feed.publish_commits(commits)
-            self._keep_house()
+            self._tell(commits)
+
+    def _tell(self, commits: Sequence[Commit]) -> None:
+        """Something was written; `commits`: what to tell watchers of it."""
+        self._version += 1
+        self._feed.publish_commits(commits)
+        self._keep_house()
 
     def _keep_house(self) -> None:
         """Begin what is due aside; under the lock, or before anybody else knows the twin."""
@@ -436,7 +440,7 @@ class Twin:
         if self._writer.head.sequence < head.sequence:
             return False
         self._fresh_s, self._last_batch = began_s, batch
-        readings = self._write_last_values(self._writer.state, values)
+        readings = write_last_values(self._writer.state, values)
         if len(readings):
             self._version += 1
             self._feed.publish_readings(readings)
@@ -462,23 +466,9 @@ class Twin:
     def _load_all_last_values(self, state: State) -> None:
         with collector_paused(BULK_RECORDS_MIN):
             batch, values = self.history.last_values(0)
-            self._write_last_values(state, values)
+            write_last_values(state, values)
         # A reading may be of a point that was made after the state was read: a follower looks once more.
         self._last_batch = 0 if self.read_only else batch
-
-    def _write_last_values(self, state: State, values: Sequence[LastValue]) -> Readings:
-        """Newest readings into the columns; those of living twins, as readings."""
-        known = zip(state.living_rows([value.point for value in values]).tolist(), values, strict=True)
-        living = [(row, value) for row, value in known if row >= 0]
-        words = [self.pools.texts.intern(v.text) if v.text is not None else v.word for _, v in living]
-        readings = Readings(
-            np.array([row for row, _ in living], np.int32),
-            np.array([value.time_ns for _, value in living], np.int64),
-            np.array(words, np.uint64),
-            np.array([value.quality for _, value in living], np.uint8),
-        )
-        state.write_last_values(readings)
-        return readings
 
     def _build_past(self, revision: int) -> Snapshot:
         with self._reading:

@@ -59,14 +59,21 @@ class Ticket:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What one transaction will write."""
+class Written:
+    """What one transaction writes; true where it is anything."""
 
     head: Head
     entries: list[Entry] = field(default_factory=list[Entry])
     answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
     drafts: list[Draft] = field(default_factory=list["Draft"])
     executed: int = 0  # how many of the drafts are in the columns already
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def commits(self) -> list[Commit]:
+        """What was written, as watchers are told it."""
+        return [_commit(entry, draft) for entry, draft in zip(self.entries, self.drafts, strict=True)]
 
 
 class Writer:
@@ -148,13 +155,13 @@ class Writer:
                 raise
         return commits
 
-    def run(self, tickets: Sequence[Ticket]) -> list[Commit]:
+    def run(self, tickets: Sequence[Ticket]) -> Written:
         """Answer every ticket, in order, in one transaction; a change that fails refuses only itself.
 
         If the transaction fails, nobody is acknowledged, the error of the store is raised, and memory is
         what it was (or is read again from the journal where other changes of the batch were in it already).
         """
-        batch = _Batch(self._head)
+        batch = Written(self._head)
         try:
             _ = self.state  # reads the journal again where the last run left it unknown
             batch.head = self._head
@@ -168,7 +175,7 @@ class Writer:
         finally:
             if batch.executed and batch.head is not self._head:
                 self._state = None
-        return [_commit(entry, draft) for entry, draft in zip(batch.entries, batch.drafts, strict=True)]
+        return batch
 
     def resume(self) -> list[Commit]:
         """After an append that failed: make the journal writable and take over what it holds.
@@ -178,7 +185,7 @@ class Writer:
         self._store.recover()
         return self.follow(_ALL)
 
-    def _write(self, tickets: Sequence[Ticket], batch: _Batch) -> None:
+    def _write(self, tickets: Sequence[Ticket], batch: Written) -> None:
         for ticket in tickets:
             self._try(ticket, batch)
         if batch.entries or batch.answers:
@@ -187,7 +194,7 @@ class Writer:
         self._execute_drafted(batch)
         self._head = batch.head
 
-    def _try(self, ticket: Ticket, batch: _Batch) -> None:
+    def _try(self, ticket: Ticket, batch: Written) -> None:
         self._execute_drafted(batch)  # this change has to see the ones before it
         try:
             draft = self._draft(ticket, batch)
@@ -199,7 +206,7 @@ class Writer:
         except TwinmeshError as error:
             ticket.applied, ticket.error = None, error
 
-    def _draft(self, ticket: Ticket, batch: _Batch) -> Draft | None:
+    def _draft(self, ticket: Ticket, batch: Written) -> Draft | None:
         """The draft of a change, with the ticket's answer set; None where it was answered before."""
         change, state = ticket.change, self.state
         ticket.applied = self._answered(change, batch)
@@ -214,7 +221,7 @@ class Writer:
         ticket.applied = Applied(revision, draft.items, False, *blocks)
         return draft
 
-    def _answered(self, change: Change, batch: _Batch) -> Applied | None:
+    def _answered(self, change: Change, batch: Written) -> Applied | None:
         """The answer that the change's idempotency key was given before."""
         key = change.idempotency_key
         if key is None or change.dry_run:
@@ -227,7 +234,7 @@ class Writer:
             raise ConflictError(message, code="IDEMPOTENCY_REUSED", hint="use a new key for new work")
         return unpack_applied(known.revision, known.result)
 
-    def _execute_drafted(self, batch: _Batch) -> None:
+    def _execute_drafted(self, batch: Written) -> None:
         """Bring drafts into the columns: the last of a batch only once it is in the journal.
 
         So a change that comes alone, the usual case, leaves memory as it was when the disk refuses it.
@@ -237,7 +244,7 @@ class Writer:
             batch.executed += 1
             self.state.execute(draft, entry.sequence, entry.time_ns)
 
-    def _enter(self, draft: Draft, batch: _Batch) -> None:
+    def _enter(self, draft: Draft, batch: Written) -> None:
         if draft.empty:
             return
         previous, change = batch.head, draft.change
@@ -248,7 +255,7 @@ class Writer:
         batch.drafts.append(draft)
         batch.head = Head(sequence, time_ns, entry.digest)
 
-    def _remember(self, ticket: Ticket, batch: _Batch) -> None:
+    def _remember(self, ticket: Ticket, batch: Written) -> None:
         key, applied = ticket.change.idempotency_key, ticket.applied
         if key is not None and applied is not None and applied.revision is not None:
             digest = _request_digest(ticket.change)
