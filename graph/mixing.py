@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # uint64[2, n]: one column for each thing.
 Lanes: TypeAlias = npt.NDArray[np.uint64]
 
+# Codes are looked up in a table as long as it is at most so many times as long as what is looked up.
+_TABLE_SPARSE, _TABLE_SMALL = 8, 4096
 # Odd constants of splitmix64 and of murmur's finaliser, another pair in each lane.
 _STEP = np.array([[0x9E3779B97F4A7C15], [0xD1B54A32D192ED03]], np.uint64)
 _FIRST = np.array([[0xBF58476D1CE4E5B9], [0xFF51AFD7ED558CCD]], np.uint64)
@@ -51,8 +53,19 @@ def lanes_of_values(values: Iterable[object]) -> Lanes:
 
 def lanes_of_codes(codes: npt.NDArray[np.generic], mean: Callable[[list[int]], Iterable[object]]) -> Lanes:
     """The lanes of codes of a pool by what they mean; each is looked up once, however often it stands."""
-    distinct, place = np.unique(codes, return_inverse=True)
-    return lanes_of_values(mean([int(code) for code in distinct]))[:, place]
+    if not len(codes):
+        return lanes_of([])
+    places = codes.astype(np.int64)
+    highest = int(places.max())
+    if highest > _TABLE_SPARSE * len(places) + _TABLE_SMALL:
+        distinct, places = np.unique(places, return_inverse=True)
+        return lanes_of_values(mean([int(code) for code in distinct]))[:, places]
+    # A table by code, without sorting.
+    table = np.zeros((2, highest + 1), np.uint64)
+    table[0, places] = 1
+    distinct = np.flatnonzero(table[0])
+    table[:, distinct] = lanes_of_values(mean([int(code) for code in distinct]))
+    return table[:, places]
 
 
 def fold(first: Lanes, *rest: Lanes) -> Lanes:
