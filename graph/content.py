@@ -76,7 +76,7 @@ class Content:
 
 
 def content_of(snapshot: Snapshot) -> Content:
-    """The content of the snapshot of one site. A million twins with names and 3M relationships: about 10 s."""
+    """The content of the snapshot of one site. A million twins with 3M relationships: about 10 s."""
     rows = np.flatnonzero(snapshot.alive)
     edges = np.flatnonzero(snapshot.edge_alive)
     twin_ids = _twin_ids(snapshot)
