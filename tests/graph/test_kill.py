@@ -17,7 +17,7 @@ from tests.graph.killed_writer import change_of
 
 WRITER = Path(__file__).with_name("killed_writer.py")
 ROOT = WRITER.parents[2]
-TRIES = 40
+TRIES = 30
 LONG_TRIES = 1000
 # Kills of one site in a row; then a fresh one begins, or the checks would read ever longer journals.
 TRIES_PER_SITE = 8
