@@ -123,4 +123,10 @@ class Housekeeper:
 
 
 def _is_free(job: Future[None] | None) -> bool:
-    return job is None or job.done()
+    """Whether another may begin. A job that failed in a way nobody foresaw is told here, and tried again."""
+    if job is None or not job.done():
+        return job is None
+    error = job.exception()
+    if error is not None:
+        _LOG.error("housekeeping failed", exc_info=error)
+    return True
