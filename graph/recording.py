@@ -37,7 +37,8 @@ def texts_of(state: State, readings: Readings) -> list[str | None]:
 
 def write_last_values(state: State, values: Sequence[LastValue]) -> Readings:
     """Newest readings into the columns; those of living twins, as readings."""
-    known = zip(state.living_rows([value.point for value in values]).tolist(), values, strict=True)
+    rows = state.twins.ids.rows_of([value.point for value in values])
+    known = zip(rows.tolist(), values, strict=True)
     kept = [(row, value) for row, value in known if row >= 0]
     intern = state.pools.texts.intern
     words = [intern(value.text) if value.text is not None else value.word for _, value in kept]
@@ -48,4 +49,4 @@ def write_last_values(state: State, values: Sequence[LastValue]) -> Readings:
         np.array([value.quality for _, value in kept], np.uint8),
     )
     state.write_last_values(readings)
-    return readings
+    return living(state, readings)

@@ -93,20 +93,24 @@ def test_range_takes_the_first_or_the_last(twin, points):
     assert history.range(iri, 3, 8, limit=2, newest=True).times_ns.tolist() == [6, 7]
 
 
-def test_removing_a_point_forgets_its_last_value_but_not_its_history(twin, points):
+def test_a_point_that_is_put_again_shows_the_newest_of_its_history_now_and_after_reopening(
+    open_twin, twin, points
+):
     record(twin, [points["plain"]], [5], numbers([1]))
     iri = twin.base + "plain"
     twin.apply(Change(remove_twins=(iri,)))
     twin.apply(Change(put_twins=(TwinRecord(iri, (twin.schema.kind("tm:Point").iri,)),)))
-    assert twin.snapshot().point_value(points["plain"]) is None
+    assert twin.snapshot().point_value(points["plain"]) == 1
     assert len(twin.history.range(iri, 0, 100)) == 1
+    twin.close()
+    assert open_twin().snapshot().point_value(points["plain"]) == 1
 
 
 def test_a_read_only_twin_takes_no_readings(open_twin, twin, points):
     follower = open_twin(read_only=True)
     with pytest.raises(StoreError) as caught:
         record(follower, [points["plain"]], [1], numbers([1]))
-    assert caught.value.code == "STORE_READ_ONLY"
+    assert caught.value.code == "STORE_LOCKED"
 
 
 # Buckets
