@@ -149,11 +149,14 @@ class State:
         self.revision, self.time_ns = revision, time_ns
 
     def write_last_values(self, readings: Readings) -> None:
-        """Keep the newest reading of each point; where two have the same time, the later in the batch."""
+        """Keep the newest reading of each point; where two have the same time, the later in the batch.
+
+        Of points that are gone too: history keeps theirs, and one that is put again shows its newest.
+        """
         twins = self.twins
         order = np.argsort(readings.times_ns, kind="stable")
         fresh = readings.times_ns >= twins.point_time.take(readings.points)
-        newest = order[(fresh & twins.alive.take(readings.points))[order]]
+        newest = order[fresh[order]]
         points = readings.points[newest]
         twins.point_time.write(points, readings.times_ns[newest])
         twins.point_word.write(points, readings.words[newest])
@@ -178,8 +181,7 @@ class State:
         twins, nothing = self.twins, [0] * len(rows)
         twins.alive.write(rows, [False] * len(rows))
         twins.revision.write(rows, [revision] * len(rows))
-        fields = (twins.name, twins.name_origin, twins.local, twins.external, twins.origins)
-        for column in (*fields, twins.point_time, twins.point_word, twins.point_quality):
+        for column in (twins.name, twins.name_origin, twins.local, twins.external, twins.origins):
             if column.filled:
                 column.write(rows, nothing)
         twins.attributes.clear(rows)
