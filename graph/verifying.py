@@ -95,6 +95,9 @@ def verify_site(folder: Path, schema: Schema, *, covered: bool = False) -> SiteR
     if not report.problems:
         _check_content(folder, schema, report)
     _check_history(folder / HISTORY, report)
+    for kept in sorted(folder.glob("before-format-*")):
+        report.problems += check_seal(kept) or []
+        report.checked.append(f"the backup of before a migration, {kept.name}")
     return report
 
 

@@ -10,7 +10,7 @@ from graph.values import ValueType
 if TYPE_CHECKING:
     from graph.snapshot import Snapshot
     from graph.twin import Twin
-    from graph.values import Value
+    from graph.values import Applied, Value
 
 FAR_NS = 2**62
 
@@ -49,6 +49,16 @@ def content_listing(snapshot: Snapshot) -> dict[str, str]:
         "hash": content_of(snapshot).hash,
         "readings": readings_of(snapshot).hash,
         "revisions": revisions_of(snapshot).hash,
+    }
+
+
+def applied_listing(applied: Applied) -> dict[str, object]:
+    """What a change was answered."""
+    blocks = (*applied.twin_blocks, *applied.relationship_blocks)
+    return {
+        "revision": applied.revision,
+        "items": [[item.id, str(item.status), item.code, item.message] for item in applied.items],
+        "blocks": [[block.created, block.updated, block.unchanged] for block in blocks],
     }
 
 

@@ -67,6 +67,9 @@ def test_the_copy_says_the_same_and_the_old_one_stays(data, schema):
     assert report.sound
     assert [site.format for site in report.sites] == [FORMAT_VERSION] * 2
     assert migrate_folder(data, schema) == []
+    kept = data / "sites" / "campus" / KEPT / "journal.sqlite"
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert [problem.place.path for problem in verify_folder(data, schema).sites[0].problems] == [str(kept)]
 
 
 def test_looking_ahead_changes_nothing(campus, schema):
