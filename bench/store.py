@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -249,6 +250,8 @@ def aims(
 
 
 def main(arguments: list[str]) -> int:
+    # Ended from outside, it still ends its children and removes what they wrote.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     quick = "--quick" in arguments or os.environ.get("TWINMESH_BENCH_QUICK", "0") not in ("", "0")
     result = run(QUICK if quick else FULL)
     if "--json" in arguments:
