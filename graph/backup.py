@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from graph.checkpoint_file import verify_checkpoint
 from graph.checkpoints import CHECKPOINTS, Checkpoints
 from graph.content import ALGORITHM, content_of
-from graph.files import copy_file, copy_marked, failing, is_empty, sync_tree, write_file
+from graph.files import copy_file, copy_marked, failing, is_empty, sync_tree
+from graph.folders import write_file
 from graph.manifest import MANIFEST, MANIFEST_FORMAT, Manifest, SiteMark, manifest_bytes
 from graph.marks import mark_file
 from graph.rebuild import rebuild

@@ -16,6 +16,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
@@ -23,12 +24,12 @@ from zlib import crc32
 import msgspec
 import numpy as np
 
-from graph.marks import sync_folder
+from graph.folders import sync_folder
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from io import BufferedWriter
+    from io import BufferedReader, BufferedWriter
     from pathlib import Path
 
     import numpy.typing as npt
@@ -96,7 +97,7 @@ def write_checkpoint(path: Path, about: msgspec.Struct, sections: Iterable[Secti
         sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StoreError(f"checkpoint: {error}", code="STORE_FAILED", place=Place(path=str(path))) from error
+        raise _failed(path, error) from error
     return size_bytes
 
 
@@ -191,18 +192,21 @@ class CheckpointFile:
             return data.view(dtype).reshape(entry.shape)
 
     def check(self) -> list[Problem]:
-        """Every block that is not what was written."""
-        with ThreadPoolExecutor(_CHECK_THREADS) as pool:
-            return [
-                problem for found in pool.map(self._check_section, self.table.sections) for problem in found
-            ]
+        """Every block that is not what was written. StoreError STORE_FAILED where the disk cannot read it."""
+        # Read, not mapped: a sector that cannot be read is an error here, and the end of the process there.
+        try:
+            with self.path.open("rb") as file, ThreadPoolExecutor(_CHECK_THREADS) as pool:
+                found = pool.map(partial(self._check_section, file.fileno()), self.table.sections)
+                return [problem for problems in found for problem in problems]
+        except OSError as error:
+            raise _failed(self.path, error) from error
 
-    def _check_section(self, entry: SectionEntry) -> list[Problem]:
+    def _check_section(self, handle: int, entry: SectionEntry) -> list[Problem]:
         found: list[Problem] = []
         for number, check in enumerate(entry.checks):
             first = entry.start + number * BLOCK_BYTES
             last = min(first + BLOCK_BYTES, entry.stop)
-            if crc32(self._bytes[first:last].data) != check:
+            if crc32(os.pread(handle, last - first, first)) != check:
                 found.append(_problem(self.path, "a block is not what was written", entry.name, first, last))
         return found
 
@@ -212,8 +216,13 @@ def open_checkpoint(path: Path) -> CheckpointFile:
 
     Raises StoreError CHECKPOINT_CORRUPT, CHECKPOINT_VERSION (a newer program wrote it) or STORE_FAILED.
     """
-    data = _map(path)
-    table = _read_table(path, data)
+    try:
+        with path.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            table = _read_table(path, file, size_bytes)
+            data = np.frombuffer(mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ), np.uint8)
+    except OSError as error:
+        raise _failed(path, error) from error
     with _malformed(path, "table"):
         known = msgspec.msgpack.decode(table, type=Table)
     if not _covers(known, len(data), len(table)):
@@ -229,18 +238,10 @@ def verify_checkpoint(path: Path) -> list[Problem]:
         return [Problem(error.code, error.message, error.place or Place(path=str(path)), error.hint)]
 
 
-def _map(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < _HEADER_BYTES:
-                raise _corrupt(path, "is cut off", 0, _HEADER_BYTES)
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-    except OSError as error:
-        raise StoreError(f"checkpoint: {error}", code="STORE_FAILED", place=Place(path=str(path))) from error
-
-
-def _read_table(path: Path, data: npt.NDArray[np.uint8]) -> bytes:
-    header = data[:_HEADER_BYTES].tobytes()
+def _read_table(path: Path, file: BufferedReader, size_bytes: int) -> bytes:
+    header = file.read(_HEADER_BYTES)
+    if len(header) < _HEADER_BYTES:
+        raise _corrupt(path, "is cut off", 0, _HEADER_BYTES)
     magic, version, start, length, digest = _HEADER.unpack_from(header)
     if magic != MAGIC:
         raise _corrupt(path, "does not begin as a checkpoint does", 0, len(MAGIC))
@@ -250,9 +251,10 @@ def _read_table(path: Path, data: npt.NDArray[np.uint8]) -> bytes:
         message = f"the checkpoint has format {version}, this program knows up to {FORMAT_VERSION}"
         hint = "use the newer twinmesh that wrote it, or let the journal be read"
         raise StoreError(message, code="CHECKPOINT_VERSION", place=Place(path=str(path)), hint=hint)
-    if start + length != len(data):
-        raise _corrupt(path, f"has {len(data)} bytes instead of {start + length}", start, start + length)
-    table = data[start:].tobytes()
+    if start + length != size_bytes:
+        raise _corrupt(path, f"has {size_bytes} bytes instead of {start + length}", start, start + length)
+    file.seek(start)
+    table = file.read(length)
     if _digest(table) != digest:
         raise _corrupt(path, "has a damaged table", start, start + length)
     return table
@@ -276,6 +278,10 @@ def _malformed(path: Path, name: str) -> Generator[None]:
         yield
     except (ValueError, TypeError, msgspec.DecodeError) as error:
         raise _corrupt(path, f"section {name} cannot be read: {error}") from error
+
+
+def _failed(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"checkpoint: {error}", code="STORE_FAILED", place=Place(path=str(path)))
 
 
 def _corrupt(path: Path, what: str, first: int | None = None, last: int | None = None) -> StoreError:

@@ -8,7 +8,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from graph.marks import blocks_of, mark_blocks, sync_folder
+from graph.folders import sync_folder
+from graph.marks import blocks_of, mark_blocks
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -52,17 +53,6 @@ def copy_marked(source: Path, target: Path, name: str) -> FileMark:
         os.fsync(writer.fileno())
     shutil.copymode(source, target)
     return mark
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """All of it or nothing, durable on return. OSError."""
-    temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as target:
-        target.write(content)
-        target.flush()
-        os.fsync(target.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def sync_file(path: Path) -> None:

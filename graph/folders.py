@@ -25,11 +25,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(number)
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a small file: whole and durable on return, or not there at all. Raises OSError."""
     draft = path.with_name(f"{path.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with draft.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

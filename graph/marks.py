@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import IO, TYPE_CHECKING
@@ -61,15 +60,6 @@ def compare_marks(folder: Path, expected: FileMark, found: FileMark, code: str, 
     else:
         message = "the bytes are not those that were written"
     return [Problem(code, message, place, hint)]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. OSError."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _first_difference(expected: FileMark, found: FileMark) -> str:

@@ -231,7 +231,7 @@ def _open_folder(folder: Path, *, read_only: bool) -> None:
                 message = "this is no data folder of twinmesh"
                 raise StoreError(message, code="STORE_MISSING", place=Place(path=str(folder)))
             make_folder(folder / "sites")
-            write_file(settings, _SETTINGS.format(format=FOLDER_FORMAT))
+            write_file(settings, _SETTINGS.format(format=FOLDER_FORMAT).encode())
         version = tomllib.loads(settings.read_text(encoding="utf-8")).get("format", FOLDER_FORMAT)
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot open the data folder: {error}", place=Place(path=str(folder))) from error

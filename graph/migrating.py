@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from graph.content import content_of
 from graph.files import failing, sync_file, sync_tree
+from graph.folders import sync_folder
 from graph.lock import WriterLock
-from graph.marks import sync_folder
 from graph.rebuild import rebuild
 from graph.sealing import break_seal, write_seal
 from graph.stores.copying import copy_database

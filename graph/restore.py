@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from graph.backup import SETTINGS, mark_site
 from graph.content import ALGORITHM
 from graph.files import copy_marked, failing, sync_tree
+from graph.folders import sync_folder
 from graph.manifest import read_manifest
-from graph.marks import compare_marks, mark_file, sync_folder
+from graph.marks import compare_marks, mark_file
 from graph.sealing import write_seal
 from ontology.errors import Place, Problem, StoreError
 

@@ -7,13 +7,13 @@ before it writes. After a crash there is none, and `verify` says so.
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from graph.marks import FileMark, compare_marks, mark_file, sync_folder
+from graph.folders import sync_folder, write_file
+from graph.marks import FileMark, compare_marks, mark_file
 from ontology.errors import Place, Problem
 
 if TYPE_CHECKING:
@@ -46,13 +46,7 @@ def write_seal(folder: Path) -> None:
     if _has_log(folder):
         return
     files = tuple(mark_file(folder, name) for name in SEALED if (folder / name).is_file())
-    temporary = folder / f"{SEAL}.new"
-    with temporary.open("wb") as target:
-        target.write(_spelt(files, _immutable(folder)))
-        target.flush()
-        os.fsync(target.fileno())
-    temporary.replace(folder / SEAL)
-    sync_folder(folder)
+    write_file(folder / SEAL, _spelt(files, _immutable(folder)))
 
 
 def break_seal(folder: Path) -> None:
