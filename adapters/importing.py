@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from adapters.formats import format_of, importer_of
 from adapters.merging import Assembly, assemble
 from adapters.model import ImportRequest, Parsed
+from adapters.packing import read_packed, unpack
 from adapters.problems import Problems
 from adapters.readings import find_point, resolve_readings, typed_readings
 from adapters.replay.source import to_readings
@@ -17,6 +18,7 @@ from adapters.report import FileReport, ImportReport
 from adapters.resolving import Known, Resolver
 from adapters.sandbox import run_limited
 from graph.check import Checker
+from graph.collector import collector_paused
 from graph.drafting import draft_change
 from graph.ids import default_base, is_site_name, is_valid_iri
 from graph.pools import Pools
@@ -150,7 +152,8 @@ def _parse(file: _File, work: _Import, limits: ImportLimits) -> None:
         return
     request = ImportRequest(work.site, work.base, file.source)
     try:
-        file.parsed = run_limited(
+        packed = run_limited(
+            read_packed,
             importer_of(file.format),
             file.path,
             request,
@@ -160,6 +163,8 @@ def _parse(file: _File, work: _Import, limits: ImportLimits) -> None:
             cpu_s=limits.cpu_s,
             wall_s=limits.wall_s,
         )
+        with collector_paused(len(packed.columns)):
+            file.parsed = unpack(packed, file.path)
     except TwinmeshError as error:
         file.note(error)
         return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from graph.ids import is_iri, local_iri
+from graph.values import RelationshipRecord
 from ontology.errors import suggestion
 from ontology.schema import Direction
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from adapters.model import Parsed
     from adapters.problems import Problems
     from graph.snapshot import Snapshot
-    from graph.values import RelationshipRecord, TwinRecord
+    from graph.values import TwinRecord
     from ontology.schema import Schema
 
 # A suggestion for a misspelt id looks at no more local ids than this.
@@ -120,17 +121,18 @@ class Resolver:
         for number, record in enumerate(file.relationships):
             line = file.relationship_lines[number] if file.relationship_lines else None
             ends = (self._end(record.source), self._end(record.target))
-            iris = [self._iri(end, line, errors) for end in ends]
-            if iris[0] is None or iris[1] is None:
+            iris = [self._iri(end, line, errors) for end in ends if not end.plain]
+            if None in iris:
                 continue
-            resolved = replace(record, source=iris[0], target=iris[1])
+            resolved = _between(record, ends[0].iris[0], ends[1].iris[0])
             key = identity(resolved)
             if key in seen:
                 self._note_twice(resolved, line, errors)
                 continue
             seen.add(key)
-            self._check_site(resolved, ends, line, errors)
-            self._note_external(ends, line, external, warnings)
+            if iris:
+                self._check_site(resolved, ends, line, errors)
+                self._note_external(ends, line, external, warnings)
             found.append(resolved)
         return tuple(found)
 
@@ -138,7 +140,8 @@ class Resolver:
         end = self._ends.get(text)
         if end is None:
             iris = tuple(self.known.candidates(text))
-            end = self._ends[text] = _End(text, iris, self._home(iris[0]) if len(iris) == 1 else None)
+            home = self._home(iris[0]) if len(iris) == 1 else None
+            end = self._ends[text] = _End(text, iris, home, home == self.known.site)
         return end
 
     def _home(self, iri: str) -> str | None:
@@ -196,6 +199,15 @@ class _End:
     text: str
     iris: tuple[str, ...]
     home: str | None
+    plain: bool  # one twin of the site itself: there is nothing to be said about it
+
+
+def _between(record: RelationshipRecord, source: str, target: str) -> RelationshipRecord:
+    """A relationship with its ends resolved. Not by `replace`: an import has millions of them."""
+    if record.source == source and record.target == target:
+        return record
+    what = (record.group, record.id, record.attributes, record.origin, record.stated)
+    return RelationshipRecord(source, record.relation, target, *what)
 
 
 def identity(record: RelationshipRecord) -> tuple[str, ...]:

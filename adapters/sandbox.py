@@ -52,7 +52,15 @@ _SIGNALS = {
 # Where the records of an import are defined. Only classes are taken from these, and nothing from anywhere
 # else but the names listed below, which numpy and pathlib need to restore arrays and paths.
 _RECORD_MODULES = frozenset(
-    {"graph.values", "ontology.errors", "ontology.terms", "adapters.model", "adapters.child"}
+    {
+        "graph.values",
+        "graph.bulk",
+        "ontology.errors",
+        "ontology.terms",
+        "adapters.model",
+        "adapters.packing",
+        "adapters.child",
+    }
 )
 _RESTORERS = frozenset(
     {

@@ -139,6 +139,13 @@ class ColumnWriter:
                 column.write(rows, codes)
         self._frozen = None
 
+    def holds(
+        self, rows: Rows, tag: Tag, words: npt.NDArray[np.float64], unit: int, origin: int
+    ) -> npt.NDArray[np.bool_]:
+        """bool[n]: rows that hold exactly these values, as `write_packed` would write them."""
+        same = (self._tag.take(rows) == tag) & (self._word.take(rows) == words)
+        return same & (self._unit.take(rows) == unit) & (self._origin.take(rows) == origin)
+
     def write_packed(
         self, rows: range | Rows, tag: Tag, words: npt.NDArray[np.float64], unit: int, origin: int
     ) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 from graph.bulk import BlockResult, Columns
 from graph.bulk_records import relationship_records, twin_records
 from graph.bulk_selection import select
+from graph.bulk_unchanged import unchanged_relationships, unchanged_twins
 from graph.ids import is_iri
 from graph.values import ItemResult, ItemStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -77,6 +78,9 @@ class BulkDrafter:
     trusted: bool
     new_twins: list[Mask] = field(default_factory=list["Mask"])  # by block
     new_relationships: list[Mask] = field(default_factory=list["Mask"])
+    same_twins: list[Mask] = field(default_factory=list["Mask"])  # are just so in the site already
+    same_relationships: list[Mask] = field(default_factory=list["Mask"])
+    _known_rows: Ints = field(default_factory=lambda: np.zeros(0, np.int32))  # of twins the site ever had
     _new_rows: Ints = field(default_factory=lambda: np.zeros(0, np.int32))  # of new twins by place, else -1
     _end_rows: Ints = field(default_factory=lambda: np.zeros(0, np.int32))  # of every place
     _row_of_new: dict[str, int] | None = None
@@ -90,22 +94,39 @@ class BulkDrafter:
         self._new_rows = np.where(new, first + np.cumsum(new) - 1, -1).astype(np.int32)
         blocks = zip(self.columns.starts(), self.columns.twins, strict=True)
         self.new_twins = [new[start : start + block.count] for start, block in blocks]
+        self.same_twins = list(self._same_twins())
         return [
             record
-            for number, mask in enumerate(self.new_twins)
-            if not mask.all()
-            for record in twin_records(self.columns, number, np.flatnonzero(~mask))
+            for number, left in enumerate(self._left_twins())
+            if left.any()
+            for record in twin_records(self.columns, number, np.flatnonzero(left))
         ]
+
+    def _same_twins(self) -> Iterator[Mask]:
+        stub = self.schema.kinds[self.schema.external_kind].iri
+        for start, block in zip(self.columns.starts(), self.columns.twins, strict=True):
+            rows = self._known_rows[start : start + block.count]
+            if len(rows) and (rows >= 0).any():
+                yield unchanged_twins(self.state, block, rows, stub)
+            else:
+                yield np.zeros(block.count, np.bool_)
+
+    def _left_twins(self) -> list[Mask]:
+        """By block: twins that go the way of records."""
+        return [~new & ~same for new, same in zip(self.new_twins, self.same_twins, strict=True)]
 
     def _is_new(self, change: Change) -> Mask:
         """bool[twins]: never seen by the site, once in the change, of some kind."""
         ids = self.columns.ids[: self.columns.twin_count]
-        new = self.state.twins.ids.rows_of(ids) < 0
+        known = self.state.twins.ids.rows_of(ids)
+        clear = np.ones(len(ids), np.bool_)
         taken = _named(change)
         if taken:
-            new &= np.fromiter((iri not in taken for iri in ids), np.bool_, len(ids))
+            clear &= np.fromiter((iri not in taken for iri in ids), np.bool_, len(ids))
         if len(set(ids)) != len(ids):
-            new &= ~repeated(ids)
+            clear &= ~repeated(ids)
+        new = clear & (known < 0)
+        self._known_rows = np.where(clear, known, -1)
         for start, block in zip(self.columns.starts(), self.columns.twins, strict=True):
             some_kind = np.array([bool(kinds) for kinds in block.kind_sets], np.bool_)
             new[start : start + block.count] &= some_kind[block.kinds]
@@ -141,21 +162,31 @@ class BulkDrafter:
     # Relationships
 
     def split_relationships(
-        self, twins: TwinDrafter, records: Sequence[RelationshipRecord]
+        self, twins: TwinDrafter, records: Sequence[RelationshipRecord], removed: Iterable[int]
     ) -> list[RelationshipRecord]:
-        """Decides which relationships stay columnar; the others as records."""
+        """Decides which relationships stay columnar; those that are left, as records.
+
+        removed: relationships that the change removes.
+        """
         self._end_rows = self._rows_of_ends(twins)
         found = [self._sound(block) for block in self.columns.relationships]
+        known = [np.full(block.count, -1, np.int32) for block in self.columns.relationships]
         if not self.trusted and found:
-            self._leave_known(found)
             self._leave_repeated(found, twins, records)
+            self._leave_known(found, known, removed)
         self.new_relationships = found
+        pairs = zip(self.columns.relationships, known, strict=True)
+        self.same_relationships = [unchanged_relationships(self.state, *pair) for pair in pairs]
         return [
             record
-            for number, mask in enumerate(found)
-            if not mask.all()
-            for record in relationship_records(self.columns, number, np.flatnonzero(~mask))
+            for number, left in enumerate(self._left_relationships())
+            if left.any()
+            for record in relationship_records(self.columns, number, np.flatnonzero(left))
         ]
+
+    def _left_relationships(self) -> list[Mask]:
+        pairs = zip(self.new_relationships, self.same_relationships, strict=True)
+        return [~new & ~same for new, same in pairs]
 
     def _rows_of_ends(self, twins: TwinDrafter) -> Ints:
         """int32[len(ids)]: the row of every id after the change; -1 for ids that no twin will have."""
@@ -165,6 +196,9 @@ class BulkDrafter:
         there = there[self.state.twins.alive.take(rows[there])]
         settled = np.zeros(len(ids), np.bool_)
         settled[there] = True
+        for start, same in zip(self.columns.starts(), self.same_twins, strict=True):
+            places = start + np.flatnonzero(same)
+            rows[places] = self._known_rows[places]
         settled[:known] = rows[:known] >= 0
         if twins.removed:
             settled &= ~np.isin(rows, np.fromiter(twins.removed, np.int64))
@@ -183,16 +217,22 @@ class BulkDrafter:
         codes = [-1 if one is None or one.inverse_of is not None else one.index for one in found]
         return np.array(codes, np.int32)[block.relations]
 
-    def _leave_known(self, sound: list[Mask]) -> None:
-        """Takes out relationships that the site has or had, and explicit ids that it knows."""
+    def _leave_known(self, sound: list[Mask], known: list[Ints], removed: Iterable[int]) -> None:
+        """Takes out relationships that the site has or had, and explicit ids that it knows.
+
+        Notes in `known` where those are that the change does not remove.
+        """
         size, keys = self.state.twins.size, self.state.edges.keys
-        for block, mask in zip(self.columns.relationships, sound, strict=True):
+        going = np.fromiter(removed, np.int64)
+        for block, mask, where in zip(self.columns.relationships, sound, known, strict=True):
             source, target = self._end_rows[block.sources], self._end_rows[block.targets]
             old = np.flatnonzero(mask & (source < size) & (target < size))
             if self.state.edges.size and len(old):
                 groups = self._known_groups(block, old)
                 ends = (source[old], self.relation_codes(block)[old], target[old], groups)
-                mask[old[keys.find_all(*ends) >= 0]] = False
+                edges = keys.find_all(*ends)
+                mask[old[edges >= 0]] = False
+                where[old] = np.where(np.isin(edges, going), -1, edges)
             if block.own_ids is not None:
                 for item, own_id in enumerate(block.own_ids):
                     if own_id is not None and self._must_look(own_id):
@@ -274,15 +314,21 @@ class BulkDrafter:
         """What became of each block; items that have more to tell are added to `notes`."""
         seen: set[str] = set()
         return [
-            _block_result(mask, self._twin_results(number, mask, twins, findings), seen, notes)
-            for number, mask in enumerate(self.new_twins)
+            _block_result(
+                self.new_twins[number],
+                self.same_twins[number],
+                self._twin_results(number, left, twins, findings),
+                seen,
+                notes,
+            )
+            for number, left in enumerate(self._left_twins())
         ]
 
     def _twin_results(
-        self, number: int, mask: Mask, twins: TwinDrafter, findings: Findings
+        self, number: int, left: Mask, twins: TwinDrafter, findings: Findings
     ) -> Iterable[ItemResult]:
         start, ids = self.columns.starts()[number], self.columns.ids
-        for item in np.flatnonzero(~mask).tolist():
+        for item in np.flatnonzero(left).tolist():
             iri = ids[start + item]
             yield findings.result(iri, twins.drafts[iri].status)
 
@@ -290,17 +336,14 @@ class BulkDrafter:
         self, edges: EdgeDrafter, count_of_records: int, notes: list[ItemResult]
     ) -> list[BlockResult]:
         """Likewise of relationships. count_of_records: relationships of the change that were no columns."""
-        left = list(edges.items())[count_of_records:] if not self.all_new else []
-        ends = np.cumsum([0, *(int((~mask).sum()) for mask in self.new_relationships)]).tolist()
+        results = list(edges.items())[count_of_records:]
+        ends = np.cumsum([0, *(int(left.sum()) for left in self._left_relationships())]).tolist()
         seen: set[str] = set()
+        pairs = zip(self.new_relationships, self.same_relationships, strict=True)
         return [
-            _block_result(mask, left[ends[number] : ends[number + 1]], seen, notes)
-            for number, mask in enumerate(self.new_relationships)
+            _block_result(*pair, results[ends[number] : ends[number + 1]], seen, notes)
+            for number, pair in enumerate(pairs)
         ]
-
-    @property
-    def all_new(self) -> bool:
-        return all(bool(mask.all()) for mask in (*self.new_twins, *self.new_relationships))
 
 
 def _canonical(relation: Relation | None) -> int:
@@ -343,10 +386,11 @@ def _hashed(*parts: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
 
 
 def _block_result(
-    mask: Mask, results: Iterable[ItemResult], seen: set[str], notes: list[ItemResult]
+    new: Mask, same: Mask, results: Iterable[ItemResult], seen: set[str], notes: list[ItemResult]
 ) -> BlockResult:
     """Counts of a block. What several blocks state is created by the first and updated by the others."""
-    counts = {ItemStatus.CREATED: int(mask.sum()), ItemStatus.UPDATED: 0, ItemStatus.UNCHANGED: 0}
+    counts = dict.fromkeys((ItemStatus.CREATED, ItemStatus.UPDATED, ItemStatus.UNCHANGED), 0)
+    counts[ItemStatus.CREATED], counts[ItemStatus.UNCHANGED] = int(new.sum()), int(same.sum())
     for result in results:
         again = result.status is ItemStatus.CREATED and result.id in seen
         seen.add(result.id)

@@ -37,8 +37,8 @@ def columns_of(
 def twin_records(columns: Columns, number: int, items: Places) -> list[TwinRecord]:
     """Some twins of a block as records. items: int[k], counted within the block."""
     block, start = columns.twins[number], columns.starts()[number]
-    ids: Sequence[Any] = columns.ids
-    kind_sets: Sequence[Any] = block.kind_sets
+    ids: Sequence[str] = columns.ids
+    kind_sets = block.kind_sets
     return [
         TwinRecord(
             id=ids[start + item],
@@ -63,8 +63,8 @@ def twin_records(columns: Columns, number: int, items: Places) -> list[TwinRecor
 def relationship_records(columns: Columns, number: int, items: Places) -> list[RelationshipRecord]:
     """Some relationships of a block as records. items: int[k], counted within the block."""
     block = columns.relationships[number]
-    ids: Sequence[Any] = columns.ids
-    relation_names: Sequence[Any] = block.relation_names
+    ids: Sequence[str] = columns.ids
+    relation_names = block.relation_names
     return [
         RelationshipRecord(
             source=ids[source],

@@ -83,7 +83,7 @@ class _Drafting:
 
     def _split_relationships(self, columns: BulkDrafter) -> None:
         known = self._change.put_relationships
-        others = columns.split_relationships(self._twins, known)
+        others = columns.split_relationships(self._twins, known, self._edges.removed)
         self._whole = replace(self._whole, put_relationships=(*known, *others))
         self._bulk = columns.result()
         self._edges.after(self._bulk)

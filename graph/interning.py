@@ -67,6 +67,11 @@ class Interned:
             self._strings, self._count = parts.strings, len(parts.strings)
         return True
 
+    def make_room(self) -> None:
+        """Copy what lies in a file to where more can be added: else the first `add` has to."""
+        with self._lock:
+            self._reserve(self._count + 1, int(self._strings.offsets[self._count]) + 1)
+
     def begins_with(self, strings: Strings) -> bool:
         """Whether the first strings of this table are these, in this order."""
         count, known = len(strings), self._strings

@@ -107,6 +107,10 @@ class SiteIds:
     def __len__(self) -> int:
         return len(self._texts)
 
+    def make_room(self) -> None:
+        """See `Interned.make_room`."""
+        self._texts.table.make_room()
+
     def add(self, iri: str) -> int:
         """The row of an IRI, new if it was never seen."""
         return self._texts.add(iri)

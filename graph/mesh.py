@@ -100,10 +100,12 @@ class Mesh:
         return self.snapshot().schema if self.sites else self._schema
 
     def twin(self, site: str) -> Twin:
-        """The sub-twin of a site; NotFoundError SITE_UNKNOWN."""
+        """The sub-twin of a site; NotFoundError SITE_UNKNOWN, or why a follower cannot open it."""
         if site not in self._twins:
             self._discover()
         found = self._twins.get(site)
+        if found is None and site in self.unreadable:
+            raise self.unreadable[site]
         if found is None:
             raise NotFoundError(f"no site {site!r}", code="SITE_UNKNOWN", hint=suggestion(site, self._twins))
         return found
@@ -192,8 +194,9 @@ class Mesh:
         """Open a site that is there; a follower leaves out one that is being made at this moment."""
         try:
             self._open_site(site, None)
-        except StoreError:
-            if not self.read_only or not is_being_made(self.folder / "sites" / site / JOURNAL):
+        except StoreError as error:
+            path = self.folder / "sites" / site / JOURNAL
+            if not self.read_only or error.code == "JOURNAL_CORRUPT" or not is_being_made(path):
                 raise
 
     def _try_open(self, site: str) -> None:

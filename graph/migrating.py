@@ -93,7 +93,7 @@ def migrate_site(folder: Path, schema: Schema) -> Step | None:
     MIGRATION_BUSY (another process reads the journal), JOURNAL_CORRUPT, STORE_VERSION for a newer format.
     """
     journal = folder / JOURNAL
-    if not journal.exists() or _format(journal) in (None, FORMAT_VERSION):
+    if not journal.exists() or _is_current(journal):
         return None
     step = plan_migration(folder, schema)
     if step.problems:
@@ -124,15 +124,16 @@ def migrate_folder(data: Path, schema: Schema) -> list[Step]:
     """
     done: list[Step] = []
     for folder in site_folders(data):
+        if _is_current(folder / JOURNAL):
+            continue
         lock = WriterLock.take(folder / LOCK)
         try:
-            if _format(folder / JOURNAL) not in (None, FORMAT_VERSION):
-                break_seal(folder)
-                step = migrate_site(folder, schema)
-                write_seal(folder)
-                done += [step] if step else []
+            break_seal(folder)
+            step = migrate_site(folder, schema)
+            write_seal(folder)
         finally:
             lock.release()
+        done += [step] if step else []
     return done
 
 
@@ -144,12 +145,12 @@ def site_folders(data: Path) -> list[Path]:
     return sorted(journal.parent for journal in (data / "sites").glob(f"*/{JOURNAL}"))
 
 
-def _format(journal: Path) -> int | None:
-    """The format of a journal; None for the empty file that a crash right after its making leaves."""
+def _is_current(journal: Path) -> bool:
+    """Whether there is nothing to migrate: this format, or what a crash right after its making leaves."""
     with store_errors(journal), closing(connect_unchanged(journal)) as connection:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            return None
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+            return True
+        return connection.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
 
 
 def _keep(journal: Path, kept: Path, schema: Schema) -> Rebuilt:

@@ -106,6 +106,10 @@ class TextPool:
         """int32[n]: as `intern`, for all."""
         return self._texts.add_all(values) + np.int32(1)
 
+    def find_all(self, values: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: as `find`, for all."""
+        return self._texts.find_all(values) + np.int32(1)
+
     def find(self, value: str) -> int:
         """The code of a text, 0 if it was never seen."""
         return self._texts.find(value) + 1

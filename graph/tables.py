@@ -86,6 +86,13 @@ class Attributes:
     def write(self, name: str, rows: Sequence[int], values: Sequence[Value | None]) -> None:
         self._column(name).write(rows, values)
 
+    def count_of(self, rows: Rows) -> npt.NDArray[np.int32]:
+        """int32[n]: how many attributes each of some rows has."""
+        count = np.zeros(len(rows), np.int32)
+        for column in self._columns.values():
+            count += column.present(rows)
+        return count
+
     def write_packed(
         self, name: str, rows: range | Rows, tag: Tag, words: npt.NDArray[np.float64], unit: int, origin: int
     ) -> None:

@@ -115,6 +115,7 @@ class Twin:
         _ = writer.state  # reads the journal now and not at the first call
         if lock is not None:
             self._take_over()
+            self._keeper.warm()
         self._keep_house()
 
     @classmethod

@@ -252,6 +252,16 @@ def test_last_readings_are_there_after_opening_from_a_checkpoint(open_twin, sche
     assert snapshot.point_value(snapshot.row(twin.base + "p")) == 21.5
 
 
+def test_a_large_site_is_warmed_for_changes(open_twin, three, monkeypatch):
+    monkeypatch.setattr("graph.housekeeping.WARM_TWINS_MIN", 10)
+    twin = open_twin(checkpoints=NEVER)
+    fill(twin, 35, 37)
+    twin._keeper.close()
+    assert twin.pools.texts.table.freeze().strings.data.flags.writeable
+    assert twin.snapshot().row(twin.base + "u36") >= 0
+    assert content_of(twin.snapshot_at(revision=35)) == three[35]
+
+
 def test_readers_see_the_same_while_relationships_are_merged(open_twin, schema):
     """Walks of old and new snapshots during merges, against what the columns say."""
     twin = open_twin(checkpoints=NEVER)

@@ -203,6 +203,9 @@ def compare(open_twin, seed, suffix=""):
         edges = [now.relationship(edge) for edge in np.flatnonzero(now.edge_alive).tolist()]
         keys = [RelationshipKey(e.source, e.relation, e.target, e.group) for e in edges if e.id is None]
         change = maker.change(known, keys)
+        if rng.random() < 0.2:  # what is there already, word for word
+            records = [now.record(row) for row in np.flatnonzero(now.alive)[::2].tolist()]
+            change = Change(put_twins=tuple(records), put_relationships=tuple(edges[::2]))
         wish = as_columns(change, rng)
         complaints, answer = outcome(one, change)
         complaints_too, answer_too = outcome(other, wish)

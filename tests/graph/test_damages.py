@@ -27,7 +27,7 @@ from graph.verifying import verify_folder
 sys.path.append(str(Path(__file__).parent))
 from damages import BYTES, HISTORY, JOURNAL, by_sql, cut, flip, remove
 
-SHARE = 120
+SHARE = 80
 LONG = 1_000
 COMMITS = 40
 # A checkpoint at each closing, however little there is to save.

@@ -131,6 +131,8 @@ def test_a_served_site_is_left_alone(data, schema):
         assert failing_code(migrate_folder, data, schema) == "STORE_LOCKED"
         holder.communicate(b"\n")
     assert [step.site for step in migrate_folder(data, schema)] == ["campus", "plant"]
+    with Twin.open(data / "sites" / "campus", schema, site="campus"):
+        assert migrate_folder(data, schema) == [], "nothing is due, so nothing is in the way"
 
 
 STEPS = ("_keep", "_rewrite", "_compare", "sync_file", "_put_out_of_use", "sync_folder")
