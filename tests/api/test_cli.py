@@ -21,13 +21,16 @@ HEAVY = (
     "graphql",
 )
 VERBS = [
+    "backup",
     "bench",
     "check",
     "demo",
     "doctor",
     "export",
     "import",
+    "migrate",
     "query",
+    "restore",
     "schema",
     "serve",
     "simulate",
