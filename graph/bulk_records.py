@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from graph.values import RelationshipRecord, TwinRecord, Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy.typing as npt
+
     from graph.bulk import Ints, Places, Texts
 
     # (name, type, unit, origin) -> items and values
     Cells: TypeAlias = dict[tuple[str, type, str | None, str | None], tuple[list[int], list[Any]]]
+
+Item = TypeVar("Item")
 
 _ARRAYS = {float: np.float64, int: np.int64, bool: np.bool_}
 
@@ -37,21 +41,21 @@ def columns_of(
 def twin_records(columns: Columns, number: int, items: Places) -> list[TwinRecord]:
     """Some twins of a block as records. items: int[k], counted within the block."""
     block, start = columns.twins[number], columns.starts()[number]
-    ids: Sequence[str] = columns.ids
-    kind_sets = block.kind_sets
+    ids = columns.ids
     return [
         TwinRecord(
-            id=ids[start + item],
-            kinds=kind_sets[kinds],
+            id=iri,
+            kinds=kinds,
             name=name,
             local_id=local_id,
             attributes=attributes,
             external_ids=block.external_ids.get(item, ()),
             origin=block.origin,
         )
-        for item, kinds, name, local_id, attributes in zip(
+        for item, iri, kinds, name, local_id, attributes in zip(
             items.tolist(),
-            block.kinds[items].tolist(),
+            _at(ids, items + start),
+            _at(block.kind_sets, block.kinds[items]),
             _texts_at(block.names, items),
             _texts_at(block.local_ids, items),
             _attributes_at(block.attributes, items),
@@ -63,13 +67,12 @@ def twin_records(columns: Columns, number: int, items: Places) -> list[TwinRecor
 def relationship_records(columns: Columns, number: int, items: Places) -> list[RelationshipRecord]:
     """Some relationships of a block as records. items: int[k], counted within the block."""
     block = columns.relationships[number]
-    ids: Sequence[str] = columns.ids
-    relation_names = block.relation_names
+    ids = columns.ids
     return [
         RelationshipRecord(
-            source=ids[source],
-            relation=relation_names[relation],
-            target=ids[target],
+            source=source,
+            relation=relation,
+            target=target,
             group=group or "",
             id=own_id,
             attributes=attributes,
@@ -77,9 +80,9 @@ def relationship_records(columns: Columns, number: int, items: Places) -> list[R
             stated=stated,
         )
         for source, relation, target, group, own_id, attributes, stated in zip(
-            block.sources[items].tolist(),
-            block.relations[items].tolist(),
-            block.targets[items].tolist(),
+            _at(ids, block.sources[items]),
+            _at(block.relation_names, block.relations[items]),
+            _at(ids, block.targets[items]),
             _names_at(block.group_names, block.groups, items),
             _texts_at(block.own_ids, items),
             _attributes_at(block.attributes, items),
@@ -89,6 +92,10 @@ def relationship_records(columns: Columns, number: int, items: Places) -> list[R
             strict=True,
         )
     ]
+
+
+def _at(values: Sequence[Item], places: npt.NDArray[np.integer]) -> list[Item]:
+    return [values[place] for place in places.tolist()]
 
 
 def _names_at(names: Sequence[str | None], codes: Ints | None, items: Places) -> list[str | None]:
