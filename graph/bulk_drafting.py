@@ -389,7 +389,9 @@ def _block_result(
     new: Mask, same: Mask, results: Iterable[ItemResult], seen: set[str], notes: list[ItemResult]
 ) -> BlockResult:
     """Counts of a block. What several blocks state is created by the first and updated by the others."""
-    counts = dict.fromkeys((ItemStatus.CREATED, ItemStatus.UPDATED, ItemStatus.UNCHANGED), 0)
+    counts: dict[ItemStatus, int] = dict.fromkeys(
+        (ItemStatus.CREATED, ItemStatus.UPDATED, ItemStatus.UNCHANGED), 0
+    )
     counts[ItemStatus.CREATED], counts[ItemStatus.UNCHANGED] = int(new.sum()), int(same.sum())
     for result in results:
         again = result.status is ItemStatus.CREATED and result.id in seen
