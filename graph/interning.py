@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=np.generic)
 NUMBERS_MAX = 2**31 - 2
 _RECENT_MAX = 4096
+_PAGE_TEXTS = 1024
+_PAGES_MAX = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,6 +221,7 @@ class InternedTexts:
     def __init__(self, parts: InternedParts | None = None) -> None:
         self.table = Interned(parts)
         self._recent: dict[str, int] = {}  # what was asked for lately: most texts are asked for again at once
+        self._pages: dict[int, list[str]] = {}  # texts read lately, whole pages of them; they never change
 
     def __len__(self) -> int:
         return len(self.table)
@@ -226,7 +230,16 @@ class InternedTexts:
         return decode_text(self.table.get(number))
 
     def texts(self, numbers: Rows) -> list[str]:
-        return self.table.texts(numbers)
+        """Some of the texts. Making the objects is most of the work, so dense ranges are kept for a while."""
+        if len(numbers) < _PAGE_TEXTS:
+            return self.table.texts(numbers)
+        low, high = int(numbers.min()), int(numbers.max()) + 1
+        if low < 0 or len(numbers) < (high - low) >> 1:
+            return self.table.texts(numbers)
+        texts = self._between(low, high)
+        if len(numbers) == high - low and bool((numbers[1:] > numbers[:-1]).all()):
+            return texts
+        return list(itemgetter(*(numbers - low).tolist())(texts))
 
     def find(self, text: str) -> int:
         """The number of a text, -1 if it was never seen."""
@@ -245,6 +258,27 @@ class InternedTexts:
     def add_all(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
         """int32[n]: as `add`, for all; new ones are numbered in their order."""
         return self.table.add_all(pack_texts(texts))
+
+    def _between(self, low: int, high: int) -> list[str]:
+        found: list[str] = []
+        for first in range(low - low % _PAGE_TEXTS, high, _PAGE_TEXTS):
+            page = self._page(first, high)
+            found += page[max(low - first, 0) : high - first]
+        return found
+
+    def _page(self, first: int, high: int) -> list[str]:
+        """The texts from `first` on, up to `high` at least where the page is not full yet."""
+        known = self._pages.get(first)
+        if known is not None:
+            return known
+        last = first + _PAGE_TEXTS
+        if last > len(self.table):
+            return self.table.texts(np.arange(first, high))
+        page = self.table.texts(np.arange(first, last))
+        if len(self._pages) >= _PAGES_MAX:
+            self._pages.clear()
+        self._pages[first] = page
+        return page
 
     def _remember(self, text: str, number: int) -> int:
         if number >= 0:

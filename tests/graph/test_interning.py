@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph import multimap
+from graph import interning, multimap
 from graph.interning import Interned, InternedTexts
 from graph.keys import SiteIds, SiteKeys
 from graph.multimap import PENDING_MIN, Multimap
@@ -58,6 +58,27 @@ def test_texts_are_numbered_as_a_dictionary_would(batches):
     assert [table.find(text) for text in texts] == list(range(len(texts)))
     assert table.texts(np.arange(len(texts))) == texts
     assert [table.text(number) for number in range(len(texts))] == texts
+
+
+@given(st.lists(st.lists(st.integers(0, 199), max_size=60), max_size=6), st.randoms(use_true_random=False))
+def test_texts_of_dense_ranges_are_kept_and_stay_right(batches, random):
+    """Pages of four, room for three: ranges, shuffled ranges and repeats, while the table grows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interning, "_PAGE_TEXTS", 4)
+        patch.setattr(interning, "_PAGES_MAX", 3)
+        table, known = InternedTexts(), {}
+        for batch in batches:
+            texts = [f"größe {number}" for number in batch]
+            table.add_all(texts)
+            known.update(dict.fromkeys(texts))
+            low, high = sorted(random.choices(range(len(known) + 1), k=2))
+            asked = list(range(low, high))
+            shuffled = random.choices(asked, k=2 * len(asked)) if asked else []
+            for numbers in (asked, shuffled):
+                found = table.texts(np.array(numbers, np.int64))
+                assert found == [list(known)[number] for number in numbers]
+                found.append("not ours")  # what a caller does with its answer is nobody else's business
+        assert len(table._pages) <= 3
 
 
 @given(TEXTS, TEXTS)
