@@ -20,6 +20,7 @@ from graph.strings import (
     encode_text,
     pack_texts,
 )
+from graph.text_order import GrowingRanking
 from ontology.errors import LimitError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from graph.columns import Rows
     from graph.multimap import Run
+    from graph.text_order import Ranking
 
 D = TypeVar("D", bound=np.generic)
 NUMBERS_MAX = 2**31 - 2
@@ -59,6 +61,7 @@ class Interned:
         self._index = Multimap(known.runs)
         self._strings = known.strings  # with room behind the last; replaced as a whole when that is used up
         self._count = len(known.strings)
+        self._ranking = GrowingRanking()
         self._lock = Lock()
 
     def adopt(self, parts: InternedParts) -> bool:
@@ -68,6 +71,7 @@ class Interned:
                 return False
             self.hasher, self._index = Hasher(parts.seed), Multimap(parts.runs)
             self._strings, self._count = parts.strings, len(parts.strings)
+            self._ranking = GrowingRanking()
         return True
 
     def make_room(self) -> None:
@@ -98,6 +102,10 @@ class Interned:
     def between(self, first: int, last: int) -> Strings:
         """The strings numbered first to last - 1."""
         return self._strings.slice(first, last)
+
+    def ranking(self) -> Ranking:
+        """All strings in order, and perhaps some that are added meanwhile. Sorted when first asked for."""
+        return self._ranking.upto(self._count, lambda: self._strings.slice(0, self._count))
 
     def find(self, data: bytes) -> int:
         """The number of a string, -1 if it was never seen."""

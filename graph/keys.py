@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from graph.columns import Reader, Rows, Taken
     from graph.csr import Links, SiteLinks
     from graph.interning import InternedParts
+    from graph.strings import Strings
+    from graph.text_order import Ranking
 
     Codes: TypeAlias = npt.NDArray[np.int32]
 
@@ -50,6 +52,19 @@ class Hints:
         return self.entries.rows(self._hasher.of(encode_text(text)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class IdTable:
+    """Where the IRIs of some rows stand as UTF-8: those of one site.
+
+    places: int64[k], which of the rows are meant (None: all); numbers: int64[k], their places in `strings`
+    """
+
+    site: int
+    strings: Strings
+    numbers: Rows
+    places: npt.NDArray[np.int64] | None
+
+
 class Ids(Protocol):
     """IRIs <-> rows of a snapshot, dead rows included."""
 
@@ -64,6 +79,18 @@ class Ids(Protocol):
     def iri(self, row: int) -> str: ...
 
     def iris(self, rows: Rows) -> list[str]: ...
+
+    def tables(self, rows: Rows) -> Sequence[IdTable]:
+        """The bytes of the IRIs of some rows, not copied; one table where all are of one site."""
+        ...
+
+    def rows_with(self, iri: str) -> list[int]:
+        """Every row of an IRI: of several sites, a stub and its twin may both have it."""
+        ...
+
+    def ranking(self) -> Ranking:
+        """All rows in order of IRI, and perhaps later ones than the snapshot's."""
+        ...
 
     def by_local(self, text: str) -> Sequence[int]:
         """Rows that may have been given this local id."""
@@ -133,6 +160,14 @@ class SiteIds:
     def iris(self, rows: Rows) -> list[str]:
         return self._texts.texts(rows)
 
+    def strings(self, rows: int) -> Strings:
+        """The IRIs of the first rows."""
+        return self._texts.table.between(0, rows)
+
+    def ranking(self) -> Ranking:
+        """All rows in order of IRI."""
+        return self._texts.table.ranking()
+
     def by_end_key(self, key: int) -> list[int]:
         """Rows whose IRI has this `end_key`. The index is made when first asked for: few ever ask."""
         with self._ends_lock:
@@ -170,6 +205,16 @@ class SiteIdsView:
 
     def iris(self, rows: Rows) -> list[str]:
         return self.ids.iris(rows)
+
+    def tables(self, rows: Rows) -> Sequence[IdTable]:
+        return (IdTable(0, self.ids.strings(self.size), rows, None),)
+
+    def rows_with(self, iri: str) -> list[int]:
+        row = self.row(iri)
+        return [row] if row >= 0 else []
+
+    def ranking(self) -> Ranking:
+        return self.ids.ranking()
 
     def by_local(self, text: str) -> Sequence[int]:
         return [row for row in self.ids.local.rows(text) if row < self.size]

@@ -15,6 +15,7 @@ import numpy as np
 
 from graph.interning import Interned, InternedTexts
 from graph.kind_sets import KindSets, resolve_kind_sets
+from graph.text_order import MergedRankings
 from graph.values import ExternalId
 from ontology.errors import LimitError
 
@@ -183,6 +184,7 @@ class Pools:
     origin_sets: Pool[tuple[str, ...]] = field(default_factory=Pool["tuple[str, ...]"])
     external_ids: PackedPool[tuple[ExternalId, ...]] = field(default_factory=_external_id_pool)
     users: set[str] = field(default_factory=set[str])  # sites that ever used these pools
+    merged: MergedRankings = field(default_factory=MergedRankings)  # ids of several sites in order
     _resolved: dict[str, KindSets] = field(default_factory=dict[str, "KindSets"])  # by version of the schema
 
     def resolve_kind_sets(self, schema: Schema) -> KindSets:

@@ -53,6 +53,7 @@ class Snapshot:
     edges: EdgeView
     residue: Mapping[str, tuple[str, ...]]
     starts: Starts | None = None  # of a snapshot of several sites: where the rows of each begin
+    parts: tuple[Snapshot, ...] = ()  # of a snapshot of several sites: those of the sites
     _kind_sets: KindSets | None = field(default=None)
     _rows_of_kind: dict[tuple[int, bool], npt.NDArray[np.int32]] = field(
         default_factory=dict[tuple[int, bool], "npt.NDArray[np.int32]"]

@@ -12,8 +12,11 @@ import numpy as np
 
 from graph.csr import merge_found
 from graph.joined import JoinedAttributes, JoinedColumn, MappedColumn, PartColumn, Starts
+from graph.keys import IdTable
 from graph.snapshot import Snapshot
+from graph.strings import pack_texts
 from graph.tables import EdgeView, TwinView
+from graph.text_order import ranking_of
 from graph.values import Way
 from ontology.errors import UsageError
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from graph.columns import Rows
     from graph.csr import Found
+    from graph.text_order import Ranking
     from ontology.schema import Schema
 
 
@@ -47,6 +51,7 @@ def union(snapshots: Sequence[Snapshot], schema: Schema | None = None) -> Snapsh
         edges=_join_edges(snapshots, starts, stubs),
         residue=_join_residue(snapshots),
         starts=starts,
+        parts=tuple(snapshots),
     )
 
 
@@ -146,6 +151,29 @@ class _UnionIds:
             here = np.flatnonzero((rows >= start) & (rows < stop))
             texts[here] = part.ids(rows[here] - start)
         return texts.tolist()
+
+    def tables(self, rows: Rows) -> Sequence[IdTable]:
+        found: list[IdTable] = []
+        for site, (part, (start, stop)) in enumerate(zip(self.parts, self.starts, strict=True)):
+            here = np.flatnonzero((rows >= start) & (rows < stop))
+            if not len(here):
+                continue
+            places = None if len(here) == len(rows) else here
+            for table in part.twins.ids.tables(rows[here] - start):
+                found.append(IdTable(site, table.strings, table.numbers, places))
+        return found
+
+    def rows_with(self, iri: str) -> list[int]:
+        pairs = zip(self.parts, self.starts, strict=True)
+        return [start + row for part, (start, _) in pairs for row in part.twins.ids.rows_with(iri)]
+
+    def ranking(self) -> Ranking:
+        rankings = [part.twins.ids.ranking() for part in self.parts]
+        sizes = [part.size for part in self.parts]
+        return self.parts[0].pools.merged.of(rankings, sizes, self._sort)
+
+    def _sort(self) -> Ranking:
+        return ranking_of(pack_texts(self.iris(np.arange(self.starts.size))))
 
     def by_local(self, text: str) -> Sequence[int]:
         pairs = zip(self.parts, self.starts, strict=True)
