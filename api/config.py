@@ -41,6 +41,7 @@ class Limits:
     import_bytes_max: int = 256 << 20
     text_max: int = 65_536  # characters; data belongs into variables
     tokens_max: int = 4_000
+    variables_max: int = 100_000  # values in the variables, at any depth
     depth_max: int = 20
     aliases_max: int = 250
     repeats_max: int = 20
@@ -48,6 +49,19 @@ class Limits:
     cost_max: int = 1_000_000
     nodes_max: int = 200_000
     wall_s: float = 10.0
+    waiting_max: int = 200  # requests that run or wait for a thread; further ones are refused
+    introspection: bool = True  # False: only admins may ask for the schema
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """Queries that are sent by their hash. See `api.persisted`."""
+
+    automatic: bool = True  # Apollo's automatic persisted queries
+    entries_max: int = 1_000
+    bytes_max: int = 8 << 20
+    documents: str = ""  # trusted documents: a file or folder, relative to the data folder
+    trusted_only: bool = False  # nothing else is run
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,7 @@ class Settings:
 
     server: Server = field(default_factory=Server)
     limits: Limits = field(default_factory=Limits)
+    persisted: Persisted = field(default_factory=Persisted)
     auth: Auth = field(default_factory=Auth)
     jobs: JobLimits = field(default_factory=JobLimits)
     streams: Streams = field(default_factory=Streams)
@@ -232,6 +247,7 @@ def _unknown(item: str, known: list[str], path: str | None) -> Problem:
 
 
 _MISFIT: Final = object()
+_TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _fitting(value: object, default: object, *, from_text: bool) -> object:
@@ -240,6 +256,9 @@ def _fitting(value: object, default: object, *, from_text: bool) -> object:
         return _texts(value, from_text)
     if default is None or isinstance(default, str):
         return value if isinstance(value, str) else _MISFIT
+    if isinstance(default, bool):
+        value = _TRUTHS.get(str(value).lower()) if from_text else value
+        return value if isinstance(value, bool) else _MISFIT
     if from_text:
         value = _number(str(value))
     if isinstance(value, bool) or not isinstance(value, int if isinstance(default, int) else int | float):

@@ -4,8 +4,9 @@ cost  = 1 per field; below a paged field times its page size (`first`, `last`, `
         root), below any other list of objects times LIST_GUESS
 depth = fields on the longest way down
 
-Text is bounded first (tokens while parsing), then its shape (aliases, repeated names, directives: what makes
-validation slow), then the price. Sums saturate, so a document of astronomic cost is still priced at once.
+Text is bounded first (a scan of its tokens, before anything is built), then its shape (aliases, repeated
+names, directives: what makes validation slow), then the price. Sums saturate, so a document of astronomic
+cost is still priced at once.
 """
 
 # graphql-core leaves the items of its list types open.
@@ -31,7 +32,9 @@ from graphql import (
     ListValueNode,
     Node,
     OperationDefinitionNode,
+    SchemaMetaFieldDef,
     SelectionSetNode,
+    TypeMetaFieldDef,
     VariableNode,
     get_named_type,
     get_nullable_type,
@@ -39,6 +42,7 @@ from graphql import (
     parse,
 )
 
+from api.scanning import scan
 from graph.plan import PAGE_DEFAULT, PAGE_MAX
 from ontology.errors import LimitError
 
@@ -52,10 +56,13 @@ if TYPE_CHECKING:
 LIST_GUESS: Final = 10
 """Items assumed where no size is stated below the root: relationships of a twin, its attributes, its points.
 The budget of executed nodes holds whatever the guess."""
+INTROSPECTION_COST_MAX: Final = 60_000
+"""The whole schema with all descriptions, as tools ask for it, costs half of this."""
 _COST_CEILING: Final = 1 << 62
 # A field takes two levels of syntax (itself, its selection set); inline fragments and values take more.
 _SYNTAX_PER_LEVEL: Final = 4
 _PAGED: Final = ("first", "last", "k")
+_META_FIELDS: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +73,23 @@ class Price:
     depth: int
 
 
+def check_text(text: str, limits: Limits) -> None:
+    """Refuse what is too large by its looks, without parsing it: under a millisecond, on any text.
+
+    LimitError QUERY_TOO_LARGE, QUERY_TOO_DEEP, TOO_MANY_ALIASES.
+    """
+    _at_most("QUERY_TOO_LARGE", "characters of query text", len(text), limits.text_max)
+    found = scan(text, tokens_max=limits.tokens_max)
+    deepest = limits.depth_max * _SYNTAX_PER_LEVEL
+    _at_most("QUERY_TOO_DEEP", "levels of brackets", found.depth, deepest)
+    if found.tokens > limits.tokens_max:
+        raise _refused("QUERY_TOO_LARGE", "tokens", None, limits.tokens_max)
+    _at_most("TOO_MANY_ALIASES", "aliases", found.aliases, limits.aliases_max)
+
+
 def parse_bounded(text: str, limits: Limits) -> DocumentNode:
-    """The document of a text. LimitError (QUERY_TOO_LARGE, QUERY_TOO_DEEP), or GraphQL's own syntax error."""
-    if len(text) > limits.text_max:
-        raise _refused("QUERY_TOO_LARGE", "characters of query text", len(text), limits.text_max)
+    """The document of a text. As `check_text`, or GraphQL's own syntax error."""
+    check_text(text, limits)
     try:
         return parse(
             text,
@@ -86,10 +106,16 @@ def parse_bounded(text: str, limits: Limits) -> DocumentNode:
 
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
-    """Bound how deep values are nested, before anything walks them by calling itself. VARIABLES_TOO_DEEP."""
+    """Bound how deep values are nested, before anything walks them by calling itself, and how many there are.
+
+    LimitError VARIABLES_TOO_DEEP, VARIABLES_TOO_MANY.
+    """
     level: list[Any] = [variables]
     deepest = limits.depth_max * _SYNTAX_PER_LEVEL
+    values = 0
     for _ in range(deepest):
+        values += sum(map(len, level))
+        _at_most("VARIABLES_TOO_MANY", "values in variables", values, limits.variables_max)
         level = [item for value in level for item in _items(value)]
         if not level:
             return
@@ -108,8 +134,8 @@ def check_shape(document: DocumentNode, limits: Limits) -> None:
     LimitError TOO_MANY_ALIASES, TOO_MANY_DIRECTIVES, TOO_MANY_REPEATS or QUERY_TOO_DEEP.
     """
     aliases = directives = repeats = deepest = 0
-    for node, depth in _walk(document):
-        deepest = max(deepest, depth)
+    for node, depth in walk_nodes(document):
+        deepest = max(deepest, depth - 1)
         if isinstance(node, FieldNode):
             aliases += node.alias is not None
         elif isinstance(node, DirectiveNode):
@@ -122,10 +148,12 @@ def check_shape(document: DocumentNode, limits: Limits) -> None:
     _at_most("QUERY_TOO_DEEP", "levels of syntax", deepest, limits.depth_max * _SYNTAX_PER_LEVEL)
 
 
-def check_price(price: Price, limits: Limits) -> None:
+def check_price(price: Price, limits: Limits, *, asks_schema: bool = False) -> None:
     """LimitError QUERY_TOO_DEEP or QUERY_TOO_COSTLY, with the numbers."""
     _at_most("QUERY_TOO_DEEP", "levels", price.depth, limits.depth_max)
-    _at_most("QUERY_TOO_COSTLY", "cost", price.cost, limits.cost_max)
+    # Lists of introspection hold every type there is, however few the rule takes them for.
+    cost_max = min(limits.cost_max, INTROSPECTION_COST_MAX) if asks_schema else limits.cost_max
+    _at_most("QUERY_TOO_COSTLY", "cost", price.cost, cost_max)
 
 
 def price_of(
@@ -133,16 +161,29 @@ def price_of(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
+    *,
+    read: set[str] | None = None,
 ) -> Price:
-    """The price of one operation. Works on documents that were not validated: what is unknown counts one."""
+    """The price of one operation. Works on documents that were not validated: what is unknown counts one.
+
+    read: takes the names of the variables that the price depends on, whatever their values.
+    """
     root = schema.get_root_type(operation.operation)
     defaults = {item.variable.name.value: item.default_value for item in operation.variable_definitions or ()}
-    fragments = {
-        item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)
-    }
-    return _Pricing(schema, fragments, variables, defaults).selections(
-        operation.selection_set, root, paged=False
-    )
+    pricing = _Pricing(schema, _fragments(document), variables, defaults, set() if read is None else read)
+    return pricing.selections(operation.selection_set, root, paged=False)
+
+
+def price_per_object(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    objects: FieldNode,
+    connection: GraphQLNamedType | None,
+    variables: Mapping[str, Any],
+) -> int:
+    """What one object of a paged list costs, given the field of the connection that lists them."""
+    pricing = _Pricing(schema, _fragments(document), variables, {}, set())
+    return pricing.field(objects, connection, paged=True).cost
 
 
 @dataclass(slots=True)
@@ -151,6 +192,7 @@ class _Pricing:
     fragments: Mapping[str, FragmentDefinitionNode]
     variables: Mapping[str, Any]
     defaults: Mapping[str, ValueNode | None]
+    read: set[str]
     known: dict[tuple[str, bool], Price] = field(default_factory=dict[tuple[str, bool], Price])
 
     def selections(self, node: SelectionSetNode, parent: GraphQLNamedType | None, *, paged: bool) -> Price:
@@ -183,11 +225,7 @@ class _Pricing:
     def field(self, node: FieldNode, parent: GraphQLNamedType | None, *, paged: bool) -> Price:
         if node.selection_set is None:
             return Price(1, 1)
-        definition = (
-            parent.fields.get(node.name.value)
-            if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
-            else None
-        )
+        definition = _definition(parent, node.name.value)
         inner = get_named_type(definition.type) if definition else None
         times = self.times(node, definition, is_root=parent is self.schema.query_type)
         below = self.selections(node.selection_set, inner, paged=times is not None)
@@ -223,7 +261,20 @@ class _Pricing:
         if not isinstance(node, VariableNode):
             return node
         name = node.name.value
+        self.read.add(name)
         return self.variables[name] if name in self.variables else self.defaults.get(name)
+
+
+def _definition(parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
+    if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+        return None
+    return parent.fields.get(name) or _META_FIELDS.get(name)
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {
+        each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+    }
 
 
 def _is_list(definition: GraphQLField | None) -> bool:
@@ -240,9 +291,9 @@ def _most_repeated(node: SelectionSetNode) -> int:
     return max([inline, *names.values()])
 
 
-def _walk(document: DocumentNode) -> Iterator[tuple[Node, int]]:
-    """Every node with its depth, without calling itself."""
-    stack: list[tuple[Node, int]] = [(node, 0) for node in document.definitions]
+def walk_nodes(top: Node) -> Iterator[tuple[Node, int]]:
+    """Every node below one with its depth, and itself; without calling itself."""
+    stack: list[tuple[Node, int]] = [(top, 0)]
     while stack:
         node, depth = stack.pop()
         yield node, depth

@@ -146,6 +146,14 @@ class Mesh:
                 self._joined = self._join(parts)
             return self._joined.snapshot
 
+    def fresh_snapshot(self) -> Snapshot | None:
+        """What `snapshot` would give, where that is there already; never waits. None: ask `snapshot`."""
+        joined = self._joined
+        if self.read_only or joined is None or len(joined.parts) != len(self._twins):
+            return None
+        fresh = tuple(self._twins[site].fresh_snapshot() for site in sorted(self._twins))
+        return joined.snapshot if _same(joined.parts, fresh) else None
+
     def check_writable(self) -> None:
         """Raises StoreError STORE_LOCKED, with the URL of the process that writes, where this one follows."""
         if self.read_only:

@@ -246,6 +246,12 @@ class Twin:
         with self._lock:
             return self._publish()
 
+    def fresh_snapshot(self) -> Snapshot | None:
+        """What `snapshot` would give, where that is there already; never waits. Not for followers."""
+        published = self._published
+        is_fresh = published is not None and published.version == self._version
+        return published.snapshot if published is not None and is_fresh else None
+
     def follow(self) -> bool:
         """A follower takes over some of what was written since and tells its watchers; raises StoreError.
 

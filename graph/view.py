@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
+    from graph.scroll import Scroll
     from graph.snapshot import Snapshot
     from ontology.terms import Kind
     from ontology.units import Units
@@ -84,12 +85,16 @@ class Hops:
 
 @dataclass(eq=False)
 class View:
-    """A snapshot as one principal sees it. `visible` bool[size], None for all."""
+    """A snapshot as one principal sees it. `visible` bool[size], None for all.
+
+    scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
+    """
 
     snapshot: Snapshot
     units: Units
     budget: Budget
     visible: npt.NDArray[np.bool_] | None = field(default=None)
+    scroll: Scroll | None = field(default=None)
 
     @property
     def is_narrowed(self) -> bool:

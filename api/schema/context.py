@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from api.policy import Principal
     from api.simulating import Simulations
     from graph.mesh import Mesh
+    from graph.scroll import Scroll
     from graph.snapshot import Snapshot
     from ontology.units import Units
 
@@ -64,6 +65,16 @@ class RequestContext:
     principal: Principal
     _budget: Budget | None = field(default=None)
     _present: View | None = field(default=None)
+
+    @classmethod
+    def over(
+        cls, snapshot: Snapshot, services: Services, principal: Principal, scroll: Scroll | None = None
+    ) -> RequestContext:
+        """The context of an operation that sees this snapshot as the present."""
+        context = cls(services, principal)
+        context._present = context.view_of(snapshot)
+        context._present.scroll = scroll
+        return context
 
     @property
     def mesh(self) -> Mesh:
