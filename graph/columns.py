@@ -210,6 +210,17 @@ class FrozenColumn(Generic[D]):
     def page_count(self) -> int:
         return len(self._table) - 1
 
+    def pages_changed(self, before: FrozenColumn[D] | None) -> npt.NDArray[np.int64]:
+        """Numbers of the pages that may differ from an earlier state of the same column, ascending.
+
+        Pages are never written in place once they are frozen, so those that lie where they lay are the same.
+        """
+        if before is None or before._pages is not self._pages:
+            return self.filled_pages
+        size = max(len(self._table), len(before._table))
+        now, then = (np.pad(table, (0, size - len(table))) for table in (self._table, before._table))
+        return np.flatnonzero(now != then)
+
     def pages_at(self, pages: Rows) -> npt.NDArray[D]:
         """[n, PAGE_ROWS]: whole pages, zeros for those never written."""
         return self._pages[self._table[np.minimum(pages, len(self._table) - 1)]]

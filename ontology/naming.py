@@ -44,8 +44,9 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ItemStatus", "ChangeInput", "TwinInput", "RelationshipInput", "ExternalIdInput",
         "ChangeResult", "ItemResult", "CascadeInput", "EventInput", "Simulation", "ImpactConnection",
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
-        "CommandInput", "CommandResult", "ChangeEvent", "ReadingEvent", "ImpactEvent", "TwinFilter",
-        "StringFilter", "AttributeFilter", "LinkFilter", "TwinOrder", "Measure", "PageInfo",
+        "CommandInput", "CommandResult", "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
+        "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
+        "CommandStatus", "SourceState", "EventType", "FirstHit",
     )
 )
 FIXED_FIELDS: frozenset[str] = frozenset(
@@ -56,6 +57,8 @@ FIXED_FIELDS: frozenset[str] = frozenset(
 )
 # fmt: on
 
+# A kind's interface, object type, connection and edge, filter and order.
+_FAMILY = ("", "Twin", "Connection", "Edge", "Filter", "Order")
 _LOCAL_PART = re.compile(r"[^#/:]*$")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
@@ -77,12 +80,12 @@ def field_name(bare: str) -> str:
 def graphql_names(kinds: Sequence[Kind]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(type names, root field names) of all kinds; earlier kinds keep theirs whatever is appended.
 
-    A kind K takes `K`, `KTwin`, `KConnection`, `KEdge` and the roots `k`, `kList`; where one of them is
-    taken, its prefix goes in front (`BrickCommand`, `brickCommand`).
+    A kind K takes `K`, `KTwin`, `KConnection`, `KEdge`, `KFilter`, `KOrder` and the roots `k`, `kList`; where
+    one of them is taken, its prefix goes in front (`BrickCommand`, `brickCommand`).
     """
     types: set[str] = {*FIXED_TYPES}
     fields: set[str] = {*FIXED_FIELDS}
-    names = [_take(_candidates(kind), ("", "Twin", "Connection", "Edge"), types) for kind in kinds]
+    names = [_take(_candidates(kind), _FAMILY, types) for kind in kinds]
     roots = [
         _take(map(_field, chain((name,), _candidates(kind))), ("", "List"), fields)
         for name, kind in zip(names, kinds, strict=True)

@@ -9,6 +9,7 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 from strawberry.schema.config import StrawberryConfig
 
 from api.schema.generated import resolve_twin_type
+from api.schema.inputs import BooleanFilter, JSONFilter, NumberFilter
 from api.schema.mutation import Mutation
 from api.schema.query import Query
 from api.schema.scalars import SCALARS
@@ -27,7 +28,7 @@ def fixed_schema() -> GraphQLSchema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[Twin, Point],
+        types=[Twin, Point, NumberFilter, BooleanFilter, JSONFilter],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     schema = made._schema  # pyright: ignore[reportPrivateUsage]

@@ -1,9 +1,10 @@
 """One schema out of two: the fixed types that Strawberry made, and types generated from the ontology.
 
-Kind K gives an interface K (with all of its super-kinds), an object type KTwin, a connection, and the roots
-`k` and `kList`. They are plain graphql-core types that share the field objects and resolvers of Twin and
-Point, so a thousand kinds cost little. Names come from the ontology, computed over the whole vocabulary; one
-that collides with a fixed type is an error, never a silent replacement.
+Kind K gives an interface K (with all of its super-kinds), an object type KTwin, a connection, the roots `k`
+and `kList`, and where its twins have typed attributes a filter and an order. They are plain graphql-core
+types that share the field objects and resolvers of Twin and Point, so a thousand kinds cost little. Names
+come from the ontology, computed over the whole vocabulary; one that collides with a fixed type is an error,
+never a silent replacement.
 """
 
 # graphql-core leaves the items of its wrapping types open.
@@ -21,18 +22,21 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
-    validate_schema,
 )
 
+from api.schema.kind_fields import KindFields
 from api.schema.rows import TwinRow
+from api.schema.typed import EXTENSION
+from api.schema.typed_filters import KindRoot, TypedInputs, lowered, typed_arguments
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from graphql import GraphQLResolveInfo
+    from graphql import GraphQLArgument, GraphQLResolveInfo
 
     from api.schema.context import RequestContext
+    from graph.usage import AttributeUse
     from ontology.schema import Schema
 
 Info: TypeAlias = "GraphQLResolveInfo[RequestContext]"
@@ -40,14 +44,21 @@ _TWIN: Final = "Twin"
 _POINT: Final = "Point"
 
 
-def join(fixed: GraphQLSchema, ontology: Schema, in_use: Iterable[int]) -> GraphQLSchema:
-    """The fixed schema with the types of these kinds and of their super-kinds.
+def join(
+    fixed: GraphQLSchema,
+    ontology: Schema,
+    in_use: Iterable[int | tuple[int, ...]],
+    attributes: Iterable[AttributeUse] = (),
+) -> GraphQLSchema:
+    """The fixed schema with the types of kinds in use, of their super-kinds, and of attributes.
 
+    in_use: kinds, or sets of kinds that twins have together, leading kind first.
+    It is valid by how it is made, which tests check; checking it each time would take longer than making it.
     StoreError SCHEMA_COLLISION names every name that stands for two things.
     """
-    build = _Build(fixed, ontology)
-    wanted = sorted({ontology.twin_kind, ontology.point_kind, *in_use})
-    for kind in wanted:
+    sets = [(item,) if isinstance(item, int) else item for item in in_use]
+    build = _Build(fixed, ontology, KindFields.of(fixed, ontology, sets, attributes), TypedInputs(fixed))
+    for kind in sorted(build.fields.together):
         build.add_object(kind)
     query = build.query()
     others = [
@@ -62,26 +73,32 @@ def join(fixed: GraphQLSchema, ontology: Schema, in_use: Iterable[int]) -> Graph
         types=[*others, *build.made.values()],
         directives=fixed.directives,
         extensions=fixed.extensions,
+        assume_valid=True,
     )
     # Strawberry's resolvers look for their own schema here.
     joined._strawberry_schema = fixed._strawberry_schema  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
-    errors = validate_schema(joined)
-    if errors:
-        raise StoreError(f"the generated schema is wrong: {errors[0].message}", code="SCHEMA_COLLISION")
     return joined
 
 
 def resolve_twin_type(value: object, info: Any, _type: object) -> str:
-    """The object type of a twin; that of a plain twin or point where its kind has left use since."""
+    """The object type of a twin."""
     if not isinstance(value, TwinRow):
         raise TypeError(f"{type(value).__name__} is no twin")
-    name = value.typename
-    if name in info.schema.type_map:
-        return name
-    schema = value.cohort.view.snapshot.schema
-    is_point = any(
-        schema.is_a(kind, schema.point_kind) for kind in value.cohort.view.snapshot.kinds(value.row)
+    snapshot = value.cohort.view.snapshot
+    name = leading_type_name(snapshot.schema, value.leading_kind)
+    return (
+        name if name in info.schema.type_map else plain_type_name(snapshot.schema, snapshot.kinds(value.row))
     )
+
+
+def leading_type_name(ontology: Schema, leading: int) -> str:
+    """The object type of twins whose leading kind this is (-1: none), unless it has left use since."""
+    return f"{ontology.graphql_name(leading if leading >= 0 else ontology.twin_kind)}Twin"
+
+
+def plain_type_name(ontology: Schema, kinds: Iterable[int]) -> str:
+    """The object type of twins with these kinds where the leading one has none: a twin's, or a point's."""
+    is_point = any(ontology.is_a(kind, ontology.point_kind) for kind in kinds)
     return f"{_POINT if is_point else _TWIN}Twin"
 
 
@@ -89,32 +106,30 @@ def resolve_twin_type(value: object, info: Any, _type: object) -> str:
 class _Build:
     fixed: GraphQLSchema
     ontology: Schema
+    fields: KindFields
+    inputs: TypedInputs
     made: dict[str, GraphQLNamedType] = field(default_factory=dict[str, GraphQLNamedType])
     roots: dict[str, GraphQLField] = field(default_factory=dict[str, GraphQLField])
 
     def add_object(self, kind: int) -> None:
-        """The object type of a kind in use, with all it needs."""
-        interfaces = self.interfaces(kind)
+        """The object type of a kind that leads twins, with all it needs."""
+        interfaces = [self.interface(above) for above in self.fields.above_all(kind)]
         name = f"{self.ontology.graphql_name(kind)}Twin"
-        self._add(GraphQLObjectType(name, dict(self._base(kind).fields), interfaces=interfaces))
-
-    def interfaces(self, kind: int) -> list[GraphQLInterfaceType]:
-        """The interfaces of a kind and of all its super-kinds, by row in the ontology."""
-        return [self.interface(int(above)) for above in self.ontology.ancestors[kind].nonzero()[0]]
+        self._add(GraphQLObjectType(name, self.fields.of_object(kind), interfaces=interfaces))
 
     def interface(self, kind: int) -> GraphQLInterfaceType:
         if kind in (self.ontology.twin_kind, self.ontology.point_kind):
-            self._add_roots(kind, self._base(kind))
-            return self._base(kind)
+            base = self.fields.base(kind)
+            self._add_roots(kind, base)
+            return base
         name = self.ontology.graphql_name(kind)
         known = self.made.get(name)
         if isinstance(known, GraphQLInterfaceType):
             return known
-        above = [int(row) for row in self.ontology.ancestors[kind].nonzero()[0] if row != kind]
+        above = self.fields.strictly_above(kind)
         made = GraphQLInterfaceType(
             name,
-            dict(self._base(kind).fields),
-            # As a thunk: kinds may stand above each other in a circle (owl:equivalentClass).
+            self.fields.of_interface(kind),
             interfaces=lambda: [self.interface(row) for row in above],
             resolve_type=resolve_twin_type,
             description=self.ontology.kinds[kind].name,
@@ -139,11 +154,33 @@ class _Build:
         fixed = cast("GraphQLObjectType", self.fixed.query_type).fields
         iri = self.ontology.kinds[kind].iri
         self.roots[root] = GraphQLField(
-            interface, dict(fixed["node"].args), _only_of_kind(fixed["node"], self.ontology, kind)
+            interface,
+            dict(fixed["node"].args),
+            _only_of_kind(fixed["node"], self.ontology, kind),
+            extensions={EXTENSION: KindRoot(iri, is_list=False)},
         )
         arguments = {name: item for name, item in fixed["twins"].args.items() if name != "kind"}
         connection = GraphQLNonNull(self._connection(kind, interface))
-        self.roots[f"{root}List"] = GraphQLField(connection, arguments, _with_kind(fixed["twins"], iri))
+        meaning = KindRoot(iri, is_list=True, attributes=self.fields.filtered(kind))
+        self.roots[f"{root}List"] = GraphQLField(
+            connection,
+            {**arguments, **self._typed_arguments(kind)},
+            _with_kind(fixed["twins"], meaning),
+            extensions={EXTENSION: meaning},
+        )
+
+    def _typed_arguments(self, kind: int) -> dict[str, GraphQLArgument]:
+        """Filter and order of a kind, where it has anything that `TwinFilter` has not."""
+        of_points = self.ontology.is_a(kind, self.ontology.point_kind)
+        attributes = self.fields.filters(kind)
+        if kind == self.ontology.twin_kind or not (of_points or attributes):
+            return {}
+        name, said = self.ontology.graphql_name(kind), self.ontology.kinds[kind].name
+        where = self.inputs.filter_type(f"{name}Filter", said, attributes, of_points=of_points)
+        order = self.inputs.order_type(f"{name}Order", said, attributes, of_points=of_points)
+        self._add(where)
+        self._add(order)
+        return typed_arguments(where, order)
 
     def _connection(self, kind: int, node: GraphQLInterfaceType) -> GraphQLObjectType:
         name = f"{self.ontology.graphql_name(kind)}Connection"
@@ -161,10 +198,6 @@ class _Build:
         self._add(edge)
         return cast("GraphQLObjectType", self._add(GraphQLObjectType(name, _retyped(fixed, replaced))))
 
-    def _base(self, kind: int) -> GraphQLInterfaceType:
-        is_point = self.ontology.is_a(kind, self.ontology.point_kind)
-        return cast("GraphQLInterfaceType", self.fixed.type_map[_POINT if is_point else _TWIN])
-
     def _add(self, made: GraphQLNamedType) -> GraphQLNamedType:
         if made.name in self.fixed.type_map or made.name in self.made:
             raise _collision([made.name])
@@ -181,11 +214,11 @@ def _retyped(source: GraphQLNamedType, types: dict[str, Any]) -> dict[str, Graph
     }
 
 
-def _with_kind(twins: GraphQLField, kind: str) -> Callable[..., Any]:
+def _with_kind(twins: GraphQLField, root: KindRoot) -> Callable[..., Any]:
     resolve = cast("Callable[..., Any]", twins.resolve)
 
     def resolve_with_kind(source: object, info: Info, **arguments: Any) -> Any:
-        return resolve(source, info, kind=kind, **arguments)
+        return resolve(source, info, kind=root.kind, **lowered(arguments, root))
 
     return resolve_with_kind
 

@@ -55,6 +55,49 @@ class AttributeFilter:
 
 
 @strawberry.input
+class NumberFilter:
+    """All that are given must hold for a typed attribute; `unit` (UCUM) is the operands'."""
+
+    eq: float | None = UNSET
+    ne: float | None = UNSET
+    in_: list[float] | None = strawberry.field(name="in", default=UNSET)
+    not_in: list[float] | None = UNSET
+    lt: float | None = UNSET
+    lte: float | None = UNSET
+    gt: float | None = UNSET
+    gte: float | None = UNSET
+    exists: bool | None = UNSET
+    unit: str | None = UNSET
+
+
+@strawberry.input
+class BooleanFilter:
+    """All that are given must hold for a typed attribute."""
+
+    eq: bool | None = UNSET
+    ne: bool | None = UNSET
+    exists: bool | None = UNSET
+
+
+@strawberry.input
+class JSONFilter:
+    """All that are given must hold for a typed attribute of any kind of value, or a point's value."""
+
+    eq: Json | None = UNSET
+    ne: Json | None = UNSET
+    in_: list[Json] | None = strawberry.field(name="in", default=UNSET)
+    not_in: list[Json] | None = UNSET
+    lt: Json | None = UNSET
+    lte: Json | None = UNSET
+    gt: Json | None = UNSET
+    gte: Json | None = UNSET
+    contains: str | None = UNSET
+    starts_with: str | None = UNSET
+    exists: bool | None = UNSET
+    unit: str | None = UNSET
+
+
+@strawberry.input
 class TwinFilter:
     """All that are given must hold. `kind` includes sub-kinds."""
 

@@ -169,11 +169,9 @@ class TwinRow:
         return int(self.cohort.rows[self.place])
 
     @property
-    def typename(self) -> str:
-        """Name of the object type: the leading kind's, with `Twin` behind it."""
-        kind = self.cohort.column("kind", self.cohort.kind_indices)[self.place]
-        schema = self.cohort.view.snapshot.schema
-        return f"{schema.graphql_name(kind if kind >= 0 else schema.twin_kind)}Twin"
+    def leading_kind(self) -> int:
+        """Index in the schema; -1: it never had one."""
+        return self.cohort.column("kind", self.cohort.kind_indices)[self.place]
 
     @property
     def id(self) -> str:
@@ -189,8 +187,7 @@ class TwinRow:
 
     @property
     def kind(self) -> str:
-        kind = self.cohort.column("kind", self.cohort.kind_indices)[self.place]
-        schema = self.cohort.view.snapshot.schema
+        kind, schema = self.leading_kind, self.cohort.view.snapshot.schema
         return schema.kinds[kind if kind >= 0 else schema.twin_kind].name
 
     @property
@@ -370,33 +367,33 @@ class PagedRows(Protocol):
 class TwinListing:
     """A `TwinConnection`, and the connection of every kind."""
 
-    __slots__ = ("_cohort", "_page")
+    __slots__ = ("cohort", "page")
 
     def __init__(self, view: View, page: PagedRows) -> None:
-        self._page = page
-        self._cohort = Cohort(view, page.rows)
+        self.page = page
+        self.cohort = Cohort(view, page.rows)
 
     @property
     def nodes(self) -> list[TwinRow]:
-        return self._cohort.twins()
+        return self.cohort.twins()
 
     @property
     def edges(self) -> list[EdgeRow[TwinRow]]:
-        return [EdgeRow(twin, self._page.cursor(twin.place)) for twin in self.nodes]
+        return [EdgeRow(twin, self.page.cursor(twin.place)) for twin in self.nodes]
 
     @property
     def page_info(self) -> PageInfoRow:
-        count = len(self._page.rows)
+        count = len(self.page.rows)
         return PageInfoRow(
-            self._page.has_next,
-            self._page.has_previous,
-            self._page.cursor(0) if count else None,
-            self._page.cursor(count - 1) if count else None,
+            self.page.has_next,
+            self.page.has_previous,
+            self.page.cursor(0) if count else None,
+            self.page.cursor(count - 1) if count else None,
         )
 
     @property
     def total_count(self) -> int:
-        return self._page.total
+        return self.page.total
 
 
 def read_value(value: object, is_code: bool) -> tuple[float | None, str | None, str | None]:
