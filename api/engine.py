@@ -13,9 +13,8 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import numpy as np
 from graphql import (
     ExecutionResult,
     GraphQLError,
@@ -32,7 +31,7 @@ from api.failures import ERRORS_MAX, error_of, graphql_errors
 from api.limits import check_price, check_shape, check_variables, parse_bounded, price_of
 from api.policy import LOCAL
 from api.schema.context import RequestContext
-from api.schema.generated import join
+from api.schema.source import SchemaSource
 from ontology.errors import InputError, TwinmeshError
 
 if TYPE_CHECKING:
@@ -43,12 +42,9 @@ if TYPE_CHECKING:
     from api.limits import Price
     from api.policy import Principal
     from api.schema.context import Services
-    from graph.snapshot import Snapshot
-    from ontology.schema import Schema
 
 _DOCUMENTS_MAX: Final = 512
 _CACHED_TEXT_MAX: Final = 20_000
-_KindsInUse: TypeAlias = frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,44 +89,6 @@ class Prepared:
     @property
     def extensions(self) -> dict[str, Any]:
         return {"cost": {"requested": self.price.cost, "depth": self.price.depth}}
-
-
-class SchemaSource:
-    """The joined schema of the moment: made anew only when other kinds are in use."""
-
-    def __init__(self, fixed: GraphQLSchema) -> None:
-        self._fixed = fixed
-        self._lock = threading.Lock()
-        self._key: tuple[str, _KindsInUse] | None = None
-        self._revisions: tuple[object, ...] | None = None
-        self._schema = fixed
-
-    def schema_for(self, snapshot: Snapshot) -> GraphQLSchema:
-        """The schema with the types of all kinds that a snapshot holds. StoreError SCHEMA_COLLISION."""
-        revisions = (snapshot.schema.version, snapshot.sites, snapshot.revisions)
-        with self._lock:
-            if revisions != self._revisions:
-                key = (snapshot.schema.version, _kinds_in_use(snapshot))
-                if key != self._key:
-                    self._schema = join(self._fixed, snapshot.schema, key[1])
-                    self._key = key
-                self._revisions = revisions
-            return self._schema
-
-    def empty(self, ontology: Schema) -> GraphQLSchema:
-        """The schema of a folder without sites."""
-        with self._lock:
-            if self._key is None or self._key[0] != ontology.version:
-                self._schema, self._key = join(self._fixed, ontology, ()), (ontology.version, frozenset())
-            return self._schema
-
-
-def _kinds_in_use(snapshot: Snapshot) -> _KindsInUse:
-    codes = np.bincount(snapshot.twins.kind_set.flat[snapshot.alive], minlength=1)
-    sets = snapshot.kind_sets
-    is_used = np.zeros(len(sets.leading), np.bool_)
-    is_used[np.flatnonzero(codes)] = True
-    return frozenset(np.unique(sets.members[is_used[sets.owners]]).tolist())
 
 
 class Documents:
