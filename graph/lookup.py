@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from graph.ids import is_iri, local_iri
+from graph.ids import is_iri, local_id_of, local_iri
 from ontology.errors import InputError, NotFoundError, suggestion
 
 if TYPE_CHECKING:
+    from graph.columns import Rows
     from graph.snapshot import Snapshot
 
 # A suggestion for a misspelt id looks at this many twins, and compares this many names closely.
 _LOOKED_AT_MAX = 20_000
 _COMPARED_MAX = 2_000
+# What percent-encoding leaves as it is.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 def find_twin(snapshot: Snapshot, text: str, site: str | None) -> int:
@@ -50,6 +54,34 @@ def _is_local(snapshot: Snapshot, row: int, text: str, sites: set[str]) -> bool:
     if snapshot.site_row(row)[0] not in sites:
         return False
     return snapshot.pools.texts.value(snapshot.twins.local.at(row)) == text
+
+
+def rows_of_local(snapshot: Snapshot, text: str) -> list[int]:
+    """Living rows of which this is the local id, of every site."""
+    ids = snapshot.twins.ids
+    iris = {text, *(local_iri(base, text) for base in snapshot.bases)}
+    found = {row for iri in iris for row in ids.rows_with(iri)} | set(ids.by_local(text))
+    living = (row for row in sorted(found) if snapshot.twins.alive.at(row))
+    return [row for row in living if snapshot.local_id(row) == text]
+
+
+def local_ids_of(snapshot: Snapshot, rows: Rows) -> list[str]:
+    """The local ids of some rows; see `Snapshot.local_id`."""
+    given = snapshot.pools.texts.values(snapshot.twins.local.take(rows).tolist())
+    known, sites = snapshot.bases, cast("list[int]", snapshot.twins.site.take(rows).tolist())
+    bases = [known[site] for site in sites]
+    return [
+        text or _local_part(iri, base)
+        for text, iri, base in zip(given, snapshot.ids(rows), bases, strict=True)
+    ]
+
+
+def _local_part(iri: str, base: str) -> str:
+    """As `local_id_of`, without decoding what holds nothing to decode."""
+    part = iri[len(base) :]
+    if iri.startswith(base) and _PLAIN.fullmatch(part) and part not in (".", ".."):
+        return part
+    return local_id_of(iri, base)
 
 
 def _nearest(snapshot: Snapshot, text: str) -> str | None:

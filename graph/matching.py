@@ -1,8 +1,11 @@
-"""Predicates as masks over rows: a test is one pass over a column, equal texts are tested once."""
+"""Predicates as masks over rows: a test is one pass over a column, equal texts are tested once.
+
+Where an index leads to few rows, the question is answered from there, and never asked of all the others.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -19,20 +22,29 @@ from graph.plan import (
     TextField,
     TextTest,
 )
-from ontology.errors import InputError, NotFoundError, suggestion
+from graph.text_tests import Mask, code_mask, is_member, text_mask, text_rows
+from graph.values import Way
+from graph.view import Trail
+from ontology.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
     from graph.cells import Cells
     from graph.columns import Rows
     from graph.plan import Comparison, Predicate
+    from graph.text_tests import Found
     from graph.values import JSONValue
-    from graph.view import View
+    from graph.view import Hops, View
 
-Mask: TypeAlias = "npt.NDArray[np.bool_]"
+# From so many rows on it is worth while to look for a more selective side, and kinds are one.
+_ROWS_MANY: Final = 64
+# The other side must have so many times fewer rows.
+ANCHOR_SHARE: Final = 4
+# From this share of all rows on (as a shift), a table of all is faster than sorting.
+_TABLE_SHARE_BITS: Final = 6
 
 
 def mask_of(view: View, predicate: Predicate, rows: Rows) -> Mask:
@@ -45,7 +57,7 @@ def mask_of(view: View, predicate: Predicate, rows: Rows) -> Mask:
     if isinstance(predicate, Not):
         return ~mask_of(view, predicate.part, rows)
     if isinstance(predicate, TextTest):
-        return _text_test(view, predicate, rows)
+        return text_mask(view, predicate, rows)
     if isinstance(predicate, AttributeTest):
         return test_cells(view, cells_of_twins(view, predicate.name, rows), predicate)
     return _link_test(view, predicate, rows)
@@ -67,107 +79,6 @@ def _any_of(view: View, parts: Sequence[Predicate], rows: Rows) -> Mask:
         open_rows = np.flatnonzero(~mask)
         mask[open_rows] = mask_of(view, part, rows[open_rows])
     return mask
-
-
-# Texts that every twin has
-
-
-def _text_test(view: View, test: TextTest, rows: Rows) -> Mask:
-    masks = [_TEXT_FIELDS[test.field](view, comparison, rows) for comparison in test.comparisons]
-    return np.logical_and.reduce(masks) if masks else np.ones(len(rows), np.bool_)
-
-
-def _id_test(view: View, comparison: Comparison, rows: Rows) -> Mask:
-    if comparison.operator not in (Operator.EQ, Operator.NE, Operator.IN, Operator.NOT_IN):
-        return _verdicts(view.snapshot.ids(rows), comparison)
-    found = [row for text in _texts(comparison) for row in _one_candidate(view, text)]
-    return np.isin(rows, found) ^ _is_negative(comparison)
-
-
-def _one_candidate(view: View, text: str) -> list[int]:
-    found = view.candidates(text)
-    if len(found) > 1:
-        raise InputError(f"{text!r} means several twins", code="AMBIGUOUS_ID", hint="write site:localId")
-    return found
-
-
-def _local_id_test(view: View, comparison: Comparison, rows: Rows) -> Mask:
-    return _verdicts(view.snapshot.local_ids(rows), comparison)
-
-
-def _name_test(view: View, comparison: Comparison, rows: Rows) -> Mask:
-    texts = view.snapshot.pools.texts
-    return _by_code(view.snapshot.twins.name.take(rows), texts.value, comparison)
-
-
-def _site_test(view: View, comparison: Comparison, rows: Rows) -> Mask:
-    sites = view.snapshot.sites
-    if comparison.operator in (Operator.EQ, Operator.IN):
-        for text in _texts(comparison):
-            if text not in sites:
-                hint = None if view.is_narrowed else suggestion(text, sites)
-                raise NotFoundError(f"no site {text!r}", code="SITE_UNKNOWN", hint=hint)
-    return _by_code(view.snapshot.twins.site.take(rows), sites.__getitem__, comparison)
-
-
-def _kind_test(view: View, comparison: Comparison, rows: Rows) -> Mask:
-    snapshot = view.snapshot
-    if comparison.operator in (Operator.EQ, Operator.NE, Operator.IN, Operator.NOT_IN):
-        kinds = [snapshot.schema.kind(text).index for text in _texts(comparison)]
-        masks = [snapshot.is_of_kind(rows, kind) for kind in kinds]
-        return np.logical_or.reduce([np.zeros(len(rows), np.bool_), *masks]) ^ _is_negative(comparison)
-    leading = snapshot.kind[rows]
-    return _by_code(leading, lambda kind: snapshot.schema.kinds[kind].name if kind >= 0 else None, comparison)
-
-
-_TEXT_FIELDS: dict[TextField, Callable[[View, Comparison, Rows], Mask]] = {
-    TextField.ID: _id_test,
-    TextField.LOCAL_ID: _local_id_test,
-    TextField.NAME: _name_test,
-    TextField.KIND: _kind_test,
-    TextField.SITE: _site_test,
-}
-
-
-def _is_negative(comparison: Comparison) -> bool:
-    return comparison.operator in (Operator.NE, Operator.NOT_IN)
-
-
-def _texts(comparison: Comparison) -> list[str]:
-    operand = comparison.operand
-    return [str(item) for item in operand] if isinstance(operand, tuple) else [str(operand)]
-
-
-def _by_code(codes: Rows, decode: Callable[[int], str | None], comparison: Comparison) -> Mask:
-    distinct, place = np.unique(codes, return_inverse=True)
-    return _verdicts([decode(int(code)) for code in distinct], comparison)[place]
-
-
-def _verdicts(texts: Sequence[str | None], comparison: Comparison) -> Mask:
-    return np.fromiter((_text_holds(text, comparison) for text in texts), np.bool_, len(texts))
-
-
-def _text_holds(text: str | None, comparison: Comparison) -> bool:
-    operator, operand = comparison.operator, comparison.operand
-    if operator is Operator.EXISTS:
-        return (text is not None) == bool(operand)
-    if text is None:
-        return False
-    if isinstance(operand, tuple):
-        return (text in operand) == (operator is Operator.IN)
-    if operator in (Operator.EQ, Operator.NE):
-        return (text == operand) == (operator is Operator.EQ)
-    return _compares(text, operator, cast("str", operand))
-
-
-def _compares(text: str, operator: Operator, operand: str) -> bool:
-    if operator is Operator.CONTAINS:
-        return operand in text
-    if operator is Operator.STARTS_WITH:
-        return text.startswith(operand)
-    if operator in (Operator.LT, Operator.LTE):
-        return text < operand or (operator is Operator.LTE and text == operand)
-    return text > operand or (operator is Operator.GTE and text == operand)
 
 
 # Attributes
@@ -227,7 +138,7 @@ def _ordered(cells: Cells, comparison: Comparison) -> Mask:
     operand = comparison.operand
     if isinstance(operand, str):
         mask, where = np.zeros_like(cells.present), cells.is_text
-        mask[where] = _by_code(cells.word[where].astype(np.int64), cells.text, comparison)
+        mask[where] = code_mask(cells.pools.texts, cells.word[where].astype(np.int32), comparison)
         return mask
     if isinstance(operand, bool) or not isinstance(operand, int | float):
         message = f"{comparison.operator} does not compare with {operand!r}"
@@ -245,16 +156,112 @@ def _ordered(cells: Cells, comparison: Comparison) -> Mask:
 
 
 def _link_test(view: View, test: LinkTest, rows: Rows) -> Mask:
-    hops = view.hops(rows, view.trail(test.relation, test.way))
-    fits = np.ones(len(hops), np.bool_)
-    for attribute in test.link:
-        fits &= test_cells(view, cells_of_edges(view, attribute.name, hops.edges), attribute)
+    trail = view.trail(test.relation, test.way)
+    if test.quantifier is not Quantifier.EVERY and len(rows) >= _ROWS_MANY:
+        # Where a few rows fulfil what is asked of the far end, those that lead to them are few too.
+        found = _leading_to(view, test, trail, len(rows) // ANCHOR_SHARE)
+        if found is not None:
+            is_some = is_member(rows, found, view.snapshot.size)
+            return is_some if test.quantifier is Quantifier.SOME else ~is_some
+    hops = view.hops(rows, trail)
+    fits = _link_fits(view, test, hops)
     if test.twin is not None:
-        distinct, place = np.unique(hops.others, return_inverse=True)
-        fits &= mask_of(view, test.twin, distinct)[place]
+        fits &= _mask_of_ends(view, test.twin, hops.others)
     fitting = np.bincount(hops.owner[fits], minlength=len(rows))
     if test.quantifier is Quantifier.SOME:
         return fitting > 0
     if test.quantifier is Quantifier.NONE:
         return fitting == 0
     return fitting == np.bincount(hops.owner, minlength=len(rows))
+
+
+def _link_fits(view: View, test: LinkTest, hops: Hops) -> Mask:
+    fits = np.ones(len(hops), np.bool_)
+    for attribute in test.link:
+        fits &= test_cells(view, cells_of_edges(view, attribute.name, hops.edges), attribute)
+    return fits
+
+
+def _mask_of_ends(view: View, predicate: Predicate, ends: Found) -> Mask:
+    """As `mask_of` for rows that repeat: each is looked at once."""
+    distinct = distinct_rows(ends, view.snapshot.size)
+    if len(distinct) == len(ends):
+        return mask_of(view, predicate, ends)
+    holds = np.zeros(int(distinct[-1]) + 1, np.bool_)
+    holds[distinct] = mask_of(view, predicate, distinct)
+    return holds[ends]
+
+
+def distinct_rows(rows: npt.NDArray[np.int32], size: int) -> Found:
+    """Some rows below `size`, ascending, each once."""
+    if len(rows) < size >> _TABLE_SHARE_BITS:
+        return np.unique(rows)
+    table = np.zeros(size, np.bool_)
+    table[rows] = True
+    return np.flatnonzero(table).astype(np.int32)
+
+
+# From the most selective side
+
+
+def anchored(view: View, predicate: Predicate, rows_max: int) -> Found | None:
+    """All rows in scope for which a predicate holds, ascending, found through an index; else None.
+
+    From what the index has, relationships are walked backwards. rows_max: kinds of more twins than that are
+    no place to begin. Errors as `mask_of`.
+    """
+    if isinstance(predicate, TextTest):
+        found = text_rows(view, predicate)
+        return _rows_of_kinds(view, predicate, rows_max) if found is None else found
+    if isinstance(predicate, And):
+        return _anchored_in_one(view, predicate.parts, rows_max)
+    if isinstance(predicate, Or):
+        return _anchored_in_all(view, predicate.parts, rows_max)
+    if isinstance(predicate, LinkTest) and predicate.quantifier is Quantifier.SOME:
+        return _leading_to(view, predicate, view.trail(predicate.relation, predicate.way), rows_max)
+    return None
+
+
+def _leading_to(view: View, test: LinkTest, trail: Trail, rows_max: int) -> Found | None:
+    """The rows with some relationship that a test is about."""
+    ends = None if test.twin is None else anchored(view, test.twin, rows_max)
+    if ends is None:
+        return None
+    back = Trail(trail.relations, {Way.OUT: Way.IN, Way.IN: Way.OUT}.get(trail.way, trail.way))
+    hops = view.hops(ends, back)
+    return distinct_rows(hops.others[_link_fits(view, test, hops)], view.snapshot.size)
+
+
+def _anchored_in_one(view: View, parts: Sequence[Predicate], rows_max: int) -> Found | None:
+    """Begin with the part that leads to the fewest rows; the others look at those alone."""
+    best: Found | None = None
+    first = -1
+    for place, part in enumerate(parts):
+        found = anchored(view, part, rows_max)
+        if found is not None and (best is None or len(found) < len(best)):
+            best, first, rows_max = found, place, len(found)
+        if best is not None and len(best) < _ROWS_MANY:
+            break
+    if best is None:
+        return None
+    rest = And((*parts[:first], *parts[first + 1 :]))
+    return best[mask_of(view, rest, best)]
+
+
+def _anchored_in_all(view: View, parts: Sequence[Predicate], rows_max: int) -> Found | None:
+    found: list[Found] = [np.zeros(0, np.int32)]
+    for part in parts:
+        rows = anchored(view, part, rows_max)
+        if rows is None:
+            return None
+        found.append(rows)
+    return distinct_rows(np.concatenate(found), view.snapshot.size)
+
+
+def _rows_of_kinds(view: View, test: TextTest, rows_max: int) -> Found | None:
+    """Twins of one kind, where they are few enough to begin with; all comparisons of the test hold."""
+    equal = [each for each in test.comparisons if each.operator is Operator.EQ]
+    if test.field is not TextField.KIND or not equal or rows_max < _ROWS_MANY:
+        return None
+    rows = view.rows_of_kind(view.snapshot.schema.kind(str(equal[0].operand)))
+    return rows[text_mask(view, test, rows)] if len(rows) <= rows_max else None

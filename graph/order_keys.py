@@ -130,7 +130,7 @@ def _by_code(view: View, codes: npt.NDArray[np.int32]) -> Ranked:
     used = np.flatnonzero(is_used)
     if len(used) > _SORTED_MAX:
         ranking = texts.table.ranking()
-        return kinds, ranking.rank[np.maximum(codes - 1, 0)].astype(np.float64), TextsInOrder(ranking)
+        return kinds, np.where(codes > 0, ranking.rank[codes - 1], 0.0), TextsInOrder(ranking)
     ranks = np.zeros(len(is_used))
     keyed = sorted(zip(texts.values(used.tolist()), used.tolist(), strict=True), key=_text_first)
     ranks[[code for _, code in keyed]] = np.arange(len(keyed))

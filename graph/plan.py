@@ -48,6 +48,7 @@ class TextField(StrEnum):
     NAME = "name"
     KIND = "kind"
     SITE = "site"
+    EXTERNAL_ID = "externalId"  # any id in an outside system
 
 
 class Quantifier(StrEnum):

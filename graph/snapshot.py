@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graph.ids import local_id_of, relationship_iri
-from graph.lookup import find_candidates, find_twin
+from graph.lookup import find_candidates, find_twin, local_ids_of
 from graph.values import ExternalId, RelationshipRecord, TwinRecord, Value, ValueType, Way
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Snapshot:
         return given or local_id_of(self.id(row), self.heads[site].base)
 
     def local_ids(self, rows: Rows) -> list[str]:
-        return [self.local_id(row) for row in rows.tolist()]
+        return local_ids_of(self, rows)
 
     def name(self, row: int) -> str | None:
         return self.pools.texts.value(self.twins.name.at(row))

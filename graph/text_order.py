@@ -54,6 +54,13 @@ class Ranking:
         place = bisect_left(range(len(self.order)), data, key=self.at)
         return place, place < len(self.order) and self.at(place) == data
 
+    def range(self, prefix: str) -> tuple[int, int]:
+        """Places of the first string that begins with a text, and behind the last."""
+        data = encode_text(prefix)
+        low = bisect_left(range(len(self.order)), data, key=self.at)
+        # No text has a byte of 255.
+        return low, bisect_left(range(len(self.order)), data + b"\xff", low, key=self.at)
+
     def at(self, place: int) -> bytes:
         """The string at a place."""
         return self.get(int(self.order[place]))
