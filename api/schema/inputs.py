@@ -106,6 +106,9 @@ class TwinFilter:
     not_: TwinFilter | None = strawberry.field(name="not", default=None)
     id: StringFilter | None = None
     local_id: StringFilter | None = None
+    external_id: StringFilter | None = strawberry.field(
+        default=None, description="Any of its ids in outside systems."
+    )
     name: StringFilter | None = None
     kind: StringFilter | None = None
     site: StringFilter | None = None
@@ -251,6 +254,7 @@ _ATTRIBUTE_OPERATORS: Final = {
 _TEXT_FIELDS: Final = {
     "id": plan.TextField.ID,
     "local_id": plan.TextField.LOCAL_ID,
+    "external_id": plan.TextField.EXTERNAL_ID,
     "name": plan.TextField.NAME,
     "kind": plan.TextField.KIND,
     "site": plan.TextField.SITE,
