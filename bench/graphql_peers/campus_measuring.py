@@ -12,7 +12,7 @@ from bench.graphql_peers.installing import MissingError
 from bench.graphql_peers.loading import Run
 from bench.graphql_peers.neo4j_server import NAME, neo4j_graphql
 from bench.graphql_peers.peers import start_twinmesh
-from bench.graphql_peers.serving import ServerError
+from bench.graphql_peers.serving import JSON, LINES, ServerError
 from bench.stores.table import OURS
 
 if TYPE_CHECKING:
@@ -79,10 +79,13 @@ class CampusMeasuring:
         text = question.ours if server.name == OURS else question.theirs
         drawn = [question.draw(self._random, graph, self._buildings) for _ in range(BODIES)]
         bodies = [{"query": text, "variables": variables} for variables in drawn]
-        return self._measuring.loader.run(server, bodies, Run(seconds, connections))
+        accept = LINES if question.streamed and server.name == OURS else JSON
+        return self._measuring.loader.run(server, bodies, Run(seconds, connections, accept=accept))
 
 
 def answer_of(server: Server, question: CampusQuestion, asked: dict[str, Any]) -> Any:
+    if server.name == OURS and question.streamed:
+        return question.read_ours(server.lines(question.ours, asked))
     if server.name == OURS:
         return question.read_ours(server.data(question.ours, asked))
     return question.read_theirs(server.data(question.theirs, asked))

@@ -23,7 +23,8 @@ BASE = "https://twinmesh.invalid/campus/"
 class CampusQuestion:
     """aim: how many times faster ours should be. draw: variables. right: the answer to them.
 
-    read_ours, read_theirs: the answer in the shape of `right`, from the data of a response.
+    read_ours, read_theirs: the answer in the shape of `right`, from the data of a response; with `streamed`
+    ours comes as lines, and `read_ours` gets the objects of them.
     """
 
     name: str
@@ -34,6 +35,7 @@ class CampusQuestion:
     right: Callable[[Graph, dict[str, Any]], Any]
     read_ours: Callable[[Any], Any]
     read_theirs: Callable[[Any], Any]
+    streamed: bool = False
 
 
 # Three hops inward
@@ -132,8 +134,10 @@ def _right_downstream(graph: Graph, _asked: dict[str, Any]) -> list[str]:
     return sorted(iri for iri, kind in zip(graph.ids, graph.kind.tolist(), strict=True) if kind == 5)
 
 
-def _our_downstream(data: Any) -> list[str]:
-    return sorted(node["twin"]["id"] for node in data["reachable"]["nodes"])
+def _our_downstream(lines: Any) -> list[str]:
+    *nodes, last = lines
+    assert last["__export"]["complete"], last
+    return sorted(node["twin"]["id"] for node in nodes)
 
 
 def _their_downstream(data: Any) -> list[str]:
@@ -185,5 +189,6 @@ DOWNSTREAM = CampusQuestion(
     right=_right_downstream,
     read_ours=_our_downstream,
     read_theirs=_their_downstream,
+    streamed=True,
 )
 CAMPUS = (NESTED, LOOK_UP, REVERSE, DOWNSTREAM)

@@ -91,7 +91,19 @@ class Measuring:
             for question in (SMALL, THOUSAND):
                 self._cold_question(servers, question, fleet, effort)
             if OURS in servers:
+                self._flood(servers[OURS], fleet)
                 grow(self, servers[OURS], fleet)
+
+    def _flood(self, server: Server, fleet: Fleet) -> None:
+        """Memory that thousands of further texts leave behind, after as many were seen before."""
+        gained = self.figures_of(GAINED, table_of(fleet.pumps), "MB")
+        for turn in range(2):
+            before_mb = server.resident_mb()
+            bodies = [{"query": THOUSAND.text(self._fresh_number())} for _ in range(FLOOD_TEXTS)]
+            told = self.loader.run(server, bodies, Run(FLOOD_S_MAX, CONNECTIONS, once=True))
+            if turn:
+                gained.add(OURS, server.resident_mb() - before_mb, told.good)
+                gained.notes[OURS] = f"{told.requests:,} texts"
 
     def _cold_question(
         self, servers: dict[str, Server], question: Question, fleet: Fleet, effort: Effort
@@ -147,5 +159,7 @@ class Measuring:
         return True
 
 
+FLOOD_TEXTS, FLOOD_S_MAX = 2_000, 20.0
+GAINED = "memory gained by texts never seen, after as many before"
 # More than any server answers in a round.
 COLD_TEXTS = 20_000

@@ -159,7 +159,7 @@ def _wait(database: Database, process: subprocess.Popen[bytes]) -> None:
     ends_s = time.monotonic() + START_S_MAX
     while time.monotonic() < ends_s and process.poll() is None:
         with contextlib.suppress(DriverError, Neo4jError), database.driver() as driver:
-            driver.execute_query("RETURN 1")
+            driver.verify_connectivity()  # pyright: ignore[reportUnknownMemberType]
             return
         time.sleep(POLL_S)
     said = (database.home / "server.log").read_text("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:]

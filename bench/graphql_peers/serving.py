@@ -28,6 +28,7 @@ STOP_S_MAX = 15.0
 POLL_S = 0.05
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 JSON = "application/json"
+LINES = "application/x-ndjson"
 SAID_CHARACTERS_MAX = 300
 
 
@@ -78,6 +79,14 @@ class Server:
         if answer.get("errors"):
             raise ServerError(f"{self.name}: {str(answer['errors'])[:SAID_CHARACTERS_MAX]}")
         return answer["data"]
+
+    def lines(self, query: str, variables: Mapping[str, Any]) -> list[Any]:
+        """The objects of an answer that comes as lines. ServerError."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        status, text = self.send(body, accept=LINES)
+        if status != 200:
+            raise ServerError(f"{self.name}: status {status}: {text[:SAID_CHARACTERS_MAX]!r}")
+        return [json.loads(line) for line in text.splitlines()]
 
     def processor_s(self) -> float:
         """Processor time that its process has used so far, all threads together."""
