@@ -7,6 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test asserts how long something takes: the machine may be busy.
+settings.register_profile("twinmesh", deadline=None)
+settings.load_profile("twinmesh")
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 REQUIRE_ALL = os.environ.get("TWINMESH_REQUIRE_ALL") == "1"

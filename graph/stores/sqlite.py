@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from graph.folders import sync_folder
 from graph.stores.chain import first_digest, follows
 from graph.stores.layout import (
     APPLICATION_ID,
@@ -57,10 +58,8 @@ class SqliteStore:
     @classmethod
     def create(cls, path: Path, header: Header) -> SqliteStore:
         """The journal of a site: the existing one, else a new one that says `header`."""
-        with store_errors(path), closing(_connect(path)) as connection:
-            # A crash right after the file was made leaves an empty database: that is a new journal too.
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-                make_tables(connection, header)
+        if not path.exists() or not path.stat().st_size:
+            _make(path, header)
         return cls.open(path)
 
     @classmethod
@@ -322,6 +321,24 @@ def _kept(held: HeadRow, added: int) -> tuple[int, int]:
     oldest = newest - ANSWERS_MAX + 1
     drop = oldest - held.answers_first >= ANSWERS_DROPPED_AT_ONCE
     return (oldest if drop else held.answers_first), newest
+
+
+def _make(path: Path, header: Header) -> None:
+    """A new journal, whole under its name or not there at all, whenever the process ends.
+
+    SQLite makes a file in steps; one that was left between two of them cannot be read without being written.
+    """
+    draft = path.with_name(f"{path.name}.draft")
+    try:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            draft.with_name(f"{draft.name}{ending}").unlink(missing_ok=True)
+        with store_errors(path), closing(_connect(draft)) as connection:
+            make_tables(connection, header)
+        draft.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        message = f"cannot make the journal: {error.strerror}"
+        raise StoreError(message, place=Place(path=str(path))) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from graph.values import Change, TwinRecord, Value
 from ontology.errors import ConflictError, NotFoundError, StoreError, UsageError
 
 COMMITS = 8
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -134,6 +136,41 @@ def test_a_file_left_empty_by_a_crash_becomes_a_journal(tmp_path, schema):
     (folder / JOURNAL).touch()
     with Twin.open(folder, schema, site="campus") as twin:
         assert twin.snapshot().revision == 0
+
+
+DYING = """
+import os, sqlite3, sys
+from pathlib import Path
+from graph.stores import sqlite
+from graph.twin import Twin
+from ontology.schema import load_schema
+
+def unfinished(path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript("PRAGMA cache_size = 1; BEGIN; CREATE TABLE t (a)")
+    connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    assert path.with_name(path.name + "-journal").stat().st_size, "not rolled back yet"
+    os._exit(9)
+
+def dying(*arguments):
+    whole(*arguments)
+    os._exit(9)
+
+folder, step = Path(sys.argv[1]), sys.argv[2]
+whole = getattr(sqlite, step)
+setattr(sqlite, step, unfinished if step == "_connect" else dying)
+Twin.open(folder, load_schema(), site="campus")
+"""
+
+
+@pytest.mark.parametrize("step", ["_connect", "make_tables", "sync_folder"])
+def test_a_writer_that_dies_while_it_makes_the_journal_is_in_nobodys_way(tmp_path, schema, step):
+    folder = tmp_path / "sites" / "campus"
+    died = subprocess.run([sys.executable, "-c", DYING, folder, step], cwd=ROOT, check=False)
+    assert died.returncode == 9, "it came that far"
+    with Twin.open(folder, schema, site="campus") as twin:
+        assert (twin.snapshot().revision, twin.verify()) == (0, [])
+    assert list(folder.glob("*.draft*")) == []
 
 
 def test_a_commit_is_synced_before_it_is_acknowledged(open_twin):
