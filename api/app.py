@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
 from api.ingest import ingest
 from api.observe import Figures, Health, Timing
+from api.persisted import PersistedQueries, load_trusted
 from api.policy import Action, Role
 from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.commanding import CommandRoute
     from api.following import Following
@@ -77,13 +80,23 @@ def create_app(
         Simulations(mesh, settings.jobs, run_cascade),
         Commands(commands),
     )
-    engine = Engine(services, fixed_schema())
+    persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
+    engine = Engine(services, fixed_schema(), persisted=persisted)
     figures, health = Figures(), Health(services, sources, following)
+    limits, streams = settings.limits, settings.streams
+    seats = Seats(streams.open_max)
+    graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
+    sockets = SocketDoor(engine, services.tokens, seats, streams.per_socket_max, limits.body_bytes_max)
     app = Starlette(
-        routes=_routes(services, engine, figures, health),
+        routes=[
+            Route("/graphql", graphql, methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", sockets.__call__),
+            *_routes(services, figures, health),
+        ],
         middleware=[
             Middleware(Timing, figures=figures),
             Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
+            Middleware(Shortcut, path="/graphql", door=graphql),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
         lifespan=partial(_lifespan, services=services, engine=engine, health=health),
@@ -104,15 +117,9 @@ def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
     return impact.to_json()
 
 
-def _routes(services: Services, engine: Engine, figures: Figures, health: Health) -> list[Any]:
-    limits, streams = services.settings.limits, services.settings.streams
-    seats = Seats(streams.open_max)
-    graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
-    sockets = SocketDoor(engine, services.tokens, seats, streams.per_socket_max, limits.body_bytes_max)
+def _routes(services: Services, figures: Figures, health: Health) -> list[Any]:
     return [
         Route("/", _page, methods=["GET"]),
-        Route("/graphql", graphql.__call__, methods=["GET", "POST"]),
-        WebSocketRoute("/graphql", sockets.__call__),
         Route("/ingest", partial(_ingest, services=services, figures=figures), methods=["POST"]),
         Route("/import", partial(import_door, services=services), methods=["POST"]),
         Route("/export", partial(export_door, services=services), methods=["GET"]),
@@ -123,6 +130,19 @@ def _routes(services: Services, engine: Engine, figures: Figures, health: Health
         Route("/metrics", partial(_metrics, figures=figures, health=health), methods=["GET"]),
         Mount("/web", StaticFiles(directory=WEB)),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """ASGI middleware: requests for one path go straight to its door. Routing costs more than a small query."""
+
+    app: ASGIApp
+    path: str
+    door: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_own = scope["type"] == "http" and scope["path"] == self.path and scope["method"] in ("POST", "GET")
+        await (self.door if is_own else self.app)(scope, receive, send)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """Running operations: parse, bound, validate, execute, on the schema of the moment.
 
-One way for HTTP and sockets. What takes time runs in worker threads; the event loop only passes results on.
+One way for HTTP and sockets. What takes time runs in worker threads; what is known to take next to none runs
+on the event loop itself, where a hop to a thread and back would be most of the cost.
 """
 
 # graphql-core leaves the data of a result open.
@@ -8,122 +9,63 @@ One way for HTTP and sockets. What takes time runs in worker threads; the event 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import OrderedDict
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
-    GraphQLSyntaxError,
     OperationType,
     execute_sync,
-    get_operation_ast,
     subscribe,
     validate,
 )
 
+from api.export_stream import Export
 from api.failures import ERRORS_MAX, error_of, graphql_errors
-from api.limits import check_price, check_shape, check_variables, parse_bounded, price_of
-from api.policy import LOCAL
+from api.introspection import Introspection
+from api.known import KnownDocument, KnownDocuments
+from api.limits import Price, check_price, check_shape, check_text, check_variables, parse_bounded
+from api.operation import Answer, Prepared, Request
+from api.persisted import PersistedQueries
+from api.policy import LOCAL, Role
 from api.schema.context import RequestContext
 from api.schema.source import SchemaSource
-from ontology.errors import InputError, TwinmeshError
+from ontology.errors import AccessError, InputError, LimitError, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable
 
-    from graphql import DocumentNode, OperationDefinitionNode
-
-    from api.limits import Price
+    from api.known import KnownOperation
     from api.policy import Principal
     from api.schema.context import Services
 
-_DOCUMENTS_MAX: Final = 512
-_CACHED_TEXT_MAX: Final = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One operation as it came in."""
-
-    query: str
-    variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    operation_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes out. `started` is False where the request was refused before it ran: it then has no data."""
-
-    result: ExecutionResult
-    started: bool = True
-
-    @property
-    def formatted(self) -> dict[str, Any]:
-        body: dict[str, Any] = {}
-        if self.result.errors:
-            body["errors"] = [error.formatted for error in self.result.errors]
-        if self.started:
-            body["data"] = self.result.data
-        if self.result.extensions:
-            body["extensions"] = self.result.extensions
-        return body
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A request that may run: its document fits the schema and its price the limits."""
-
-    schema: GraphQLSchema
-    document: DocumentNode
-    operation: OperationDefinitionNode
-    request: Request
-    context: RequestContext
-    price: Price
-
-    @property
-    def extensions(self) -> dict[str, Any]:
-        return {"cost": {"requested": self.price.cost, "depth": self.price.depth}}
-
-
-class Documents:
-    """Texts that were parsed and validated before, bounded. Validation costs far more than a small query."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int, str], tuple[GraphQLSchema, DocumentNode]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, schema: GraphQLSchema, text: str) -> DocumentNode | None:
-        with self._lock:
-            found = self._known.get((id(schema), text))
-            if found is None:
-                return None
-            self._known.move_to_end((id(schema), text))
-            return found[1]
-
-    def put(self, schema: GraphQLSchema, text: str, document: DocumentNode) -> None:
-        if len(text) > _CACHED_TEXT_MAX:
-            return
-        with self._lock:
-            # The schema is kept beside: so that its id cannot become another one's.
-            self._known[id(schema), text] = (schema, document)
-            while len(self._known) > _DOCUMENTS_MAX:
-                self._known.popitem(last=False)
+T = TypeVar("T")
+# More variables than any small query has: what they hold has not been looked at.
+_QUICK_VARIABLES_MAX: Final = 20
 
 
 class Engine:
     """Runs operations for principals."""
 
-    def __init__(self, services: Services, fixed: GraphQLSchema, *, threads: int = 8) -> None:
+    def __init__(
+        self,
+        services: Services,
+        fixed: GraphQLSchema,
+        *,
+        threads: int = 8,
+        persisted: PersistedQueries | None = None,
+    ) -> None:
         self._services = services
         self._source = SchemaSource(fixed)
-        self._documents = Documents()
+        self._documents = KnownDocuments()
+        self._introspection = Introspection()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="graphql")
+        self._waiting = 0
+        self.persisted = persisted or PersistedQueries(services.settings.persisted)
 
     @property
     def services(self) -> Services:
@@ -135,24 +77,81 @@ class Engine:
 
     async def run(self, request: Request, principal: Principal, *, read_only: bool = False) -> Answer:
         """Run a query or mutation. Never raises for what the request does wrong."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._run, request, principal, read_only)
+        try:
+            quick = self._quick(request, principal)
+            if quick is None:
+                return await self._aside(lambda: self._run(request, principal, read_only))
+        except TwinmeshError as error:
+            return refusal(error)
+        return self._execute(quick, time.perf_counter)
 
     async def stream(self, request: Request, principal: Principal) -> AsyncGenerator[Answer, None]:
         """Run any operation; a subscription gives an answer per event, others give one."""
-        loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(self._pool, self._prepared, request, principal)
+        try:
+            check_text(request.query, self._services.settings.limits)
+            prepared = await self._aside(lambda: self._prepared(request, principal))
+        except TwinmeshError as error:
+            yield refusal(error)
+            return
         if isinstance(prepared, Answer):
             yield prepared
         elif prepared.operation.operation is not OperationType.SUBSCRIPTION:
-            yield await loop.run_in_executor(self._pool, _execute, prepared)
+            yield await self._aside(lambda: self._execute(prepared))
         else:
             async with aclosing(_subscribe(prepared)) as answers:
                 async for answer in answers:
                     yield answer
 
+    async def export(self, request: Request, principal: Principal) -> Export | Answer:
+        """An export that may begin, or why it may not."""
+        try:
+            check_text(request.query, self._services.settings.limits)
+            prepared = await self._aside(lambda: self._prepared(request, principal, in_pages=True))
+            return prepared if isinstance(prepared, Answer) else Export.of(prepared, self._page)
+        except TwinmeshError as error:
+            return refusal(error)
+
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """In a worker thread. LimitError OVERLOADED where too many wait already."""
+        waiting_max = self._services.settings.limits.waiting_max
+        if self._waiting >= waiting_max:
+            message = f"{waiting_max:,} requests are being answered"
+            raise LimitError(message, code="OVERLOADED", hint="try again later")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+    async def _page(self, prepared: Prepared) -> Answer:
+        return await self._aside(lambda: _execute(prepared))
+
+    def _quick(self, request: Request, principal: Principal) -> Prepared | None:
+        """A request that may run on the event loop, because that is known to take next to no time.
+
+        None: it goes to a worker thread. Raises for a text that is refused by its looks.
+        """
+        snapshot = self._services.mesh.fresh_snapshot()
+        schema = None if snapshot is None else self._source.ready(snapshot)
+        document = None if schema is None else self._documents.get(schema, request.query)
+        if snapshot is None or document is None:
+            # Here, so that floods of hostile texts never come near the threads.
+            check_text(request.query, self._services.settings.limits)
+            return None
+        known = document.operation(request.operation_name)
+        if known is None or not known.traits.is_steady or not principal.sees_all:
+            return None
+        if len(request.variables) > _QUICK_VARIABLES_MAX:
+            return None
+        price = known.price(request.variables)
+        if not known.is_quick(snapshot, price):
+            return None
+        self._check(request, price, known)
+        context = RequestContext.over(snapshot, self._services, principal)
+        return Prepared(document.schema, document.document, known, request, context, price)
 
     def _run(self, request: Request, principal: Principal, read_only: bool) -> Answer:
         prepared = self._prepared(request, principal)
@@ -161,49 +160,77 @@ class Engine:
         operation = prepared.operation.operation
         if operation is OperationType.SUBSCRIPTION:
             hint = "use Accept: text/event-stream, or a WebSocket with graphql-transport-ws"
-            return _refusal(InputError("a subscription needs a stream", code="STREAM_NEEDED", hint=hint))
+            return refusal(InputError("a subscription needs a stream", code="STREAM_NEEDED", hint=hint))
         if read_only and operation is not OperationType.QUERY:
-            return _refusal(InputError("GET runs queries only", code="METHOD_NOT_ALLOWED", hint="use POST"))
-        return _execute(prepared)
+            return refusal(InputError("GET runs queries only", code="METHOD_NOT_ALLOWED", hint="use POST"))
+        return self._execute(prepared)
 
-    def _prepared(self, request: Request, principal: Principal) -> Prepared | Answer:
+    def _prepared(
+        self, request: Request, principal: Principal, *, in_pages: bool = False
+    ) -> Prepared | Answer:
         try:
-            return self._prepare(request, principal)
-        except GraphQLSyntaxError as error:
-            return Answer(ExecutionResult(None, graphql_errors([error])), started=False)
+            return self._prepare(request, principal, in_pages)
         except GraphQLError as error:
             return Answer(ExecutionResult(None, graphql_errors([error])), started=False)
         except TwinmeshError as error:
-            return _refusal(error)
+            return refusal(error)
 
-    def _prepare(self, request: Request, principal: Principal) -> Prepared | Answer:
+    def _prepare(self, request: Request, principal: Principal, in_pages: bool) -> Prepared | Answer:
+        """in_pages: what the whole costs does not matter, it is run page by page."""
         limits = self._services.settings.limits
         check_variables(request.variables, limits)
         context = RequestContext(self._services, principal)
         schema = self._schema_of(context)
         document = self._documents.get(schema, request.query)
-        is_known = document is not None
+        is_new = document is None
         if document is None:
-            document = parse_bounded(request.query, limits)
-            check_shape(document, limits)
-        operation = get_operation_ast(document, request.operation_name)
-        if operation is None:
+            parsed = parse_bounded(request.query, limits)
+            check_shape(parsed, limits)
+            document = KnownDocument(schema, parsed)
+        known = document.operation(request.operation_name)
+        if known is None:
             message = "say which operation to run" if request.operation_name is None else "no such operation"
             raise InputError(message, code="OPERATION_UNKNOWN", hint="operationName")
-        price = price_of(schema, document, operation, request.variables)
-        check_price(price, limits)
-        if not is_known:
-            errors = validate(schema, document, max_errors=ERRORS_MAX)
+        price = known.price(request.variables)
+        self._check(request, Price(0, price.depth) if in_pages else price, known)
+        if known.traits.asks_schema:
+            self._check_introspection(principal)
+        if is_new:
+            errors = validate(schema, document.document, max_errors=ERRORS_MAX)
             if errors:
                 return Answer(ExecutionResult(None, graphql_errors(errors)), started=False)
-            self._documents.put(schema, request.query, document)
-        return Prepared(schema, document, operation, request, context, price)
+            self._documents.put(request.query, document)
+        return Prepared(schema, document.document, known, request, context, price)
+
+    def _check(self, request: Request, price: Price, known: KnownOperation) -> None:
+        self.persisted.check_trusted(request.query)
+        check_price(price, self._services.settings.limits, asks_schema=known.traits.asks_schema)
+
+    def _check_introspection(self, principal: Principal) -> None:
+        if not self._services.settings.limits.introspection and principal.role is not Role.ADMIN:
+            raise AccessError("the schema is not told here", code="INTROSPECTION_DENIED")
 
     def _schema_of(self, context: RequestContext) -> GraphQLSchema:
         """The schema that fits what the operation will see: both are of the same snapshot."""
         if not self._services.mesh.sites:
             return self._source.empty(self._services.mesh.schema)
         return self._source.schema_for(context.present().snapshot)
+
+    def _execute(self, prepared: Prepared, clock_s: Callable[[], float] = time.thread_time) -> Answer:
+        """The answer. What it took is kept, to know next time whether it may run on the event loop.
+
+        clock_s: processor time in a thread that others hold up; on the loop a clock that costs nothing.
+        """
+        known = prepared.known
+        if known.traits.is_introspection:
+            return self._introspection.answer(prepared, _execute)
+        if not known.traits.is_steady:
+            return _execute(prepared)
+        snapshot = prepared.context.present().snapshot
+        started_s = clock_s()
+        answer = _execute(prepared)
+        known.ran(snapshot, clock_s() - started_s)
+        return answer
 
 
 def _execute(prepared: Prepared) -> Answer:
@@ -247,5 +274,6 @@ def _answer(result: ExecutionResult, prepared: Prepared) -> Answer:
     return Answer(ExecutionResult(result.data, errors, prepared.extensions), started)
 
 
-def _refusal(error: TwinmeshError) -> Answer:
+def refusal(error: TwinmeshError) -> Answer:
+    """The answer to a request that is refused as a whole."""
     return Answer(ExecutionResult(None, [error_of(error)]), started=False)

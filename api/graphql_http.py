@@ -1,19 +1,22 @@
-"""GraphQL over HTTP: POST and GET, both response types, subscriptions as server-sent events."""
+"""GraphQL over HTTP: POST and GET, both response types, subscriptions as events, exports as lines."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from api.engine import Request as Operation
+from api.engine import refusal
 from api.failures import problem_response
+from api.operation import Answer, encode
+from api.operation import Request as Operation
 from ontology.errors import AccessError, InputError, LimitError, TwinmeshError, UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
-    from api.engine import Answer, Engine
+    from api.engine import Engine
     from api.policy import Principal
     from api.seats import Seats
 
@@ -31,15 +35,24 @@ class Media(StrEnum):
     GRAPHQL = "application/graphql-response+json"
     JSON = "application/json"
     EVENTS = "text/event-stream"
+    LINES = "application/x-ndjson"
     HTML = "text/html"
 
 
 _ANY: Final = ("*/*", "application/*")
+# What nearly every client sends, known without taking it apart.
+_USUAL: Final = {b"*/*": Media.JSON, b"application/json": Media.JSON, Media.GRAPHQL.encode(): Media.GRAPHQL}
+_CONTENT_TYPES: Final = {
+    media: f"{media}; charset=utf-8".encode() for media in (Media.GRAPHQL, Media.JSON, Media.LINES)
+}
+# Refusals that have a status of their own, in both response types. Apollo's clients want 200 for a hash that
+# is not known yet: they take it as a question, and other statuses as a server that knows no such queries.
+_STATUS: Final = {"METHOD_NOT_ALLOWED": 405, "OVERLOADED": 503, "PERSISTED_QUERY_NOT_FOUND": 200}
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLDoor:
-    """The endpoint `/graphql`."""
+    """The endpoint `/graphql` as an ASGI application: what is asked most is not wrapped in anything."""
 
     engine: Engine
     console: Path
@@ -47,40 +60,86 @@ class GraphQLDoor:
     body_bytes_max: int
     heartbeat_s: float
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            media = preferred_media(request.headers.get("accept"))
-            if request.method == "GET" and media is Media.HTML and "query" not in request.query_params:
-                return FileResponse(self.console, headers=PAGE_HEADERS)
-            principal = principal_of(request)
-            operation = await self._read(request)
-            if media is Media.EVENTS:
-                return self._events(operation, principal)
+            response = await self._response(scope, headers, receive)
         except TwinmeshError as error:
-            return problem_response(error)
-        answer = await self.engine.run(operation, principal, read_only=request.method == "GET")
-        return _response(answer, Media.JSON if media is Media.HTML else media)
+            response = problem_response(error)
+        except ClientDisconnect:
+            return
+        if isinstance(response, Plain):
+            await response.send(send)
+        else:
+            await response(scope, receive, send)
 
-    async def _read(self, request: Request) -> Operation:
-        if request.method == "GET":
-            return _operation(_from_query(request))
-        content_type, _, parameters = request.headers.get("content-type", "").partition(";")
-        if content_type.strip().lower() != Media.JSON:
-            # Also what keeps forms of other pages out: they cannot send this type.
-            raise UsageError(f"send {Media.JSON}", code="UNSUPPORTED_MEDIA_TYPE")
-        if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
-            raise UsageError("send UTF-8", code="UNSUPPORTED_MEDIA_TYPE")
-        body = await read_body(request, self.body_bytes_max)
+    async def _response(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+    ) -> Plain | Response:
+        accept = headers.get(b"accept", b"*/*")
+        media = _USUAL.get(accept) or preferred_media(accept.decode("latin-1"))
+        is_get = scope["method"] != "POST"
+        parameters = QueryParams(scope["query_string"]) if is_get else None
+        if parameters is not None and media is Media.HTML and not _ASKING.intersection(parameters):
+            return FileResponse(self.console, headers=PAGE_HEADERS)
+        principal = known_principal(scope)
+        if parameters is not None:
+            body = _from_query(parameters)
+        else:
+            body = await self._read(headers, receive)
         try:
-            return _operation(orjson.loads(body))
+            meant = self.engine.persisted.meant(body)
+        except TwinmeshError as error:
+            return _answered(refusal(error), media)
+        operation = _operation(meant.text if meant else None, body)
+        if media is Media.EVENTS:
+            return self._events(operation, principal)
+        if media is Media.LINES:
+            return await self._lines(operation, principal)
+        answer = await self.engine.run(operation, principal, read_only=is_get)
+        if meant is not None and meant.learn is not None and answer.started:
+            self.engine.persisted.learn(meant.learn, meant.text)
+        return _answered(answer, media)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
+        stated = headers.get(b"content-type", b"")
+        if stated != b"application/json":
+            _check_type(stated.decode("latin-1"))
+        content = await _body(headers.get(b"content-length", b""), receive, self.body_bytes_max)
+        try:
+            return _object(orjson.loads(content))
         except orjson.JSONDecodeError as error:
             raise InputError(f"the body is not JSON: {error}", code="BODY_INVALID") from None
 
     def _events(self, operation: Operation, principal: Principal) -> Response:
         self.seats.check()
         stream = _event_stream(self.engine.stream(operation, principal), self.heartbeat_s, self.seats)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, headers=headers, media_type=Media.EVENTS)
+        return StreamingResponse(stream, headers=_STREAM_HEADERS, media_type=Media.EVENTS)
+
+    async def _lines(self, operation: Operation, principal: Principal) -> Plain | Response:
+        self.seats.check()
+        export = await self.engine.export(operation, principal)
+        if isinstance(export, Answer):
+            return _answered(export, Media.GRAPHQL)
+        stream = _seated(export.lines(), self.seats)
+        return StreamingResponse(stream, headers=_STREAM_HEADERS, media_type=Media.LINES)
+
+
+_ASKING: Final = frozenset({"query", "documentId", "extensions"})
+_STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A whole response, ready to be sent."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 PAGE_HEADERS: Final = {
@@ -93,7 +152,12 @@ PAGE_HEADERS: Final = {
 
 def principal_of(request: Request) -> Principal:
     """AccessError UNAUTHENTICATED where the gate let an unknown caller through to a page."""
-    principal = cast("Principal | None", request.state.principal)
+    return known_principal(request.scope)
+
+
+def known_principal(scope: Scope) -> Principal:
+    """As `principal_of`, of an ASGI scope."""
+    principal = cast("Principal | None", scope["state"]["principal"])
     if principal is None:
         raise AccessError("a token is needed", code="UNAUTHENTICATED")
     return principal
@@ -101,18 +165,30 @@ def principal_of(request: Request) -> Principal:
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
     """The body, never more than the limit of it in memory. LimitError BODY_TOO_LARGE."""
-    refusal = LimitError(f"the body holds more than {bytes_max:,} bytes", code="BODY_TOO_LARGE")
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated[:19]) > bytes_max:
-        raise refusal
+    stated = request.headers.get("content-length", "").encode()
+    return await _body(stated, request.receive, bytes_max)
+
+
+async def _body(stated_length: bytes, receive: Receive, bytes_max: int) -> bytes:
+    if stated_length.isdigit() and int(stated_length[:19]) > bytes_max:
+        raise _body_too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > bytes_max:
-            raise refusal
+            raise _body_too_large(bytes_max)
         chunks.append(chunk)
-    return b"".join(chunks)
+        if not message.get("more_body", False):
+            return chunk if len(chunks) == 1 else b"".join(chunks)
+
+
+def _body_too_large(bytes_max: int) -> LimitError:
+    return LimitError(f"the body holds more than {bytes_max:,} bytes", code="BODY_TOO_LARGE")
 
 
 def preferred_media(accept: str | None) -> Media:
@@ -137,53 +213,74 @@ def _accepted(part: str) -> tuple[str, float]:
         return name, 0.0
 
 
-def _from_query(request: Request) -> dict[str, Any]:
-    parameters = request.query_params
-    body: dict[str, Any] = {
-        name: parameters[name] for name in ("query", "operationName") if name in parameters
-    }
+def _check_type(stated: str) -> None:
+    content_type, _, parameters = stated.partition(";")
+    if content_type.strip().lower() != Media.JSON:
+        # Also what keeps forms of other pages out: they cannot send this type.
+        raise UsageError(f"send {Media.JSON}", code="UNSUPPORTED_MEDIA_TYPE")
+    if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
+        raise UsageError("send UTF-8", code="UNSUPPORTED_MEDIA_TYPE")
+
+
+def _from_query(parameters: QueryParams) -> dict[str, Any]:
+    names = ("query", "operationName", "documentId")
+    body: dict[str, Any] = {name: parameters[name] for name in names if name in parameters}
     for name in ("variables", "extensions"):
         if parameters.get(name):
             try:
                 body[name] = orjson.loads(parameters[name])
             except orjson.JSONDecodeError:
                 raise InputError(f"{name} is not JSON", code="BODY_INVALID") from None
-    return body
+    return _object(body)
 
 
-def _operation(body: object) -> Operation:
+def _object(body: object) -> dict[str, Any]:
+    """The body with members of the right types."""
     if not isinstance(body, dict):
         raise InputError("the body must be one JSON object", code="BODY_INVALID", hint="no batches")
-    fields = cast("dict[str, object]", body)
-    query, name = fields.get("query"), fields.get("operationName")
-    if not isinstance(query, str):
-        raise InputError("`query` must be a text", code="BODY_INVALID")
-    if name is not None and not isinstance(name, str):
-        raise InputError("`operationName` must be a text", code="BODY_INVALID")
+    fields = cast("dict[str, Any]", body)
     for key in ("variables", "extensions"):
         if fields.get(key) is not None and not isinstance(fields[key], dict):
             raise InputError(f"`{key}` must be an object", code="BODY_INVALID")
-    return Operation(query, cast("dict[str, Any]", fields.get("variables") or {}), name)
+    if fields.get("query") is not None and not isinstance(fields["query"], str):
+        raise InputError("`query` must be a text", code="BODY_INVALID")
+    return fields
 
 
-def encode(body: object) -> bytes:
-    """JSON; NaN and infinity as null, whole numbers of any size."""
-    try:
-        return orjson.dumps(body)
-    except TypeError:
-        # orjson stops at 64 bits; a JSON attribute may hold longer numbers.
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+def _operation(text: str | None, body: dict[str, Any]) -> Operation:
+    name = body.get("operationName")
+    if text is None:
+        raise InputError("`query` must be a text", code="BODY_INVALID")
+    if name is not None and not isinstance(name, str):
+        raise InputError("`operationName` must be a text", code="BODY_INVALID")
+    return Operation(text, cast("dict[str, Any]", body.get("variables") or {}), name)
 
 
-def _response(answer: Answer, media: Media) -> Response:
-    status, headers = 200, {"Cache-Control": "no-store"}
-    errors = answer.result.errors or []
-    code = (errors[0].extensions or {}).get("code") if errors else None
-    if not answer.started and code == "METHOD_NOT_ALLOWED":
-        status, headers["Allow"] = 405, "POST"
-    elif not answer.started and media is Media.GRAPHQL:
-        status = 400
-    return Response(encode(answer.formatted), status, headers, media_type=f"{media}; charset=utf-8")
+def _answered(answer: Answer, media: Media) -> Plain:
+    """The answer as a response; a stream that was refused before it began is answered as plain GraphQL."""
+    shown = media if media in (Media.JSON, Media.GRAPHQL) else Media.JSON
+    body = encode(answer.formatted)
+    headers = [
+        (b"content-type", _CONTENT_TYPES[shown]),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if answer.started:
+        return Plain(200, headers, body)
+    status = _STATUS.get(answer.code or "", 400 if shown is Media.GRAPHQL else 200)
+    if status == 405:
+        headers.append((b"allow", b"POST"))
+    elif status == 503:
+        headers.append((b"retry-after", b"1"))
+    return Plain(status, headers, body)
+
+
+async def _seated(lines: AsyncGenerator[bytes, None], seats: Seats) -> AsyncGenerator[bytes, None]:
+    """A stream that holds a seat."""
+    with seats.taken():
+        async with contextlib.aclosing(lines) as each:
+            async for line in each:
+                yield line
 
 
 async def _event_stream(

@@ -15,9 +15,8 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.unset import UNSET
 
-from api.engine import Request
 from api.failures import error_of
-from api.graphql_http import encode
+from api.operation import Request, encode
 from ontology.errors import AccessError, LimitError
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from strawberry.types.unset import UnsetType
 
     from api.auth import Tokens
-    from api.engine import Answer, Engine
+    from api.engine import Engine
+    from api.operation import Answer
     from api.policy import Principal
     from api.seats import Seats
 
@@ -134,4 +134,4 @@ def _result(answer: Answer) -> ExecutionResult:
     result = answer.result
     if not answer.started:
         return PreExecutionError(data=None, errors=result.errors)
-    return ExecutionResult(data=result.data, errors=result.errors, extensions=result.extensions)
+    return ExecutionResult(data=cast("Any", answer.data), errors=result.errors, extensions=result.extensions)

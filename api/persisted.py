@@ -207,8 +207,11 @@ def _apollo_pairs(path: Path, manifest: Mapping[str, object]) -> list[tuple[str,
     operations = manifest.get("operations")
     if manifest.get("version") != 1 or not isinstance(operations, list):
         raise _invalid(path, "is no manifest of version 1")
-    items = [each for each in cast("list[object]", operations) if isinstance(each, dict)]
-    return [(str(each.get("id")), each.get("body")) for each in cast("list[dict[str, object]]", items)]
+    pairs: list[tuple[str, object]] = []
+    for item in cast("list[object]", operations):
+        fields = cast("dict[str, object]", item) if isinstance(item, dict) else {}
+        pairs.append((str(fields.get("id")), fields.get("body")))
+    return pairs
 
 
 def _content(path: Path) -> bytes:

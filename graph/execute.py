@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph.matching import ANCHOR_SHARE, anchored, mask_of
-from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor, page_of
+from graph.matching import mask_of
+from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor, ordered_rows, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,27 +18,25 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.ordering import Page
     from graph.plan import Match, Predicate
+    from graph.scroll import ScrollPage
     from graph.view import Hops, Trail, View
 
 
 def matching_rows(view: View, kind: str | None, where: Predicate | None) -> npt.NDArray[np.int32]:
     """Rows of a kind (KIND_UNKNOWN) for which a predicate holds, ascending."""
-    named = None if kind is None else view.snapshot.schema.kind(kind)
-    # An index may lead to a few rows: then not even those of the kind are gathered.
-    found = None if where is None else anchored(view, where, 0)
-    if found is None:
-        rows = view.rows_of_kind(named)
-        if where is None:
-            return rows
-        found = anchored(view, where, len(rows) // ANCHOR_SHARE)
-        if found is None:
-            return rows[mask_of(view, where, rows)]
-    return found if named is None else found[view.snapshot.is_of_kind(found, named.index)]
+    rows = view.rows_of_kind(None if kind is None else view.snapshot.schema.kind(kind))
+    return rows if where is None else rows[mask_of(view, where, rows)]
 
 
-def run_match(view: View, match: Match) -> Page:
-    """One page of the twins that a plan matches."""
+def run_match(view: View, match: Match) -> Page | ScrollPage:
+    """One page of the twins that a plan matches; the next one, where a match is read to its end."""
+    if view.scroll is not None:
+        return view.scroll.next_page(match.page, lambda: _ordered_match(view, match))
     return page_of(view, matching_rows(view, match.kind, match.where), match.order, match.page)
+
+
+def _ordered_match(view: View, match: Match) -> npt.NDArray[np.int32]:
+    return ordered_rows(view, matching_rows(view, match.kind, match.where), match.order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -50,6 +50,10 @@ class Scroll:
     def taken(self) -> int:
         return self._taken
 
+    def go_back(self, taken: int) -> None:
+        """Hand out again what came after so many rows."""
+        self._taken = taken
+
     def next_page(self, request: PageRequest, find: Callable[[], npt.NDArray[np.int32]]) -> ScrollPage:
         """The next rows. `first` bounds all pages together. InputError EXPORT_INVALID for cursors."""
         if self._rows is None:

@@ -44,6 +44,10 @@ class Budget:
         """Whether half of the time is gone: long walks end then, so that what they found can be answered."""
         return self._clock_s() > self._ends_s - self._wall_s / 2
 
+    def refill(self) -> None:
+        """Begin to count anew; the time runs on."""
+        self.nodes_left = self._nodes_max
+
     def spend(self, nodes: int) -> None:
         """Account for objects of the answer. LimitError NODE_BUDGET or TIME_BUDGET."""
         self.nodes_left -= nodes

@@ -94,6 +94,11 @@ class RequestContext:
             self._budget = Budget(nodes_max=limits.nodes_max, wall_s=limits.wall_s)
         return self._budget
 
+    @property
+    def scroll(self) -> Scroll | None:
+        """Where an export is, if this is a page of one."""
+        return None if self._present is None else self._present.scroll
+
     def renew(self) -> View:
         """The newest state with a fresh budget: after a write, and for each event of a subscription."""
         self._present = self._budget = None
