@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph.matching import mask_of
+from graph.matching import ANCHOR_SHARE, anchored, mask_of
 from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor, ordered_rows, page_of
 
 if TYPE_CHECKING:
@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 
 def matching_rows(view: View, kind: str | None, where: Predicate | None) -> npt.NDArray[np.int32]:
     """Rows of a kind (KIND_UNKNOWN) for which a predicate holds, ascending."""
-    rows = view.rows_of_kind(None if kind is None else view.snapshot.schema.kind(kind))
-    return rows if where is None else rows[mask_of(view, where, rows)]
+    named = None if kind is None else view.snapshot.schema.kind(kind)
+    # An index may lead to a few rows: then not even those of the kind are gathered.
+    found = None if where is None else anchored(view, where, 0)
+    if found is None:
+        rows = view.rows_of_kind(named)
+        if where is None:
+            return rows
+        found = anchored(view, where, len(rows) // ANCHOR_SHARE)
+        if found is None:
+            return rows[mask_of(view, where, rows)]
+    return found if named is None else found[view.snapshot.is_of_kind(found, named.index)]
 
 
 def run_match(view: View, match: Match) -> Page | ScrollPage:
