@@ -68,7 +68,8 @@ class Cells:
 def cells_of_twins(view: View, name: str, rows: Rows) -> Cells:
     """An attribute of twins, or with the name "value" the last values of points. ATTRIBUTE_UNKNOWN."""
     if name == POINT_VALUE:
-        return _point_cells(view.snapshot, rows)
+        cells = point_cells(view.snapshot, rows)
+        return replace(cells, unit=_point_units(view.snapshot, rows))
     view.check_attribute(name)
     return _column_cells(view.snapshot, name, view.snapshot.attribute(name), rows)
 
@@ -125,7 +126,8 @@ def _column_cells(snapshot: Snapshot, name: str, column: Column | None, rows: Ro
     return Cells(name, tag, word, column.unit.take(rows).astype(np.int32), snapshot.pools, declared_unit)
 
 
-def _point_cells(snapshot: Snapshot, rows: Rows) -> Cells:
+def point_cells(snapshot: Snapshot, rows: Rows) -> Cells:
+    """Last values of points, absent where there was none; without their units."""
     twins = snapshot.twins
     words = twins.point_word.take(rows)
     tag = _point_tags(snapshot, rows)
@@ -134,7 +136,7 @@ def _point_cells(snapshot: Snapshot, rows: Rows) -> Cells:
     silent = (twins.point_time.take(rows) == 0) | ~np.isfinite(word)
     tag[silent] = Tag.ABSENT
     word[silent] = 0.0
-    return Cells(POINT_VALUE, tag, word, _point_units(snapshot, rows), snapshot.pools, None)
+    return Cells(POINT_VALUE, tag, word, np.zeros(len(rows), np.int32), snapshot.pools, None)
 
 
 def _point_tags(snapshot: Snapshot, rows: Rows) -> npt.NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graph.id_order import order_by_id
 from graph.matching import ANCHOR_SHARE, anchored, mask_of
 from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor, ordered_rows, page_of
 
@@ -95,11 +96,7 @@ def link_cursor(view: View, other: int, edge: int) -> str:
 
 def _in_order(view: View, hops: Hops) -> Hops:
     """Sorted by owner, then by the far end's id, then by age."""
-    distinct, place = np.unique(hops.others, return_inverse=True)
-    ids = view.snapshot.ids(distinct)
-    rank = np.empty(len(ids), np.int64)
-    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-    order = np.lexsort((hops.edges, rank[place], hops.owner))
+    order = order_by_id(view.snapshot, hops.others, hops.owner, hops.edges)
     return type(hops)(hops.edges[order], hops.owner[order], hops.others[order])
 
 

@@ -1,0 +1,202 @@
+"""The fields of the query itself: their own resolvers find what is asked, plans write what is below.
+
+So filters, orders, pages, typed arguments and errors are those of the resolvers, and stand in one place.
+"""
+
+# graphql-core leaves the items of its wrapping types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
+
+import numpy as np
+import orjson
+from graphql import (
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    get_named_type,
+    get_nullable_type,
+)
+from graphql.pyutils import Path
+
+from api.compiled.arena import Deopt, Pieces, lists_of
+from api.compiled.frames import Listing, Paged, Twins
+from api.compiled.leaves import put
+from api.compiled.selecting import Unplannable
+from api.compiled.template import Column, Template, Woven, slot, woven
+from api.schema.rows import TwinListing, TwinRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from graphql import GraphQLField, OperationDefinitionNode
+
+    from api.compiled.frames import Places, Run
+    from api.compiled.selecting import Arguments, Asked
+    from api.compiled.twins import Planner
+
+Text: TypeAlias = "bytes | memoryview"
+_NULL: Final = b"null"
+
+
+class Answer(Protocol):
+    """Writes what a resolver gave."""
+
+    def __call__(self, run: Run, found: object) -> Text: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Root:
+    """One field of the query. Raises whatever its resolver raises, and Deopt."""
+
+    key: bytes
+    field: GraphQLField
+    asked: Asked
+    arguments: Arguments
+    answer: Answer
+
+    def run(self, run: Run, operation: OperationDefinitionNode) -> Text:
+        resolve = cast("Callable[..., object]", self.field.resolve)
+        given = self.arguments.values(run.variables)
+        found = resolve(None, _info(run, self.field, self.asked, operation), **given)
+        return self.answer(run, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """`__typename` of the query."""
+
+    key: bytes
+    text: bytes
+
+    def run(self, _run: Run, _operation: OperationDefinitionNode) -> Text:
+        return self.text
+
+
+def plan_root(planner: Planner, asked: Asked) -> Root | Constant:
+    """The plan of a field of the query."""
+    selecting = planner.selecting
+    query = cast("GraphQLObjectType", selecting.schema.query_type)
+    key = orjson.dumps(asked.key) + b":"
+    if asked.name == "__typename":
+        return Constant(key, orjson.dumps(query.name))
+    field = query.fields.get(asked.name)
+    if field is None or field.resolve is None:
+        raise Unplannable
+    return Root(key, field, asked, selecting.arguments(field, asked), _answer(planner, asked, field))
+
+
+def _answer(planner: Planner, asked: Asked, field: GraphQLField) -> Answer:
+    kind = get_named_type(field.type)
+    shape = get_nullable_type(field.type)
+    if isinstance(kind, GraphQLObjectType) and kind.name.endswith("Connection"):
+        return _Connection(woven(planner.connection(asked, field, _PAGE_FIELDS, _page, _cursors)))
+    if isinstance(kind, GraphQLInterfaceType):
+        made = woven(planner.twins(asked, kind))
+        return _Nodes(made) if isinstance(shape, GraphQLList) else _Node(made)
+    raise Unplannable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Connection:
+    woven: Woven[Listing]
+
+    def __call__(self, run: Run, found: object) -> Text:
+        if not isinstance(found, TwinListing):
+            raise Deopt
+        return run.arena.text(self.woven.pieces(Listing(run, found)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Node:
+    woven: Woven[Twins]
+
+    def __call__(self, run: Run, found: object) -> Text:
+        if found is None:
+            return _NULL
+        if not isinstance(found, TwinRow):
+            raise Deopt
+        twins = Twins(run, found.cohort.view, found.cohort.rows[found.place : found.place + 1])
+        return run.arena.text(self.woven.pieces(twins))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Nodes:
+    """A list of twins of one cohort, in its order, null where there is none."""
+
+    woven: Woven[Twins]
+
+    def __call__(self, run: Run, found: object) -> Text:
+        rows = cast("Sequence[TwinRow | None]", found)
+        here = [place for place, row in enumerate(rows) if row is not None]
+        pieces = run.arena.repeat(_NULL, len(rows))
+        if here:
+            first = cast("TwinRow", rows[here[0]])
+            places = np.array([row.place for row in rows if row is not None])
+            twins = Twins(run, first.cohort.view, first.cohort.rows[places])
+            put(pieces, np.array(here), self.woven.pieces(twins))
+        bounds = np.array([0, len(rows)], np.int64)
+        return b"[" + bytes(run.arena.text(lists_of(bounds, run.arena.joined(pieces)))) + b"]"
+
+
+# Pages of twins
+
+
+def _page(listing: Listing) -> tuple[Twins, Places]:
+    return listing.twins, listing.bounds
+
+
+def _cursors(twins: Twins) -> Pieces:
+    page = cast("Paged", twins).page
+    return twins.arena.put_all([orjson.dumps(page.cursor(place)) for place in range(twins.count)])
+
+
+def _plain(read: Callable[[Paged], object]) -> Template[Any]:
+    def column(listing: Listing) -> Pieces:
+        return listing.arena.put_all([orjson.dumps(read(listing.twins))])
+
+    return slot(Column(read, column))
+
+
+def _cursor_at(paged: Paged, place: int) -> str | None:
+    return paged.page.cursor(place) if paged.count else None
+
+
+_PAGE_FIELDS: Final[Mapping[str, Template[Any]]] = {
+    "totalCount": _plain(lambda paged: int(paged.page.total)),
+    "hasNextPage": _plain(lambda paged: bool(paged.page.has_next)),
+    "hasPreviousPage": _plain(lambda paged: bool(paged.page.has_previous)),
+    "startCursor": _plain(lambda paged: _cursor_at(paged, 0)),
+    "endCursor": _plain(lambda paged: _cursor_at(paged, paged.count - 1)),
+}
+
+
+def _info(
+    run: Run, field: GraphQLField, asked: Asked, operation: OperationDefinitionNode
+) -> GraphQLResolveInfo[Any]:
+    """What a resolver is told; those of the query look at the context alone."""
+    query = cast("GraphQLObjectType", run.schema.query_type)
+    return GraphQLResolveInfo(
+        field_name=asked.name,
+        field_nodes=[each.node for each in asked.nodes],
+        return_type=field.type,
+        parent_type=query,
+        path=Path(None, asked.key, query.name),
+        schema=run.schema,
+        fragments={},
+        root_value=None,
+        operation=operation,
+        variable_values=run.variables,
+        context=run.context,
+        is_awaitable=_is_awaitable,
+        abort_signal=None,
+        async_helpers=cast("Any", None),
+    )
+
+
+def _is_awaitable(_value: object) -> Any:
+    return False

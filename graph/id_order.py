@@ -1,0 +1,183 @@
+"""Twins in the order of their ids: compared as the bytes they are kept as, no text is made.
+
+The order of UTF-8 is that of code points, so it is the order in which Python sorts the texts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from graph.jit import kernel
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from graph.columns import Rows
+    from graph.snapshot import Snapshot
+
+    Bytes: TypeAlias = npt.NDArray[np.uint8]
+    Places: TypeAlias = npt.NDArray[np.int64]
+
+_KEY_BYTES: Final = 8
+_RUN: Final = 12  # so many are sorted by insertion
+
+
+def order_by_id(snapshot: Snapshot, rows: Rows, owner: Rows, tie: Rows | None = None) -> Places:
+    """int64[n]: places in `rows`, by owner, then by id, then by `tie` (None: as they stand).
+
+    owner: int[n], ascending
+    """
+    bounds = np.append(np.flatnonzero(np.diff(owner, prepend=-1)), len(owner)) if len(owner) else _NONE
+    data, start, length = _ids(snapshot, rows)
+    order = np.arange(len(rows))
+    ties = order if tie is None else np.asarray(tie, np.int64)
+    sort_groups(data, start, length, ties, bounds.astype(np.int64), order)
+    return order
+
+
+_NONE: Final = np.zeros(1, np.int64)
+
+
+def _ids(snapshot: Snapshot, rows: Rows) -> tuple[Bytes, Places, Places]:
+    """The ids of some rows as (start, length) in one array of bytes."""
+    tables = snapshot.twins.ids.tables(rows)
+    if len(tables) == 1:
+        offsets = tables[0].strings.offsets
+        start = offsets[tables[0].numbers]
+        return tables[0].strings.data, start, offsets[np.asarray(tables[0].numbers) + 1] - start
+    start, length = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    for table in tables:
+        offsets = table.strings.offsets
+        length[table.places] = offsets[np.asarray(table.numbers) + 1] - offsets[table.numbers]
+    np.cumsum(length[:-1], out=start[1:])
+    data = np.empty(int(length.sum()) + 1, np.uint8)
+    for table in tables:
+        copy_all(
+            table.strings.data,
+            table.strings.offsets[table.numbers],
+            data,
+            start[table.places],
+            length[table.places],
+        )
+    return data, start, length
+
+
+@kernel
+def copy_all(source: Bytes, begin: Places, target: Bytes, start: Places, length: Places) -> None:
+    """Copies strings of one array into another."""
+    for i in range(len(start)):
+        for j in range(length[i]):
+            target[start[i] + j] = source[begin[i] + j]
+
+
+@kernel
+def sort_groups(
+    data: Bytes, start: Places, length: Places, tie: Places, bounds: Places, order: Places
+) -> None:
+    """Sorts each group of places in `order` by string, then by tie: runs by insertion, then merged."""
+    keys = np.empty(len(start), np.uint64)
+    spare = np.empty(len(start), np.int64)
+    for group in range(len(bounds) - 1):
+        low, high = bounds[group], bounds[group + 1]
+        if high - low < 2:
+            continue
+        skip = _common(data, start, length, low, high)
+        for i in range(low, high):
+            keys[i] = _key(data, start[i] + skip, length[i] - skip)
+        for begin in range(low, high, _RUN):
+            _insert(data, start, length, tie, keys, skip, order, begin, min(begin + _RUN, high))
+        width = _RUN
+        while width < high - low:
+            for begin in range(low, high, 2 * width):
+                middle = min(begin + width, high)
+                _merge(
+                    data,
+                    start,
+                    length,
+                    tie,
+                    keys,
+                    skip,
+                    order,
+                    spare,
+                    begin,
+                    middle,
+                    min(middle + width, high),
+                )
+            width *= 2
+
+
+@kernel
+def _common(data: Bytes, start: Places, length: Places, low: int, high: int) -> int:
+    """How many bytes all strings of a group begin with."""
+    first, shared = start[low], length[low]
+    for i in range(low + 1, high):
+        shared = min(shared, length[i])
+        j = 0
+        while j < shared and data[first + j] == data[start[i] + j]:
+            j += 1
+        shared = j
+    return shared
+
+
+@kernel
+def _key(data: Bytes, start: int, length: int) -> Any:
+    """The first bytes of a string as a number that orders like them."""
+    key = np.uint64(0)
+    for j in range(_KEY_BYTES):
+        key = key << np.uint64(8)
+        if j < length:
+            key |= np.uint64(data[start + j])
+    return key
+
+
+@kernel
+def _less(
+    data: Bytes, start: Places, length: Places, tie: Places, keys: Any, skip: int, a: int, b: int
+) -> bool:
+    if keys[a] != keys[b]:
+        return bool(keys[a] < keys[b])
+    j = skip
+    while j < length[a] and j < length[b]:
+        one, other = data[start[a] + j], data[start[b] + j]
+        if one != other:
+            return bool(one < other)
+        j += 1
+    if length[a] != length[b]:
+        return bool(length[a] < length[b])
+    return bool(tie[a] < tie[b])
+
+
+@kernel
+def _insert(
+    data: Bytes, start: Places, length: Places, tie: Places, keys: Any, skip: int, order: Places,
+    begin: int, end: int,
+) -> None:  # fmt: skip
+    for i in range(begin + 1, end):
+        item, j = order[i], i
+        while j > begin and _less(data, start, length, tie, keys, skip, item, order[j - 1]):
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = item
+
+
+@kernel
+def _merge(
+    data: Bytes, start: Places, length: Places, tie: Places, keys: Any, skip: int, order: Places,
+    spare: Places, begin: int, middle: int, end: int,
+) -> None:  # fmt: skip
+    if middle >= end or not _less(data, start, length, tie, keys, skip, order[middle], order[middle - 1]):
+        return
+    for i in range(begin, middle):
+        spare[i] = order[i]
+    left, right = begin, middle
+    for i in range(begin, end):
+        if right >= end or (
+            left < middle and not _less(data, start, length, tie, keys, skip, order[right], spare[left])
+        ):
+            order[i] = spare[left]
+            left += 1
+        else:
+            order[i] = order[right]
+            right += 1
