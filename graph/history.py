@@ -252,7 +252,8 @@ def bucketed(samples: Samples, origin_ns: int, bucket_ns: int, aggregate: Aggreg
     times, numbers = samples.times_ns[usable], samples.numbers[usable]
     bucket = (times - origin_ns) // bucket_ns
     numbered, first, count = np.unique(bucket, return_index=True, return_counts=True)
-    values = _reduce(numbers, first, count, aggregate) if len(first) else np.zeros(0)
+    with np.errstate(over="ignore"):  # a sum beyond the largest number is infinite; who asked is told
+        values = _reduce(numbers, first, count, aggregate) if len(first) else np.zeros(0)
     return Buckets(origin_ns + numbered * bucket_ns, values)
 
 

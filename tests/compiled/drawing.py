@@ -1,0 +1,92 @@
+"""Where random choices come from: hypothesis, so that what fails is made small, or a plain generator."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Choices. `integer(low, high)` gives both ends too; the first of a sequence counts as the simplest."""
+
+    integer: Callable[[int, int], int]
+
+    def chance(self, percent: int) -> bool:
+        """True in so many of a hundred cases. False is the simple case."""
+        return self.integer(0, 99) >= 100 - percent
+
+    def choice(self, items: Sequence[T]) -> T:
+        return items[self.integer(0, len(items) - 1)]
+
+    def some(self, items: Sequence[T], most: int) -> list[T]:
+        """Up to `most` items; the same one may come twice."""
+        return [self.choice(items) for _ in range(self.integer(0, most))] if items else []
+
+    def weighted(self, items: Sequence[tuple[int, T]]) -> T:
+        """One of (weight, item)."""
+        place = self.integer(0, sum(weight for weight, _ in items) - 1)
+        for weight, item in items:
+            place -= weight
+            if place < 0:
+                return item
+        raise AssertionError("the weights were summed above")
+
+
+def plain_draw(rng: random.Random) -> Draw:
+    return Draw(rng.randint)
+
+
+@cache
+def _integers(low: int, high: int) -> st.SearchStrategy[int]:
+    return st.integers(low, high)
+
+
+def drawn(make: Callable[[Draw], T]) -> st.SearchStrategy[T]:
+    """The strategy of what a function makes out of choices."""
+
+    @st.composite
+    def strategy(draw: st.DrawFn) -> T:
+        return make(Draw(lambda low, high: draw(_integers(low, high))))
+
+    return strategy()
+
+
+def run_examples(make: Callable[[Draw], T], check: Callable[[T], None], given_seed: int, count: int) -> None:
+    """`check` on `count` examples; what it refuses is made small and raised. The seed gives them again."""
+
+    @seed(given_seed)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+        print_blob=False,
+    )
+    @given(drawn(make))
+    def examples(example: T) -> None:
+        check(example)
+
+    examples()
+
+
+def fresh_seed(name: str) -> int:
+    """A new seed for each run, printed, so that a failure can be had again by TWINMESH_SEED."""
+    found = int(os.environ.get("TWINMESH_SEED") or secrets.randbits(32))
+    print(f"{name}: seed {found}")
+    return found
+
+
+def long_budget_s() -> float:
+    return float(os.environ.get("TWINMESH_LONG_S") or 600)
