@@ -24,6 +24,7 @@ from graphql import (
     validate,
 )
 
+from api.compiled.plans import Plans
 from api.export_stream import Export
 from api.failures import ERRORS_MAX, error_of, graphql_errors
 from api.introspection import Introspection
@@ -63,6 +64,7 @@ class Engine:
         self._source = SchemaSource(fixed)
         self._documents = KnownDocuments()
         self._introspection = Introspection()
+        self.plans = Plans()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="graphql")
         self._waiting = 0
         self.persisted = persisted or PersistedQueries(services.settings.persisted)
@@ -127,7 +129,7 @@ class Engine:
             self._waiting -= 1
 
     async def _page(self, prepared: Prepared) -> Answer:
-        return await self._aside(lambda: _execute(prepared))
+        return await self._aside(lambda: self._answered(prepared))
 
     def _quick(self, request: Request, principal: Principal) -> Prepared | None:
         """A request that may run on the event loop, because that is known to take next to no time.
@@ -225,12 +227,29 @@ class Engine:
         if known.traits.is_introspection:
             return self._introspection.answer(prepared, _execute)
         if not known.traits.is_steady:
-            return _execute(prepared)
+            return self._answered(prepared)
         snapshot = prepared.context.present().snapshot
         started_s = clock_s()
-        answer = _execute(prepared)
+        answer = self._answered(prepared)
         known.ran(snapshot, clock_s() - started_s)
         return answer
+
+
+    def _answered(self, prepared: Prepared) -> Answer:
+        """By the operation's plan; by the resolvers where it has none, or where that meets anything odd."""
+        context, variables = prepared.context, prepared.request.variables
+        plan = self.plans.plan(prepared.schema, prepared.document, prepared.operation, variables)
+        if plan is None:
+            return _execute(prepared)
+        scroll = context.scroll
+        taken = 0 if scroll is None else scroll.taken
+        encoded = plan.run(context, variables)
+        if encoded is not None:
+            return Answer(ExecutionResult(None, None, prepared.extensions), data_bytes=encoded.data)
+        context.budget.refill()
+        if scroll is not None:
+            scroll.go_back(taken)
+        return _execute(prepared)
 
 
 def _execute(prepared: Prepared) -> Answer:
