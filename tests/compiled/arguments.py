@@ -54,7 +54,7 @@ WRONG: Final = {
     "kind": ("brick:AHUU", "nothing", "", "AHUs"),
     "relation": ("feed", "nothing:x", ""),
     "attribute": ("ratedPwer", "nothing", ""),
-    "page": (-1, 1_001, 2_147_483_647),
+    "page": (-1, 1_001),
     "count": (0, -1, 101),
     "cursor": ("", "!!", "bm90aGluZw", "WyIiLFtdLCIiXQ", "hit:0", "W10"),
     "group": ("nothing", "^", "partOf:nothing", "a/b/c"),

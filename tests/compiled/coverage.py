@@ -26,6 +26,8 @@ class Coverage:
     executions: int = 0
     compiled_operations: int = 0
     compiled_executions: int = 0
+    good_executions: int = 0  # without an error
+    compiled_good: int = 0
     answer_bytes: int = 0
     texts: set[int] = field(default_factory=set)
     used: Counter[str] = field(default_factory=Counter)
@@ -45,6 +47,8 @@ class Coverage:
         for each in all_seen:
             self.codes.update(set(each.errors))
             self.compiled_executions += each.was_compiled
+            self.good_executions += not each.errors
+            self.compiled_good += each.was_compiled and not each.errors
         if all_seen and all(each.was_compiled for each in all_seen):
             self.compiled_operations += 1
             self.compiled_use.update(operation.used)
@@ -57,7 +61,8 @@ class Coverage:
             f"{self.operations:,} operations ({len(self.texts):,} different texts), "
             f"{self.executions:,} executions, {self.answer_bytes / 1e6:,.1f} MB of answers, all byte-equal",
             f"truly compiled: {_share(self.compiled_operations, self.operations)} of operations, "
-            f"{_share(self.compiled_executions, self.executions)} of executions",
+            f"{_share(self.compiled_executions, self.executions)} of executions, "
+            f"{_share(self.compiled_good, self.good_executions)} of executions without an error",
             _line("fields of types", fields, self.used, self.compiled_use),
             _line("fields by name", _names(fields), _named(self.used), _named(self.compiled_use)),
             _line("arguments and input fields", arguments, self.used, self.compiled_use),

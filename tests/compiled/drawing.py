@@ -1,4 +1,8 @@
-"""Where random choices come from: hypothesis, so that what fails is made small, or a plain generator."""
+"""Where random choices come from: hypothesis, or a plain generator. What fails is made small either way.
+
+Hypothesis likes the ends of ranges and variations of what it drew before; a plain generator goes further
+about. A test that takes turns has both.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,57 @@ class Draw:
 
 def plain_draw(rng: random.Random) -> Draw:
     return Draw(rng.randint)
+
+
+def replayed(choices: Sequence[int]) -> Draw:
+    """The same choices again; the lowest ones where they have come to an end."""
+    left = iter(choices)
+    return Draw(lambda low, high: min(max(next(left, low), low), high))
+
+
+def run_plain(make: Callable[[Draw], T], check: Callable[[T], None], given_seed: int, count: int) -> None:
+    """As `run_examples`, without hypothesis."""
+    for number in range(count):
+        choices: list[int] = []
+        rng = random.Random(f"{given_seed} {number}")
+
+        def drawn_one(low: int, high: int, rng: random.Random = rng, kept: list[int] = choices) -> int:
+            kept.append(rng.randint(low, high))
+            return kept[-1]
+
+        example = make(Draw(drawn_one))
+        try:
+            check(example)
+        except AssertionError:
+            check(make(replayed(_smallest(choices, lambda tried: _fails(make, check, tried)))))
+            raise
+
+
+def _fails(make: Callable[[Draw], T], check: Callable[[T], None], choices: Sequence[int]) -> bool:
+    try:
+        check(make(replayed(choices)))
+    except AssertionError:
+        return True
+    return False
+
+
+def _smallest(choices: list[int], fails: Callable[[list[int]], bool], tries_max: int = 600) -> list[int]:
+    """Fewer and lower choices that still fail."""
+    found, left = list(choices), tries_max
+    for size in (256, 64, 16, 4, 2, 1):
+        place = 0
+        while place < len(found) and left > 0:
+            shorter = found[:place] + found[place + size :]
+            zeros = [0] * min(size, len(found) - place)
+            zeroed = found[:place] + zeros + found[place + size :]
+            left -= 2
+            if fails(shorter):
+                found = shorter
+                continue
+            if zeroed != found and fails(zeroed):
+                found = zeroed
+            place += size
+    return found
 
 
 @cache

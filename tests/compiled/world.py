@@ -33,7 +33,7 @@ HOUR_NS = 3_600_000_000_000
 # Time must not decide what is compared; the number of objects may.
 WIDE = Limits(
     wall_s=600.0, directives_max=1_000, aliases_max=2_000, repeats_max=500, tokens_max=60_000,
-    text_max=1 << 20, depth_max=60, cost_max=1 << 40,
+    text_max=1 << 20, depth_max=60, cost_max=1 << 61,
 )  # fmt: skip
 TIGHT = replace(WIDE, nodes_max=12)
 PRINCIPALS = (
