@@ -9,7 +9,7 @@ and its aims count as not met. Every server asks for a bearer token; twinmesh ru
 with all its limits. The load comes from a small program of our own (Rust) that shares the processors; what it
 costs is in every figure alike.
 
-With the file run by hand, names of parts (warm cold schema campus) measure these alone.
+With the file run by hand, names of parts (warm cold attacks schema campus) measure these alone.
 TWINMESH_BENCH_QUICK=1: small sizes. TWINMESH_BENCH_TOOLS: where peers are kept.
 """
 
@@ -29,6 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.graphql_peers.attacks import ALONE, BYSTANDER, REFUSED, measure_attacks
 from bench.graphql_peers.campus_measuring import CampusMeasuring
 from bench.graphql_peers.campus_questions import CAMPUS
 from bench.graphql_peers.fleet import table_of
@@ -74,7 +75,7 @@ FULL = Sizes(
 )
 QUICK = Sizes(1_000, Effort(1, 0.3), (1_000,), Effort(1, 0.3), 1, Effort(1, 0.3), 100, 50, 1)
 # Parts that may be measured alone: names of functions below without `measure_`.
-PARTS = ("warm", "cold", "schema", "campus")
+PARTS = ("warm", "cold", "attacks", "schema", "campus")
 
 
 def run(sizes: Sizes, parts: Sequence[str] = PARTS) -> dict[str, Any]:
@@ -105,6 +106,8 @@ def measure(part: str, measuring: Measuring, sizes: Sizes) -> None:
             for pumps in sizes.cold_pumps:
                 tell(f"cold, {pumps:,} pumps")
                 measuring.cold(pumps, sizes.cold)
+        case "attacks":
+            measure_attacks(measuring, sizes.warm_pumps, sizes.campus)
         case "schema":
             measure_schemas(measuring, sizes.schema_built, sizes.schema_grown, sizes.schema_rounds)
         case _:
@@ -134,6 +137,7 @@ def aims(figures: list[Figures], sizes: Sizes) -> list[Aim]:
         *_warm_aims(figures),
         *_cold_aims(figures, sizes),
         *_growth_aims(figures, sizes),
+        *_attack_aims(figures),
         *_schema_aims(figures, sizes),
         *_campus_aims(figures),
     ]
@@ -175,6 +179,23 @@ def _growth_aims(figures: list[Figures], sizes: Sizes) -> list[Aim]:
         Aim(f"time for an object of {most} beside one of {least}", grown, LINEAR_MAX, at_most=True),
         Aim("MB of caches, inside their budget", held if budget else None, budget or 0.0, at_most=True),
         Aim(f"MB of {GAINED}", _most(figures, GAINED), GAINED_MB_MAX, at_most=True),
+    ]
+
+
+def _attack_aims(figures: list[Figures]) -> list[Aim]:
+    refused = [one for one in figures if one.question.startswith(f"{REFUSED}: ")]
+    slowest = max((one.value(OURS) or 0.0 for one in refused), default=None)
+    all_refused = bool(refused) and all(one.agree.get(OURS) for one in refused)
+    before, meanwhile = _value(figures, ALONE), _value(figures, BYSTANDER)
+    felt = meanwhile / before if before and meanwhile else None
+    return [
+        Aim(
+            "ms until the last of the attacks is refused",
+            slowest if all_refused else None,
+            50.0,
+            at_most=True,
+        ),
+        Aim(f"{BYSTANDER}, times that before", felt, 2.0, at_most=True),
     ]
 
 

@@ -81,12 +81,15 @@ class Server:
         return answer["data"]
 
     def lines(self, query: str, variables: Mapping[str, Any]) -> list[Any]:
-        """The objects of an answer that comes as lines. ServerError."""
+        """The objects of an answer that comes as lines. ServerError, also where lines are missing."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         status, text = self.send(body, accept=LINES)
         if status != 200:
             raise ServerError(f"{self.name}: status {status}: {text[:SAID_CHARACTERS_MAX]!r}")
-        return [json.loads(line) for line in text.splitlines()]
+        *objects, last = (json.loads(line) for line in text.splitlines())
+        if not last.get("__export", {}).get("complete"):
+            raise ServerError(f"{self.name}: {str(last)[:SAID_CHARACTERS_MAX]}")
+        return objects
 
     def processor_s(self) -> float:
         """Processor time that its process has used so far, all threads together."""

@@ -16,6 +16,7 @@ import pytest
 
 from bench.campus_data import Spec
 from bench.graphql import FULL, QUICK, aims
+from bench.graphql_peers.attacks import Attack, attacks, is_refusal, send_until_answered
 from bench.graphql_peers.campus_questions import CAMPUS, DOWNSTREAM, LOOK_UP, NESTED, REVERSE
 from bench.graphql_peers.fleet import Fleet, table_of
 from bench.graphql_peers.growing import look_up, metrics, scan, walk
@@ -155,7 +156,7 @@ def test_a_build_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_aims_that_were_not_measured_are_not_met() -> None:
     rows = [aim.row() for aim in aims([], FULL)]
-    assert len(rows) >= 20
+    assert len(rows) >= 23
     assert [row["met"] for row in rows] == [False] * len(rows)
     names = " ".join(row["name"] for row in rows)
     for part in (
@@ -207,3 +208,12 @@ def test_the_bench_runs_and_tells(tmp_path: Path) -> None:
         "seconds until one more kind can be asked for, after 50",
     }
     assert list(tmp_path.iterdir()) == []
+
+
+def test_attacks_are_refused_and_told(servers: dict[str, Server]) -> None:
+    """How fast is not asserted here; that each is refused is."""
+    for attack in attacks():
+        seconds, text = send_until_answered(servers[OURS], attack.body)
+        assert seconds > 0 and is_refusal(text), (attack.name, text[:300])
+    harmless = Attack("harmless", "{ __typename }")
+    assert not is_refusal(send_until_answered(servers[OURS], harmless.body)[1])
