@@ -56,8 +56,9 @@ bench: setup-dev   ## First ratios beside the peers
 tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
 	@$(UV) run python scripts/make_ontology_tables.py
 
-docs: setup-dev    ## Write docs/errors.md from the source
+docs: setup-dev    ## Write docs/errors.md and schema.graphql from the source
 	@$(UV) run python scripts/make_error_docs.py
+	@$(UV) run python scripts/make_schema.py
 
 clean:             ## Remove what the commands above made
 	rm -rf .venv .tools var dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

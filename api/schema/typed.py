@@ -106,19 +106,19 @@ def graphql_field(field: AttributeField, form: GraphQLNamedOutputType) -> GraphQ
     with_unit = field.form is Form.NUMBER
     return GraphQLField(
         form,
-        {"unit": GraphQLArgument(GraphQLString, description="UCUM code.")} if with_unit else None,
+        {"unit": GraphQLArgument(GraphQLString)} if with_unit else None,
         resolve=_resolver(field),
         description=_description(field),
         extensions={EXTENSION: field},
     )
 
 
-def _description(field: AttributeField) -> str:
+def _description(field: AttributeField) -> str | None:
     said = "" if field.name == field.attribute else f"The attribute `{field.attribute}`. "
     if field.form is Form.NUMBER:
         unit = f"In {field.unit}" if field.unit else "As stated"
-        return f"{said}{unit}, or converted to `unit`."
-    return said.strip()
+        return f"{said}{unit}, or converted to `unit` (UCUM)."
+    return said.strip() or None
 
 
 def _resolver(field: AttributeField) -> Callable[..., Any]:

@@ -82,7 +82,9 @@ class TypedInputs:
             many = GraphQLInputField(GraphQLList(GraphQLNonNull(made)))
             return {"and": many, "or": many, "not": GraphQLInputField(made), **fields}
 
-        made = GraphQLInputObjectType(name, with_itself, description=f"Of {kind}; see `TwinFilter`.")
+        made = GraphQLInputObjectType(
+            name, with_itself, description=f"Of {kind}; holds together with `filter`."
+        )
         return made
 
     def order_type(
@@ -101,11 +103,10 @@ class TypedInputs:
 def typed_arguments(
     where: GraphQLInputObjectType, order: GraphQLInputObjectType
 ) -> dict[str, GraphQLArgument]:
+    """`where` holds together with `filter`; of `order` and `orderBy` one is given."""
     return {
-        WHERE: GraphQLArgument(where, description="Typed `filter`; both must hold."),
-        ORDER: GraphQLArgument(
-            GraphQLList(GraphQLNonNull(order)), description="Typed `orderBy`; give one of them."
-        ),
+        WHERE: GraphQLArgument(where),
+        ORDER: GraphQLArgument(GraphQLList(GraphQLNonNull(order))),
     }
 
 
