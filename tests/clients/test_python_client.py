@@ -17,11 +17,12 @@ from tests.conftest import missing
 CODEGEN = "ariadne-codegen==0.19.0"
 SCALARS = {"DateTime": "str", "Duration": "str", "Revision": "str", "JSON": "typing.Any"}
 RUN = """
-import asyncio, importlib, json, sys
+import asyncio, httpx, importlib, json, sys
 package = importlib.import_module("twinmesh_client")
 async def main():
     found = {}
-    async with package.Client(url=sys.argv[1]) as client:
+    http = httpx.AsyncClient(timeout=60)
+    async with package.Client(url=sys.argv[1], http_client=http) as client:
         for name in sys.argv[2:]:
             answer = await getattr(client, name)()
             found[name] = answer.model_dump(mode="json", by_alias=True)
@@ -73,7 +74,6 @@ def method(name: str) -> str:
 
 def test_the_documents_queries_run(python: Path, client: Path, demo: Demo, queries: dict[str, str]) -> None:
     methods = {method(name): name for name in queries}
-    # Asked here first: the client waits no longer than 5 s, and a first query may compile kernels.
     expected = {name: bare(demo.ask(queries[query], {})) for name, query in methods.items()}
     found = json.loads(done(python, "-c", RUN, f"{demo.url}/graphql", *methods, cwd=client))
     assert {name: bare(answer) for name, answer in found.items()} == expected
