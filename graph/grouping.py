@@ -17,12 +17,13 @@ from graph.attributes import Tag, unpack
 from graph.cells import cells_of_twins, in_one_unit
 from graph.execute import matching_rows
 from graph.history import Aggregate
+from graph.paths import Pairs, compact, follow, join
 from graph.plan import POINT_VALUE, GroupKey, Step, TextField
 from graph.values import Quality, Way
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 
 GROUPS_MAX: Final = 1_000
 _STEPS_MAX: Final = 8
-# How often a step with a kind is repeated: no building has more storeys of containment.
-_REPEATS_MAX: Final = 64
+_SHORT_MAX: Final = 1 << 16  # so many groups are sorted by two bytes
 _QUANTILES: Final = {Aggregate.P05: 0.05, Aggregate.P50: 0.50, Aggregate.P95: 0.95}
 
 Key: TypeAlias = "tuple[JSONValue, ...]"
+_Keys: TypeAlias = "tuple[npt.NDArray[np.int64], list[JSONValue]]"  # code of each row, values by code
+_Figures: TypeAlias = "tuple[list[float | int | None], str | None]"  # by group, and their unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,9 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
     """One row per group, in order of keys. GROUPS_TOO_MANY, UNIT_NEEDED, ATTRIBUTE_UNKNOWN, as filters."""
     rows = matching_rows(view, grouping.kind, grouping.where)
     members, group, keys = _groups(view, rows, grouping.keys)
-    if len(keys) > GROUPS_MAX:
-        hint = "filter, or group by less"
-        raise LimitError(
-            f"{len(keys):,} groups where {GROUPS_MAX:,} are allowed", code="GROUPS_TOO_MANY", hint=hint
-        )
+    _check_groups(len(keys))
     view.budget.spend(len(keys))
-    figures = {each.name: _figures(view, rows[members], group, len(keys), each) for each in grouping.measures}
+    figures = _figures(view, rows[members], group, len(keys), grouping.measures)
     names = [key.name for key in grouping.keys]
     order = sorted(range(len(keys)), key=lambda number: [_sortable(item) for item in keys[number]])
     return tuple(
@@ -102,6 +100,13 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
     )
 
 
+def _check_groups(count: int) -> None:
+    """Each value of a key is a group at least: whoever has too many need not look further."""
+    if count > GROUPS_MAX:
+        message = f"{count:,} groups where {GROUPS_MAX:,} are allowed"
+        raise LimitError(message, code="GROUPS_TOO_MANY", hint="filter, or group by less")
+
+
 def _groups(
     view: View, rows: Rows, group_keys: Sequence[GroupKey]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[Key]]:
@@ -111,23 +116,13 @@ def _groups(
     keys: list[Key] = [()] if len(rows) or not group_keys else []
     for group_key in group_keys:
         owner, codes, values = _key_of(view, rows, group_key)
-        place, chosen = _join(members, owner)
-        pairs = group[place] * max(len(values), 1) + codes[chosen]
-        distinct, fresh = np.unique(pairs, return_inverse=True)
-        keys = [(*keys[pair // len(values)], values[pair % len(values)]) for pair in distinct.tolist()]
+        place, chosen = join(members, owner)
+        count = max(len(values), 1)
+        distinct, fresh = compact(group[place] * count + codes[chosen], len(keys) * count)
+        _check_groups(len(distinct))
+        keys = [(*keys[pair // count], values[pair % count]) for pair in distinct.tolist()]
         members, group = members[place], fresh
     return members, group, keys
-
-
-def _join(
-    members: npt.NDArray[np.int64], owner: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All pairs (i, j) with members[i] == owner[j]; `owner` ascends."""
-    begin, end = np.searchsorted(owner, members, "left"), np.searchsorted(owner, members, "right")
-    count = end - begin
-    place = np.repeat(np.arange(len(members)), count)
-    first = np.cumsum(count) - count
-    return place, np.arange(len(place)) + np.repeat(begin - first, count)
 
 
 def _key_of(
@@ -137,48 +132,56 @@ def _key_of(
     if key.steps:
         return _path_key(view, rows, key.steps)
     if key.name in _FIXED_KEYS:
-        values: list[JSONValue] = list(_FIXED_KEYS[key.name](view, rows))
+        codes, values = _FIXED_KEYS[key.name](view, rows)
     else:
-        cells, _ = in_one_unit(cells_of_twins(view, key.name, rows), view.units, None)
-        values = [
-            _plain(unpack(tag, word, cells.pools))
-            for tag, word in zip(cells.tag.tolist(), cells.word.tolist(), strict=True)
-        ]
-    distinct: dict[str, int] = {}
-    kept: list[JSONValue] = []
-    codes = np.empty(len(values), np.int64)
-    for place, value in enumerate(values):
-        # Lists and objects cannot be dictionary keys; True must not equal 1.
-        code = distinct.setdefault(repr(value), len(kept))
-        if code == len(kept):
-            kept.append(value)
-        codes[place] = code
-    return np.arange(len(rows)), codes, kept
+        codes, values = _attribute_key(view, rows, key.name)
+    return np.arange(len(rows)), codes, values
 
 
-def _plain(value: object) -> JSONValue:
-    return value  # pyright: ignore[reportReturnType]
+def _attribute_key(view: View, rows: Rows, name: str) -> _Keys:
+    """Numbers of equal size are one key, whether they were stated with a fraction or without."""
+    cells, _ = in_one_unit(cells_of_twins(view, name, rows), view.units, None)
+    words, place = np.unique(cells.word, return_inverse=True)
+    is_whole = np.zeros(len(words), np.bool_)
+    is_whole[place[cells.tag == Tag.INTEGER]] = True
+    tag = np.where((cells.tag == Tag.NUMBER) & is_whole[place], np.uint8(Tag.INTEGER), cells.tag)
+    pairs, codes = compact(place * len(Tag) + tag, len(words) * len(Tag))
+    _check_groups(len(pairs))
+    known = zip((pairs % len(Tag)).tolist(), words[pairs // len(Tag)].tolist(), strict=True)
+    return codes, [unpack(own, word, cells.pools) for own, word in known]
 
 
-def _leading_kinds(view: View, rows: Rows) -> list[str | None]:
-    kinds = view.snapshot.schema.kinds
-    leading: list[int] = view.snapshot.kind[rows].tolist()
-    return [kinds[kind].name if kind >= 0 else None for kind in leading]
+def _read_distinct(codes: Rows, bound: int, read: Callable[[list[int]], Sequence[JSONValue]]) -> _Keys:
+    """Codes from -1 to bound - 1, of which each is read once."""
+    distinct, place = compact(codes + 1, bound + 1)
+    _check_groups(len(distinct))
+    return place, list(read((distinct - 1).tolist()))
 
 
-def _sites(view: View, rows: Rows) -> list[str | None]:
-    return [view.snapshot.sites[site] for site in view.snapshot.twins.site.take(rows).tolist()]
+def _leading_kinds(view: View, rows: Rows) -> _Keys:
+    kinds, snapshot = view.snapshot.schema.kinds, view.snapshot
+    leading = snapshot.kind_sets.leading[snapshot.twins.kind_set.take(rows)]
+    names = [*(kind.name for kind in kinds), None]
+    return _read_distinct(leading, len(kinds), lambda found: [names[kind] for kind in found])
 
 
-def _names(view: View, rows: Rows) -> list[str | None]:
-    return view.snapshot.names(rows)
+def _sites(view: View, rows: Rows) -> _Keys:
+    sites = view.snapshot.sites
+    codes = view.snapshot.twins.site.take(rows)
+    return _read_distinct(codes, len(sites), lambda found: [sites[site] for site in found])
 
 
-def _ids(view: View, rows: Rows) -> list[str | None]:
-    return list(view.snapshot.ids(rows))
+def _names(view: View, rows: Rows) -> _Keys:
+    texts = view.snapshot.pools.texts
+    return _read_distinct(view.snapshot.twins.name.take(rows), len(texts), texts.values)
 
 
-_FIXED_KEYS = {
+def _ids(view: View, rows: Rows) -> _Keys:
+    _check_groups(len(rows))
+    return np.arange(len(rows)), list(view.snapshot.ids(rows))
+
+
+_FIXED_KEYS: Final[dict[str, Callable[[View, Rows], _Keys]]] = {
     TextField.KIND.value: _leading_kinds,
     TextField.SITE.value: _sites,
     TextField.NAME.value: _names,
@@ -192,90 +195,81 @@ _FIXED_KEYS = {
 def _path_key(
     view: View, rows: Rows, steps: Sequence[Step]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[JSONValue]]:
-    owner, ends = np.arange(len(rows)), np.asarray(rows)
+    pairs = Pairs(np.arange(len(rows)), np.asarray(rows))
     for step in steps:
-        owner, ends = _follow(view, owner, ends, step)
-    lost = np.setdiff1d(np.arange(len(rows)), owner)
-    distinct, codes = np.unique(ends, return_inverse=True)
-    values: list[JSONValue] = [*view.snapshot.ids(distinct), None]
-    owner, codes = np.concatenate((owner, lost)), np.concatenate((codes, np.full(len(lost), len(distinct))))
-    order = np.argsort(owner, kind="stable")
-    return owner[order], codes[order], values
-
-
-def _follow(
-    view: View, owner: npt.NDArray[np.int64], ends: Rows, step: Step
-) -> tuple[npt.NDArray[np.int64], Rows]:
-    """The ends after one more step; each (owner, end) once."""
-    way = _way_of(view, ends, step)
-    if step.until_kind is None:
-        hops = view.hops(ends, view.trail(step.relation, way))
-        return _distinct(owner[hops.owner], hops.others)
-    kind = view.snapshot.schema.kind(step.until_kind).index
-    met: list[tuple[npt.NDArray[np.int64], Rows]] = []
-    for _ in range(_REPEATS_MAX):
-        is_met = view.snapshot.is_of_kind(ends, kind)
-        met.append((owner[is_met], ends[is_met]))
-        owner, ends = owner[~is_met], ends[~is_met]
-        if not len(ends):
-            break
-        hops = view.hops(ends, view.trail(step.relation, way))
-        owner, ends = _distinct(owner[hops.owner], hops.others)
-    return _distinct(np.concatenate([own for own, _ in met]), np.concatenate([end for _, end in met]))
-
-
-def _way_of(view: View, ends: Rows, step: Step) -> Way:
-    """The way of a step.
-
-    `^` on twins that have the relation only outwards is read as the relation itself: vocabularies name both
-    ways (hasPoint, isPointOf), and `^pointOf` from a point can mean nothing else.
-    """
-    if step.way is not Way.IN or len(view.hops(ends, view.trail(step.relation, Way.IN))):
-        return step.way
-    return Way.OUT
-
-
-def _distinct(
-    owner: npt.NDArray[np.int64], ends: Rows
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    pairs = np.unique((owner.astype(np.int64) << 32) | ends.astype(np.int64))
-    return pairs >> 32, pairs & 0xFFFFFFFF
+        pairs = follow(view, pairs, step)
+    lost = np.ones(len(rows), np.bool_)
+    lost[pairs.owner] = False
+    distinct, codes = compact(pairs.end, view.snapshot.size)
+    _check_groups(len(distinct))
+    owner = np.concatenate((pairs.owner, np.flatnonzero(lost)))
+    codes = np.concatenate((codes, np.full(len(owner) - len(codes), len(distinct))))
+    if len(pairs.owner) < len(owner) or not bool((owner[1:] >= owner[:-1]).all()):
+        order = np.argsort(owner, kind="stable")
+        owner, codes = owner[order], codes[order]
+    return owner, codes, [*view.snapshot.ids(distinct), None]
 
 
 # Figures
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """What is to be measured, group by group: values of group i are values[bounds[i]:bounds[i + 1]]."""
+
+    values: npt.NDArray[np.float64]
+    bounds: list[int]
+    unit: str | None
+
+
 def _figures(
-    view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, measured: Measured
-) -> tuple[list[float | int | None], str | None]:
-    if measured.aggregate is Aggregate.COUNT and measured.of == POINT_VALUE:
-        return list(np.bincount(group, minlength=groups).tolist()), None
-    cells = cells_of_twins(view, measured.of, rows)
-    if measured.aggregate is Aggregate.COUNT:
-        return list(np.bincount(group[cells.present], minlength=groups).tolist()), None
-    cells, unit = in_one_unit(cells, view.units, None)
-    usable = cells.is_number | (cells.tag == Tag.BOOLEAN)
-    if measured.of == POINT_VALUE:
+    view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, measures: Sequence[Measured]
+) -> dict[str, _Figures]:
+    """By name. Each attribute is read once, whatever is asked of it."""
+    samples: dict[str, _Sample] = {}
+    found: dict[str, _Figures] = {}
+    for each in measures:
+        if each.aggregate is Aggregate.COUNT:
+            found[each.name] = _count(view, rows, group, groups, each.of), None
+            continue
+        if each.of not in samples:
+            samples[each.of] = _sample(view, rows, group, groups, each.of)
+        sample = samples[each.of]
+        pieces = (sample.values[low:high] for low, high in pairwise(sample.bounds))
+        found[each.name] = [_figure(each.aggregate, piece) for piece in pieces], sample.unit
+    return found
+
+
+def _count(
+    view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, of: str
+) -> list[float | int | None]:
+    counted = group if of == POINT_VALUE else group[cells_of_twins(view, of, rows).present]
+    return list(np.bincount(counted, minlength=groups).tolist())
+
+
+def _sample(view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, of: str) -> _Sample:
+    cells, unit = in_one_unit(cells_of_twins(view, of, rows), view.units, None)
+    usable = cells.is_number | cells.is_boolean
+    if of == POINT_VALUE:
         usable &= view.snapshot.twins.point_quality.take(rows) != Quality.BAD
-    order = np.lexsort((cells.word[usable], group[usable]))
-    values, owners = cells.word[usable][order], group[usable][order]
-    bounds = np.searchsorted(owners, np.arange(groups + 1))
-    pieces = [values[low:high] for low, high in pairwise(bounds.tolist())]
-    return [_figure(measured.aggregate, piece) for piece in pieces], unit
+    owners = group[usable].astype(np.uint16 if groups <= _SHORT_MAX else np.int64)
+    bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.bincount(owners, minlength=groups))))
+    return _Sample(cells.word[usable][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
 
 
 def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | None:
-    """`values` ascend. Quantiles are nearest-rank: always a value that was there."""
+    """Quantiles are nearest-rank: always a value that was there."""
     if not len(values):
         return None
     if aggregate in _QUANTILES:
-        rank = int(np.ceil(_QUANTILES[aggregate] * len(values)))
-        return float(values[max(rank, 1) - 1])
+        place = max(int(np.ceil(_QUANTILES[aggregate] * len(values))), 1) - 1
+        return float(np.partition(values, place)[place])
     if aggregate is Aggregate.MIN:
-        return float(values[0])
+        return float(values.min())
     if aggregate is Aggregate.MAX:
-        return float(values[-1])
-    return float(values.mean() if aggregate is Aggregate.MEAN else values.sum())
+        return float(values.max())
+    with np.errstate(over="ignore"):  # a sum beyond the largest number is infinite; who asked is told
+        return float(values.mean() if aggregate is Aggregate.MEAN else values.sum())
 
 
 def _sortable(value: JSONValue) -> tuple[int, float, str]:

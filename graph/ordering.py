@@ -131,7 +131,7 @@ def _chosen(
         is_open &= ahead
     size = min(wanted.size, high - low)
     keys = [part for column in columns for part in (column.group, column.rank)]
-    places = _least([*keys, rank], np.flatnonzero(is_open), size, forward=wanted.forward)
+    places = least([*keys, rank], np.flatnonzero(is_open), size, forward=wanted.forward)
     begin = low if wanted.forward else high - size
     return places, begin > 0, begin + size < len(rows)
 
@@ -150,9 +150,7 @@ def _side(
     return np.where(side != 0, side, by_id)
 
 
-def _least(
-    keys: Sequence[npt.NDArray[np.number[Any]]], places: Places, size: int, *, forward: bool
-) -> Places:
+def least(keys: Sequence[npt.NDArray[np.number[Any]]], places: Places, size: int, *, forward: bool) -> Places:
     """The first `size` of some places in the order of the keys, or the last ones; in order.
 
     Each key is looked at only where those before it are equal at the edge of the page.

@@ -156,6 +156,8 @@ class View:
         if relations is None:
             symmetric = np.array([relation.symmetric for relation in schema.relations])
             return (Trail(~symmetric, way), Trail(symmetric, Way.BOTH))
+        if not relations:
+            return (Trail(np.zeros(len(schema.relations), np.bool_), way),)
         merged: dict[Way, npt.NDArray[np.bool_]] = {}
         for name in relations:
             trail = self.trail(name, way)

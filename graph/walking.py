@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 import networkx as nx
 import numpy as np
 
-from graph.ordering import checked_first
+from graph.ordering import checked_first, least
 from graph.values import Way
 from ontology.errors import InputError
 
@@ -60,26 +60,40 @@ class RoutesFound:
 
 
 def run_walk(view: View, walk: Walk) -> Reached:
-    """All twins that can be reached from the starts, these left out.
+    """The first twins that can be reached from the starts, these left out, and how many there are.
 
-    TWIN_UNKNOWN, RELATION_UNKNOWN, KIND_UNKNOWN, WALK_INVALID, PAGE_TOO_LARGE.
-
-    Out of time it ends early and says so (`cut`); what it has is right as far as it goes.
+    TWIN_UNKNOWN, RELATION_UNKNOWN, KIND_UNKNOWN, WALK_INVALID, PAGE_TOO_LARGE. Out of time it ends early and
+    says so (`cut`); what it has is right as far as it goes.
     """
     size = checked_first(walk.first)
+    rows, depths, cut = _reached(view, walk)
+    rank = view.snapshot.twins.ids.ranking().rank[rows]
+    places = least((depths, rank), np.arange(len(rows)), size, forward=True)
+    page = Reached(rows[places], depths[places], len(rows), cut)
+    if cut is None and len(rows) > len(places):
+        page = replace(page, cut=Cut("FIRST", int(page.depths[-1]) if len(places) else 0))
+    view.budget.spend(len(places))
+    return page
+
+
+def walk_all(view: View, walk: Walk) -> Reached:
+    """All twins that can be reached, whatever `first` says; errors and `cut` as `run_walk`."""
+    rows, depths, cut = _reached(view, walk)
+    order = np.lexsort((view.snapshot.twins.ids.ranking().rank[rows], depths))
+    return Reached(rows[order], depths[order], len(rows), cut)
+
+
+def _reached(view: View, walk: Walk) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Cut | None]:
+    """(rows, depths) in no order that means anything, and why there may be more."""
     if walk.depth_max is not None and walk.depth_max < 0:
         raise InputError("a walk cannot have a negative depth", code="WALK_INVALID")
+    kind = None if walk.kind is None else view.snapshot.schema.kind(walk.kind)
     trails = view.trails(walk.relations, walk.way)
     depth_of, cut = depths_from(view, view.find_all(walk.starts), trails, walk.depth_max)
     rows = np.flatnonzero(depth_of > 0).astype(np.int32)
-    if walk.kind is not None:
-        rows = rows[view.snapshot.is_of_kind(rows, view.snapshot.schema.kind(walk.kind).index)]
-    rows = rows[np.argsort(depth_of[rows], kind="stable")]
-    page = _by_id_within_depth(view, rows, depth_of, size)
-    if cut is None and len(rows) > len(page):
-        cut = Cut("FIRST", int(depth_of[page[-1]]) if len(page) else 0)
-    view.budget.spend(len(page))
-    return Reached(page, depth_of[page], len(rows), cut)
+    if kind is not None:
+        rows = rows[view.snapshot.is_of_kind(rows, kind.index)]
+    return rows, depth_of[rows], cut
 
 
 def depths_from(
@@ -109,18 +123,6 @@ def _unseen(
     places = np.arange(len(others), dtype=np.int32)
     place[others] = places
     return np.sort(others[place[others] == places])
-
-
-def _by_id_within_depth(
-    view: View, rows: npt.NDArray[np.int32], depth_of: npt.NDArray[np.int32], size: int
-) -> npt.NDArray[np.int32]:
-    """The first `size` of rows that ascend by depth; only the depths on the page are sorted by id."""
-    if not len(rows) or not size:
-        return rows[:0]
-    last = depth_of[rows[min(size, len(rows)) - 1]]
-    shown = rows[depth_of[rows] <= last]
-    keyed = sorted(zip(depth_of[shown].tolist(), view.snapshot.ids(shown), shown.tolist(), strict=True))
-    return np.array([row for _, _, row in keyed[:size]], np.int32)
 
 
 def run_routes(view: View, routes: Routes) -> RoutesFound:
