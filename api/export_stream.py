@@ -10,18 +10,18 @@ ended: `{"__export":{"complete":true,"count":N}}`. Without it, or with errors in
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from graphql import FieldNode, OperationType, SelectionSetNode, get_named_type
 
 from api.failures import error_of
 from api.limits import price_per_object
+from api.lines import lines_of
 from api.operation import Answer, encode
 from api.schema.context import RequestContext
-from graph.plan import PAGE_MAX
 from graph.scroll import Scroll
-from ontology.errors import InputError, TwinmeshError
+from ontology.errors import InputError, LimitError, TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from api.operation import Prepared
     from graph.snapshot import Snapshot
 
+_LINES_PER_PAGE_MAX: Final = 50_000
 _HINT: Final = "one root with pages, and `nodes` in it: { twins(kind: ...) { nodes { id } } }"
 
 
@@ -69,16 +70,15 @@ class Export:
             except TwinmeshError as error:
                 yield _last(scroll, revisions, [error_of(error).formatted])
                 return
-            objects = self._objects(answer)
-            if objects:
-                yield b"".join(encode(each) + b"\n" for each in objects)
+            if lines := self._lines(answer):
+                yield lines
             errors = [error.formatted for error in answer.result.errors or ()]
             if not errors and not scroll.has_begun:
                 errors = [error_of(_invalid("this field has no pages that could be exported")).formatted]
             if errors:
                 yield _last(scroll, revisions, errors)
                 return
-        yield _last(scroll, revisions, None)
+        yield _last(scroll, revisions, _cut_short(scroll))
 
     def _page(self, snapshot: Snapshot, scroll: Scroll) -> Prepared:
         """The operation once more, with a budget of its own, over the next rows."""
@@ -87,17 +87,26 @@ class Export:
         return replace(self.prepared, context=context)
 
     def _rows_per_page(self) -> int:
-        """As many as the cost rule allows at once, at most a page."""
+        """As many as the cost rule and the budget of one request allow at once."""
         limits = self.prepared.context.services.settings.limits
-        return max(
-            1, min(PAGE_MAX, limits.cost_max // self.object_cost, limits.nodes_max // self.object_cost)
-        )
+        most = min(limits.cost_max, limits.nodes_max) // self.object_cost
+        return max(1, min(_LINES_PER_PAGE_MAX, most))
 
-    def _objects(self, answer: Answer) -> list[Any]:
-        data: Any = answer.result.data if answer.data_bytes is None else orjson.loads(answer.data_bytes)
+    def _lines(self, answer: Answer) -> bytes:
+        """The objects of a page, one a line."""
+        begin, end = self._frame()
+        made = answer.data_bytes
+        if made is not None and made.startswith(begin) and made.endswith(end):
+            return lines_of(memoryview(made)[len(begin) : -len(end)])
+        data: Any = answer.result.data if made is None else orjson.loads(made)
         if not data or not data.get(self.keys[0]):
-            return []
-        return cast("list[Any]", data[self.keys[0]][self.keys[1]] or [])
+            return b""
+        return b"".join(encode(each) + b"\n" for each in data[self.keys[0]][self.keys[1]] or ())
+
+    def _frame(self) -> tuple[bytes, bytes]:
+        """What stands around the objects in JSON."""
+        root, objects = (encode(key) for key in self.keys)
+        return b"{" + root + b":{" + objects + b":[", b"]}}"
 
 
 def _only_field(node: SelectionSetNode | None) -> FieldNode | None:
@@ -120,6 +129,14 @@ def _key(node: FieldNode) -> str:
 def _last(scroll: Scroll, revisions: dict[str, str], errors: list[Any] | None) -> bytes:
     told = {"complete": errors is None, "count": scroll.taken, "revisions": revisions}
     return encode({"__export": told if errors is None else {**told, "errors": errors}}) + b"\n"
+
+
+def _cut_short(scroll: Scroll) -> list[Any] | None:
+    """A walk that met its budget holds less than was asked for."""
+    if scroll.cut is None:
+        return None
+    message = f"the walk was cut short: {scroll.cut}"
+    return [error_of(LimitError(message, code="EXPORT_TRUNCATED", hint="ask for a part of it")).formatted]
 
 
 def _invalid(message: str) -> InputError:

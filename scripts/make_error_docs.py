@@ -58,6 +58,7 @@ SPOKEN = {
     "END_EXTERNAL": "a relationship leads to a twin that no site of the folder has; a stub stands for it",
     "END_KIND": "the relation does not take ends of this kind",
     "EXPORT_INVALID": "a stream of lines needs one root with pages and nothing but `nodes` in it",
+    "EXPORT_TRUNCATED": "the walk met its budget: what was streamed is not all there is",
     "FILTER_OPERAND": "an operator of a filter does not take this operand",
     "FILTER_TOO_LARGE": "a filter has more parts than are read",
     "FOLLOWER_LAGGING": "/readyz of a follower: what it shows may be older than `[follow] lag_s_max`",

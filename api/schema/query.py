@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 import numpy as np
@@ -20,13 +20,14 @@ from graph.execute import run_match
 from graph.grouping import parse_group_key, run_grouping
 from graph.searching import run_search
 from graph.view import Hops
-from graph.walking import run_routes, run_walk
+from graph.walking import run_routes, run_walk, walk_all
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.grouping import GroupRow
+    from graph.scroll import Scroll
     from graph.view import View
     from graph.walking import Cut, Reached, Route
 
@@ -97,11 +98,27 @@ class _ReachedRow:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
-class _ReachableRow:
-    nodes: list[_ReachedRow]
-    count: int
-    truncated: _TruncatedRow | None
+@dataclass(frozen=True, slots=True, eq=False)
+class ReachedListing:
+    """A `Reachable`: the twins of a walk."""
+
+    view: View
+    reached: Reached
+
+    @property
+    def nodes(self) -> list[_ReachedRow]:
+        twins = Cohort(self.view, self.reached.rows).twins()
+        return [
+            _ReachedRow(twin, depth) for twin, depth in zip(twins, self.reached.depths.tolist(), strict=True)
+        ]
+
+    @property
+    def count(self) -> int:
+        return self.reached.count
+
+    @property
+    def truncated(self) -> _TruncatedRow | None:
+        return _TruncatedRow.of(self.reached.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +238,21 @@ def _reachable(
     names = None if relations is None else tuple(relations)
     heading = (direction or Direction.OUT).value
     walk = plan.Walk(tuple(from_), names, heading, max_depth, kind, first)
-    return cast("Reachable", _reachable_row(view, run_walk(view, walk)))
+    reached = run_walk(view, walk) if view.scroll is None else _next_reached(view, view.scroll, walk)
+    return cast("Reachable", ReachedListing(view, reached))
 
 
-def _reachable_row(view: View, reached: Reached) -> _ReachableRow:
-    twins = Cohort(view, reached.rows).twins()
-    nodes = [_ReachedRow(twin, depth) for twin, depth in zip(twins, reached.depths.tolist(), strict=True)]
-    return _ReachableRow(nodes, reached.count, _TruncatedRow.of(reached.cut))
+def _next_reached(view: View, scroll: Scroll, walk: plan.Walk) -> Reached:
+    """The next part of a walk that is read to its end."""
+
+    def find() -> tuple[Reached, int]:
+        found = walk_all(view, walk)
+        scroll.cut = found.cut and found.cut.reason
+        return found, found.count
+
+    whole, part = scroll.next_part(walk.first, find)
+    view.budget.spend(part.stop - part.start)
+    return replace(whole, rows=whole.rows[part], depths=whole.depths[part])
 
 
 def _paths(

@@ -78,6 +78,20 @@ def test_a_root_of_a_kind(narrow: Any) -> None:
     assert {each["__typename"] for each in found} == {"VAVTwin"}
 
 
+def test_all_that_can_be_reached(narrow: Any) -> None:
+    walk = 'reachable(from: ["campus:CH-1"], relations: ["feeds"])'
+    *found, last = export(narrow, f"{{ {walk} {{ nodes {{ depth twin {{ localId }} }} }} }}")
+    assert [each["depth"] for each in found] == [1] * 2 + [2] * 6 + [3] * 6
+    assert [each["twin"]["localId"] for each in found[:3]] == ["AHU-1", "AHU-2", "VAV-1"]
+    assert (last["__export"]["complete"], last["__export"]["count"]) == (True, 14)
+
+
+def test_a_walk_that_meets_its_budget_is_not_complete(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.view.Budget.is_half_gone", True)
+    last = export(reader, '{ reachable(from: ["AHU-1"]) { nodes { depth } } }')[-1]["__export"]
+    assert (last["complete"], last["errors"][0]["extensions"]["code"]) == (False, "EXPORT_TRUNCATED")
+
+
 def test_first_bounds_the_whole(narrow: Any) -> None:
     *found, last = export(narrow, "{ twins(first: 17) { nodes { id } } }")
     assert (len(found), last["__export"]["complete"]) == (17, True)
