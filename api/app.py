@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from api.auth import LIFETIME_DEFAULT_S, Tokens
 from api.checking import check_door
 from api.commanding import Commands
+from api.compiled.warming import warm
 from api.config import Settings
 from api.documents import document_door
 from api.engine import Engine
@@ -91,7 +92,7 @@ def create_app(
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", sockets.__call__),
-            *_routes(services, figures, health),
+            *_routes(services, figures, health, engine),
         ],
         middleware=[
             Middleware(Timing, figures=figures),
@@ -117,7 +118,7 @@ def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
     return impact.to_json()
 
 
-def _routes(services: Services, figures: Figures, health: Health) -> list[Any]:
+def _routes(services: Services, figures: Figures, health: Health, engine: Engine) -> list[Any]:
     return [
         Route("/", _page, methods=["GET"]),
         Route("/ingest", partial(_ingest, services=services, figures=figures), methods=["POST"]),
@@ -127,14 +128,14 @@ def _routes(services: Services, figures: Figures, health: Health) -> list[Any]:
         Route("/id/{rest:path}", partial(document_door, services=services), methods=["GET"]),
         Route("/livez", health.livez, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
-        Route("/metrics", partial(_metrics, figures=figures, health=health), methods=["GET"]),
+        Route("/metrics", partial(_metrics, figures=figures, health=health, engine=engine), methods=["GET"]),
         Mount("/web", StaticFiles(directory=WEB)),
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """ASGI middleware: requests for one path go straight to its door. Routing costs more than a small query."""
+    """ASGI middleware: requests for one path go straight to its door. Routing costs more than small queries."""
 
     app: ASGIApp
     path: str
@@ -149,7 +150,9 @@ class Shortcut:
 async def _lifespan(
     _: Starlette, *, services: Services, engine: Engine, health: Health
 ) -> AsyncGenerator[None, None]:
-    await anyio.to_thread.run_sync(engine.current_schema)  # the first request should not pay for it
+    # The first request should pay for neither.
+    await anyio.to_thread.run_sync(engine.current_schema)
+    await anyio.to_thread.run_sync(warm)
     yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
@@ -171,9 +174,13 @@ async def _ingest(request: Request, services: Services, figures: Figures) -> Res
     return JSONResponse(report.to_json())
 
 
-async def _metrics(request: Request, figures: Figures, health: Health) -> Response:
+async def _metrics(request: Request, figures: Figures, health: Health, engine: Engine) -> Response:
     principal_of(request)
-    lines = [*figures.lines(), *await anyio.to_thread.run_sync(lambda: list(health.lines()))]
+    lines = [
+        *figures.lines(),
+        *engine.plans.lines(),
+        *await anyio.to_thread.run_sync(lambda: list(health.lines())),
+    ]
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from graph.jit import kernel
+from graph.jit import kernel, read_only
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,7 +46,7 @@ def _ids(snapshot: Snapshot, rows: Rows) -> tuple[Bytes, Places, Places]:
     if len(tables) == 1:
         offsets = tables[0].strings.offsets
         start = offsets[tables[0].numbers]
-        return tables[0].strings.data, start, offsets[np.asarray(tables[0].numbers) + 1] - start
+        return read_only(tables[0].strings.data), start, offsets[np.asarray(tables[0].numbers) + 1] - start
     start, length = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for table in tables:
         offsets = table.strings.offsets
@@ -55,13 +55,13 @@ def _ids(snapshot: Snapshot, rows: Rows) -> tuple[Bytes, Places, Places]:
     data = np.empty(int(length.sum()) + 1, np.uint8)
     for table in tables:
         copy_all(
-            table.strings.data,
+            read_only(table.strings.data),
             table.strings.offsets[table.numbers],
             data,
             start[table.places],
             length[table.places],
         )
-    return data, start, length
+    return read_only(data), start, length
 
 
 @kernel

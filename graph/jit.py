@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+D = TypeVar("D", bound="np.generic")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -24,6 +25,14 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile on first use, or load what was compiled before. Kernels of one file may call each other only:
     numba looks for changes in the file of a kernel, and nowhere else."""
     return cast("Callable[P, R]", njit(nogil=True, cache=True)(function))
+
+
+def read_only(data: npt.NDArray[D]) -> npt.NDArray[D]:
+    """The same array, not to be written: kernels are compiled anew for each kind of array they are given, and
+    columns are now of the one kind (from a file), now of the other (once they have grown)."""
+    view = data.view()
+    view.flags.writeable = False
+    return view
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:

@@ -19,6 +19,7 @@ from api.compiled.kernels import (
     write_quoted,
     write_times,
 )
+from graph.jit import read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +109,7 @@ class Arena:
 
     def quoted(self, data: Bytes, start: Places, length: Places) -> Pieces:
         """Texts of another array as JSON in quotes; null where the length is negative."""
-        made = _empty(len(start))
+        made, data = _empty(len(start)), read_only(data)
         self._reserve(int(np.maximum(length, 2).sum()) + 2 * len(start))
         while (at := write_quoted(self._data, self._at, data, start, length, made.start, made.length)) < 0:
             if at == IRREGULAR:

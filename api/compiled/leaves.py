@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 
-from api.compiled.arena import Pieces, by_code
+from api.compiled.arena import Deopt, Pieces, by_code
 from api.compiled.frames import check
 from api.compiled.kernels import local_parts
+from api.schema.scalars import time_text
 from graph.attributes import Tag, unpack
 from graph.cells import point_cells
 from graph.ids import local_id_of
+from graph.jit import read_only
 from graph.strings import decode_text
 from graph.values import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from api.compiled.arena import Arena
     from api.compiled.frames import Twins
+    from api.schema.rows import PointReading
     from graph.cells import Cells
     from graph.keys import IdTable
     from graph.pools import Pools
@@ -43,6 +46,7 @@ class Leaf:
 
     column: Callable[[Twins], Pieces]
     quoted: bool = False
+    few: Callable[[Twins], list[bytes]] | None = None
 
 
 # Texts
@@ -99,8 +103,7 @@ def _derived_local_ids(twins: Twins, table: IdTable) -> Pieces:
     start = strings.offsets[table.numbers]
     length = strings.offsets[table.numbers + 1] - start
     base = twins.snapshot.heads[table.site].base
-    data = np.frombuffer(base.encode("utf-8", "surrogatepass") or b"\0", np.uint8)[: len(base.encode())]
-    left = local_parts(strings.data, start, length, data, PLAIN)
+    left = local_parts(read_only(strings.data), start, length, np.frombuffer(base.encode(), np.uint8), PLAIN)
     pieces = twins.arena.quoted(strings.data, start, length)
     if left:
         odd = np.flatnonzero(length < 0)
@@ -243,22 +246,61 @@ def _qualities(twins: Twins) -> Pieces:
     return by_code(twins.arena, codes, lambda code: _NULL if code < 0 else orjson.dumps(Quality(code).name))
 
 
+# Of a few twins, as the resolvers find them
+
+
+def _few(column: str, read: Callable[[Twins], Sequence[object]]) -> Callable[[Twins], list[bytes]]:
+    """What `read` gives as JSON. Errors that the resolvers would locate: Deopt."""
+
+    def texts(twins: Twins) -> list[bytes]:
+        try:
+            return [orjson.dumps(value) for value in twins.kept(("few", column), lambda: read(twins))]
+        except (ValueError, IndexError) as error:
+            raise Deopt from error
+
+    return texts
+
+
+def _few_readings(read: Callable[[PointReading], object]) -> Callable[[Twins], list[bytes]]:
+    def texts(twins: Twins) -> list[bytes]:
+        try:
+            found = twins.kept("few readings", twins.cohort.readings)
+        except (ValueError, IndexError) as error:
+            raise Deopt from error
+        return [orjson.dumps(read(reading)) for reading in found]
+
+    return texts
+
+
+def _kind_names(twins: Twins) -> list[str]:
+    schema = twins.snapshot.schema
+    return [schema.kinds[kind if kind >= 0 else schema.twin_kind].name for kind in twins.kinds.tolist()]
+
+
+def _time_text(reading: PointReading) -> str | None:
+    return None if reading.time is None else time_text(reading.time)
+
+
+def _quality_name(reading: PointReading) -> str | None:
+    return None if reading.quality is None else reading.quality.name
+
+
 TWIN_LEAVES: Final[Mapping[str, Leaf]] = {
-    "id": Leaf(_ids),
-    "localId": Leaf(_local_ids),
-    "name": Leaf(_names),
-    "kind": Leaf(_kinds),
+    "id": Leaf(_ids, few=_few("id", lambda twins: twins.snapshot.ids(twins.rows))),
+    "localId": Leaf(_local_ids, few=_few("localId", lambda twins: twins.snapshot.local_ids(twins.rows))),
+    "name": Leaf(_names, few=_few("name", lambda twins: twins.snapshot.names(twins.rows))),
+    "kind": Leaf(_kinds, few=_few("kind", _kind_names)),
     "kinds": Leaf(_all_kinds),
-    "site": Leaf(_sites),
+    "site": Leaf(_sites, few=_few("site", lambda twins: twins.cohort.sites())),
     "revision": Leaf(_revisions, quoted=True),
 }
 POINT_LEAVES: Final[Mapping[str, Leaf]] = {
-    "value": Leaf(_values),
-    "text": Leaf(_texts),
-    "state": Leaf(_states),
-    "unit": Leaf(_units),
-    "time": Leaf(_times),
-    "quality": Leaf(_qualities),
+    "value": Leaf(_values, few=_few_readings(lambda reading: reading.value)),
+    "text": Leaf(_texts, few=_few_readings(lambda reading: reading.text)),
+    "state": Leaf(_states, few=_few_readings(lambda reading: reading.state)),
+    "unit": Leaf(_units, few=_few("unit", lambda twins: twins.cohort.units())),
+    "time": Leaf(_times, few=_few_readings(_time_text)),
+    "quality": Leaf(_qualities, few=_few_readings(_quality_name)),
 }
 
 

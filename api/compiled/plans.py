@@ -57,6 +57,13 @@ class Plans:
     def bytes_max(self) -> int:
         return self._bytes_max + self._tables.arenas.bytes_max
 
+    def lines(self) -> Iterator[str]:
+        """Figures for `/metrics`."""
+        yield "# TYPE twinmesh_compiled_cache_bytes gauge"
+        yield f"twinmesh_compiled_cache_bytes {self.nbytes}"
+        yield "# TYPE twinmesh_compiled_cache_bytes_max gauge"
+        yield f"twinmesh_compiled_cache_bytes_max {self.bytes_max}"
+
     def plan(
         self,
         schema: GraphQLSchema,

@@ -23,11 +23,10 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
-from api.compiled.arena import Deopt, Pieces, lists_of
+from api.compiled.arena import Deopt, Pieces
 from api.compiled.frames import Listing, Paged, Twins
-from api.compiled.leaves import put
 from api.compiled.selecting import Unplannable
-from api.compiled.template import Column, Template, Woven, slot, woven
+from api.compiled.template import FEW, Column, Template, Woven, slot, woven, written
 from api.schema.rows import TwinListing, TwinRow
 
 if TYPE_CHECKING:
@@ -108,7 +107,8 @@ class _Connection:
     def __call__(self, run: Run, found: object) -> Text:
         if not isinstance(found, TwinListing):
             raise Deopt
-        return run.arena.text(self.woven.pieces(Listing(run, found)))
+        listing = Listing(run, found)
+        return written(listing, self.woven, few=listing.twins.count <= FEW)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +121,7 @@ class _Node:
         if not isinstance(found, TwinRow):
             raise Deopt
         twins = Twins(run, found.cohort.view, found.cohort.rows[found.place : found.place + 1])
-        return run.arena.text(self.woven.pieces(twins))
+        return self.woven.texts(twins)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,14 +133,14 @@ class _Nodes:
     def __call__(self, run: Run, found: object) -> Text:
         rows = cast("Sequence[TwinRow | None]", found)
         here = [place for place, row in enumerate(rows) if row is not None]
-        pieces = run.arena.repeat(_NULL, len(rows))
+        texts: list[Text] = [_NULL] * len(rows)
         if here:
             first = cast("TwinRow", rows[here[0]])
             places = np.array([row.place for row in rows if row is not None])
             twins = Twins(run, first.cohort.view, first.cohort.rows[places])
-            put(pieces, np.array(here), self.woven.pieces(twins))
-        bounds = np.array([0, len(rows)], np.int64)
-        return b"[" + bytes(run.arena.text(lists_of(bounds, run.arena.joined(pieces)))) + b"]"
+            for place, text in zip(here, written(twins, self.woven, few=len(here) <= FEW), strict=True):
+                texts[place] = text
+        return b"[" + b",".join(texts) + b"]"
 
 
 # Pages of twins
@@ -156,10 +156,13 @@ def _cursors(twins: Twins) -> Pieces:
 
 
 def _plain(read: Callable[[Paged], object]) -> Template[Any]:
-    def column(listing: Listing) -> Pieces:
-        return listing.arena.put_all([orjson.dumps(read(listing.twins))])
+    def texts(listing: Listing) -> list[bytes]:
+        return [orjson.dumps(read(listing.twins))]
 
-    return slot(Column(read, column))
+    def column(listing: Listing) -> Pieces:
+        return listing.arena.put_all(texts(listing))
+
+    return slot(Column(read, column, texts))
 
 
 def _cursor_at(paged: Paged, place: int) -> str | None:

@@ -1,12 +1,16 @@
 """What a plan is made of: literals, and slots that give one piece for each object of a frame.
 
 An object within an object needs no text of its own: its literals and slots become part of the outer template.
+
+Everything can be written in two ways, to the same bytes: `pieces`, by kernels over columns, and `texts`, which
+for a few objects takes less time than calling a kernel does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -25,11 +29,17 @@ F_contra = TypeVar("F_contra", bound=Frame, contravariant=True)
 G = TypeVar("G", bound=Frame)
 Children: TypeAlias = "tuple[G, npt.NDArray[np.int64]]"
 _NULL: Final = b"null"
+FEW: Final = 24
+"""Up to so many objects are written as texts."""
 
 
 class Slot(Protocol[F_contra]):
     def pieces(self, frame: F_contra) -> Pieces:
         """A piece for each object of the frame."""
+        ...
+
+    def texts(self, frame: F_contra) -> list[bytes]:
+        """The same, for frames of a few objects."""
         ...
 
 
@@ -82,9 +92,15 @@ class Column(Generic[F]):
 
     key: object
     column: Callable[[F], Pieces]
+    few: Callable[[F], list[bytes]] | None = None
 
     def pieces(self, frame: F) -> Pieces:
         return frame.kept(("column", self.key), lambda: self.column(frame))
+
+    def texts(self, frame: F) -> list[bytes]:
+        if self.few is None:
+            return _texts_of(frame, self.pieces(frame))
+        return frame.kept(("texts", self.key), lambda: self.few(frame) if self.few else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,9 @@ class Derived(Generic[G, F]):
 
     def pieces(self, frame: G) -> Pieces:
         return self.inner.pieces(self.derive(frame))
+
+    def texts(self, frame: G) -> list[bytes]:
+        return self.inner.texts(self.derive(frame))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,17 @@ class Woven(Generic[F]):
 
     template: Template[F]
     thread: Thread
+    form: bytes  # the same literals with %b where the pieces stand
+
+    def texts(self, frame: F) -> list[bytes]:
+        if not frame.count:
+            return []
+        for check in self.template.checks:
+            check(frame)
+        columns = [part.texts(frame) for part in self.template.slots]
+        if not columns:
+            return [self.template.literals[0]] * frame.count
+        return [self.form % row for row in zip(*columns, strict=True)]
 
     def pieces(self, frame: F) -> Pieces:
         if not frame.count:
@@ -123,7 +153,8 @@ class Woven(Generic[F]):
 
 def woven(template: Template[F]) -> Woven[F]:
     """What writes a template."""
-    return Woven(template, Thread.of(template.literals))
+    form = b"%b".join(literal.replace(b"%", b"%%") for literal in template.literals)
+    return Woven(template, Thread.of(template.literals), form)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +167,17 @@ class Variants(Generic[F]):
     number: Callable[[F], npt.NDArray[np.integer[Any]]]
     some: Callable[[F, npt.NDArray[np.int64]], F]
     templates: Sequence[Woven[F]]
+
+    def texts(self, frame: F) -> list[bytes]:
+        number = self.number(frame)
+        found = [b""] * frame.count
+        for each, text in enumerate(self.templates):
+            places = np.flatnonzero(number == each)
+            if len(places):
+                some = text.texts(self.some(frame, places))
+                for place, own in zip(places.tolist(), some, strict=True):
+                    found[place] = own
+        return found
 
     def pieces(self, frame: F) -> Pieces:
         number = self.number(frame)
@@ -156,6 +198,13 @@ class ListOf(Generic[F, G]):
     children: Callable[[F], Children[G]]
     item: Woven[G]  # with a comma at the end
 
+    def texts(self, frame: F) -> list[bytes]:
+        items, bounds = self.children(frame)
+        if items.count > FEW:
+            return _texts_of(frame, lists_of(bounds, self.item.pieces(items)))
+        texts, cuts = self.item.texts(items), bounds.tolist()
+        return [b"".join(texts[begin:end])[:-1] for begin, end in pairwise(cuts)]
+
     def pieces(self, frame: F) -> Pieces:
         items, bounds = self.children(frame)
         return lists_of(bounds, self.item.pieces(items))
@@ -173,6 +222,11 @@ class FirstOf(Generic[F, G]):
     children: Callable[[F], Children[G]]
     item: Woven[G]
 
+    def texts(self, frame: F) -> list[bytes]:
+        items, bounds = self.children(frame)
+        texts, cuts = self.item.texts(items), bounds.tolist()
+        return [texts[begin] if end > begin else _NULL for begin, end in pairwise(cuts)]
+
     def pieces(self, frame: F) -> Pieces:
         items, bounds = self.children(frame)
         pieces = self.item.pieces(items)
@@ -182,3 +236,15 @@ class FirstOf(Generic[F, G]):
         found = frame.arena.repeat(_NULL, frame.count)
         put(found, here, pieces.take(bounds[:-1][here]))
         return found
+
+
+def written(frame: F, woven: Woven[F], *, few: bool) -> list[bytes] | list[memoryview]:
+    """The texts of a template for every object of a frame, in the way that is faster."""
+    if few:
+        return woven.texts(frame)
+    pieces = woven.pieces(frame)
+    return [frame.arena.text(pieces, place) for place in range(frame.count)]
+
+
+def _texts_of(frame: Frame, pieces: Pieces) -> list[bytes]:
+    return [bytes(frame.arena.text(pieces, place)) for place in range(len(pieces))]

@@ -90,7 +90,7 @@ class Planner:
         if name in _LEAVES:
             leaf = _LEAVES[name]
             quote = b'"' if leaf.quoted else b""
-            return slot(Column(name, leaf.column), quote, quote)
+            return slot(Column(name, leaf.column, leaf.few), quote, quote)
         field = self.selecting.schema.get_field(kind, name)
         if field is None:
             raise Unplannable

@@ -12,6 +12,7 @@ from api.schema.generated import resolve_twin_type
 from api.schema.inputs import BooleanFilter, JSONFilter, NumberFilter
 from api.schema.mutation import Mutation
 from api.schema.query import Query
+from api.schema.quick import with_quick_way
 from api.schema.scalars import SCALARS
 from api.schema.subscription import Subscription
 from api.schema.twin import Point, Twin
@@ -36,6 +37,8 @@ def fixed_schema() -> GraphQLSchema:
         # Object types are made outside Strawberry, so it cannot tell which one a twin has.
         cast("GraphQLInterfaceType", schema.type_map[name]).resolve_type = resolve_twin_type
     _drop_null_defaults(schema)
+    for item in cast("GraphQLObjectType", schema.query_type).fields.values():
+        item.resolve = with_quick_way(item)
     return schema
 
 
