@@ -135,7 +135,7 @@ def _routes(services: Services, figures: Figures, health: Health, engine: Engine
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """ASGI middleware: requests for one path go straight to its door. Routing costs more than small queries."""
+    """ASGI middleware: requests for one path go straight to its door. Routing costs more than a query."""
 
     app: ASGIApp
     path: str

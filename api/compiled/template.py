@@ -2,8 +2,8 @@
 
 An object within an object needs no text of its own: its literals and slots become part of the outer template.
 
-Everything can be written in two ways, to the same bytes: `pieces`, by kernels over columns, and `texts`, which
-for a few objects takes less time than calling a kernel does.
+Everything can be written in two ways, to the same bytes: `pieces`, by kernels over columns, and `texts`,
+which for a few objects takes less time than calling a kernel does.
 """
 
 from __future__ import annotations
