@@ -111,7 +111,7 @@ class Attacker:
 
 
 def send_until_answered(server: Server, body: bytes) -> tuple[float, bytes]:
-    """Seconds from the first byte sent to the answer, and the answer with its head.
+    """Seconds from the first byte sent to the end of the answer, and the answer with its head.
 
     A server may answer before it has read everything; the rest is not sent then.
     """
@@ -127,15 +127,27 @@ def send_until_answered(server: Server, body: bytes) -> tuple[float, bytes]:
 
 
 def _exchange(connection: socket.socket, unsent: memoryview) -> bytes:
-    """The first bytes of the answer."""
-    ends_s = time.monotonic() + ANSWER_S_MAX
+    """The whole answer; once it has begun, nothing more is sent."""
+    ends_s, text = time.monotonic() + ANSWER_S_MAX, b""
     while time.monotonic() < ends_s:
-        readable, writable, _ = select.select([connection], [connection] if len(unsent) else [], [], 1.0)
+        sending = [connection] if len(unsent) and not text else []
+        readable, writable, _ = select.select([connection], sending, [], 1.0)
         if readable:
-            return connection.recv(READ_BYTES)
-        if writable:
+            part = _read(connection)
+            if not part:
+                return text
+            text += part
+        elif writable:
             unsent = unsent[connection.send(unsent) :]
     raise ServerError(f"no answer in {ANSWER_S_MAX:.0f} s")
+
+
+def _read(connection: socket.socket) -> bytes:
+    """What has come; nothing at the end. A server that leaves a body unread may reset the connection then."""
+    try:
+        return connection.recv(READ_BYTES)
+    except ConnectionResetError:
+        return b""
 
 
 def is_refusal(text: bytes) -> bool:
