@@ -76,6 +76,7 @@ class Operation:
     variables: Mapping[str, Any]
     name: str | None = None
     principal: Principal = LOCAL
+    other: Principal | None = None  # who asks the same afterwards
     limits: str = "wide"
     slots: tuple[CursorSlot, ...] = ()
     flips: tuple[str, ...] = ()  # boolean variables of directives
@@ -185,6 +186,7 @@ class _Composer:
             self.values,
             chosen,
             PRINCIPALS[draw.weighted([(16, 0), (4, 1), (2, 2), (2, 3), (1, 4)])],
+            draw.choice(PRINCIPALS) if draw.chance(15) else None,
             draw.weighted([(9, "wide"), (1, "tight")]),
             tuple(self.slots),
             tuple(self.flips),

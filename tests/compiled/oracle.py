@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from graphql import ExecutionResult, execute_sync, parse
@@ -38,19 +38,25 @@ def ask_engine(world: World, request: Request, principal: Principal, limits: str
 
 
 def compared(world: World, operation: Operation, answerer: Answerer = ask_engine) -> Iterator[Seen]:
-    """Run an operation in all its rounds, the first one twice (cold, warm). Different, with both bodies."""
-    for number, variables in enumerate(rounds(world, operation)):
-        request = Request(operation.text, variables, operation.name)
-        result = resolved(world, request, operation)
+    """Run an operation in all its rounds, the first one twice (cold, warm). Different where bytes differ."""
+    for number, (request, principal) in enumerate(rounds(world, operation)):
+        result = resolved(world, request, principal, operation.limits)
         for _ in range(2 if number == 0 else 1):
-            answer = answerer(world, request, operation.principal, operation.limits)
-            expected = body_of(result, answer.result.extensions)
-            body = encode(answer.formatted)
-            if body != expected:
-                raise Different(_told(request, operation, body, expected))
-            codes = tuple(str((error.extensions or {}).get("code")) for error in answer.result.errors or ())
-            was_compiled = getattr(answer, "data_bytes", None) is not None
-            yield Seen(body, was_compiled, answer.started, codes)
+            answer = answerer(world, request, principal, operation.limits)
+            yield judged(request, f"as {principal.name}, limits {operation.limits}", answer, result)
+
+
+def judged(request: Request, told: str, answer: Answer, result: ExecutionResult) -> Seen:
+    """What an answer is like; Different where it is not what the resolvers gave.
+
+    What the limits refuse before it runs, the resolvers alone would answer: it is only counted.
+    """
+    expected, body = body_of(result, answer.result.extensions), encode(answer.formatted)
+    codes = tuple(str((error.extensions or {}).get("code")) for error in answer.result.errors or ())
+    is_refused = not answer.started and codes == ("QUERY_TOO_COSTLY",)
+    if body != expected and not is_refused:
+        raise Different(_shown(request, told, body, expected))
+    return Seen(body, answer.data_bytes is not None, answer.started, codes)
 
 
 def body_of(result: ExecutionResult, extensions: Mapping[str, Any] | None) -> bytes:
@@ -61,28 +67,30 @@ def body_of(result: ExecutionResult, extensions: Mapping[str, Any] | None) -> by
     return encode(Answer(told, started).formatted)
 
 
-def resolved(world: World, request: Request, operation: Operation) -> ExecutionResult:
+def resolved(world: World, request: Request, principal: Principal, limits: str) -> ExecutionResult:
     """The result of graphql-core's executor, nothing of the engine in it but the schema."""
-    context = RequestContext(world.services[operation.limits], operation.principal)
     result = execute_sync(
-        world.engines[operation.limits].current_schema(),
+        world.engines[limits].current_schema(),
         parse(request.query),
-        context_value=context,
+        context_value=RequestContext(world.services[limits], principal),
         variable_values=dict(request.variables),
         operation_name=request.operation_name,
     )
     return cast("ExecutionResult", result)
 
 
-def rounds(world: World, operation: Operation) -> Iterator[dict[str, Any]]:
-    """The variables to send: as drawn, with directives the other way round, with cursors of the answer."""
-    variables = dict(operation.variables)
-    yield variables
+def rounds(world: World, operation: Operation) -> Iterator[tuple[Request, Principal]]:
+    """What is sent: as drawn, with a directive turned round, with cursors of the answer, by another."""
+    variables, principal = dict(operation.variables), operation.principal
+
+    def request(**changed: Any) -> Request:
+        return Request(operation.text, {**variables, **changed}, operation.name)
+
+    yield request(), principal
     for flip in operation.flips[:1]:
-        yield {**variables, flip: not variables.get(flip, False)}
+        yield request(**{flip: not variables.get(flip, False)}), principal
     if operation.slots:
-        request = Request(operation.text, variables, operation.name)
-        data = resolved(world, request, replace(operation, limits="wide")).data
+        data = resolved(world, request(), principal, "wide").data
         for pick in (0, -1):
             cursors = {
                 slot.variable: found[pick]
@@ -90,7 +98,9 @@ def rounds(world: World, operation: Operation) -> Iterator[dict[str, Any]]:
                 if (found := _cursors(data, (*slot.path, slot.info)))
             }
             if cursors:
-                yield {**variables, **cursors}
+                yield request(**cursors), principal
+    if operation.other is not None:
+        yield request(), operation.other
 
 
 def _cursors(data: Any, path: tuple[str, ...]) -> list[str]:
@@ -104,14 +114,13 @@ def _cursors(data: Any, path: tuple[str, ...]) -> list[str]:
     return [data[name] for name in ("startCursor", "endCursor") if data.get(name)]
 
 
-def _told(request: Request, operation: Operation, body: bytes, expected: bytes) -> str:
-    place = next(
-        (i for i, (a, b) in enumerate(zip(body, expected, strict=False)) if a != b),
-        min(len(body), len(expected)),
-    )
+def _shown(request: Request, told: str, body: bytes, expected: bytes) -> str:
+    pairs = enumerate(zip(body, expected, strict=False))
+    ends = min(len(body), len(expected))
+    place = next((place for place, (one, other) in pairs if one != other), ends)
     low = max(0, place - 200)
     return (
-        f"as {operation.principal.name}, limits {operation.limits}\n{request.query}\n"
+        f"{told}\n{request.query}\n"
         f"variables {dict(request.variables)!r} name {request.operation_name!r}\n"
         f"differs at byte {place}\n  engine    ...{body[low : place + 200]!r}\n"
         f"  resolvers ...{expected[low : place + 200]!r}"

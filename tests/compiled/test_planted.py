@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from api.operation import Request
-from tests.compiled.composing import Operation, Shapes, compose
+from api.policy import Principal
+from tests.compiled.composing import Shapes, compose
 from tests.compiled.defects import DEFECTS, Defect, defective
 from tests.compiled.drawing import fresh_seed, plain_draw
 from tests.compiled.oracle import body_of, resolved, rounds
@@ -20,8 +21,9 @@ OPERATIONS_MAX = 6_000
 
 @dataclass(frozen=True)
 class Case:
-    operation: Operation
     request: Request
+    principal: Principal
+    limits: str
     expected: bytes
 
 
@@ -44,9 +46,9 @@ class Cases:
     def _made(self, world: World, shapes: Shapes) -> Iterator[Case]:
         for index in range(OPERATIONS_MAX):
             operation = compose(plain_draw(random.Random(f"{self.seed} {index}")), shapes)
-            for variables in rounds(world, operation):
-                request = Request(operation.text, variables, operation.name)
-                yield Case(operation, request, body_of(resolved(world, request, operation), None))
+            for request, principal in rounds(world, operation):
+                result = resolved(world, request, principal, operation.limits)
+                yield Case(request, principal, operation.limits, body_of(result, None))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_defect_is_found(world: World, cases: Cases, name: str) -> None:
 def found_after(world: World, cases: Cases, defect: Defect, most: int) -> int | None:
     """How many requests it takes until the bytes differ."""
     for count, case in zip(range(1, most + 1), cases, strict=False):
-        body = defective(world, case.request, case.operation.principal, case.operation.limits, defect)
+        body = defective(world, case.request, case.principal, case.limits, defect)
         if body != case.expected:
             return count
     return None
