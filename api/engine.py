@@ -21,7 +21,6 @@ from graphql import (
     OperationType,
     execute_sync,
     subscribe,
-    validate,
 )
 
 from api.compiled.plans import Plans
@@ -35,6 +34,7 @@ from api.persisted import PersistedQueries
 from api.policy import LOCAL, Role
 from api.schema.context import RequestContext
 from api.schema.source import SchemaSource
+from api.validating import find_errors
 from ontology.errors import AccessError, InputError, LimitError, TwinmeshError
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Engine:
         if known.traits.asks_schema:
             self._check_introspection(principal)
         if is_new:
-            errors = validate(schema, document.document, max_errors=ERRORS_MAX)
+            errors = find_errors(schema, document.document, ERRORS_MAX)
             if errors:
                 return Answer(ExecutionResult(None, graphql_errors(errors)), started=False)
             self._documents.put(request.query, document)
@@ -233,7 +233,6 @@ class Engine:
         answer = self._answered(prepared)
         known.ran(snapshot, clock_s() - started_s)
         return answer
-
 
     def _answered(self, prepared: Prepared) -> Answer:
         """By the operation's plan; by the resolvers where it has none, or where that meets anything odd."""
