@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-
 from api.failures import problem_response
 from api.policy import LOCAL
 from ontology.errors import AccessError, TwinmeshError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.auth import Tokens
@@ -44,9 +44,10 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        # Once into a dict: `Headers` looks through the list for every name.
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            self._check_host(headers)
+            self._check_host(scope)
             self._check_origin(headers)
             principal = self._principal(scope, headers)
         except TwinmeshError as error:
@@ -55,32 +56,34 @@ class Gate:
         scope.setdefault("state", {})["principal"] = principal
         await self.app(scope, receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, scope: Scope) -> None:
         if not self.dev:
             return  # whoever has the token may call this server by any name
-        hosts = headers.getlist("host")
+        hosts = [value.decode("latin-1") for key, value in scope["headers"] if key == b"host"]
         name = _host_name(hosts[0]) if len(hosts) == 1 else None
         if name is None or name not in LOOPBACK_NAMES | set(self.server.hosts):
             raise AccessError("this server is not called by that name", code="HOST_REFUSED")
 
-    def _check_origin(self, headers: Headers) -> None:
+    def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:
         """A browser names the page's origin; programs name none."""
-        origin = headers.get("origin")
-        if origin is None:
+        stated = headers.get(b"origin")
+        if stated is None:
             # An image or script of another page comes without Origin, but says where it comes from.
-            foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-            if foreign and headers.get("sec-fetch-mode") != "navigate":
+            foreign = headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+            if foreign and headers.get(b"sec-fetch-mode") != b"navigate":
                 raise AccessError("pages of other origins may not call this server", code="ORIGIN_REFUSED")
             return
+        origin, host = stated.decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
         parts = urlsplit(origin)
-        own = parts.scheme in ("http", "https") and parts.netloc.lower() == headers.get("host", "").lower()
+        own = parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
         if not own and origin not in self.server.origins:
             raise AccessError("pages of other origins may not call this server", code="ORIGIN_REFUSED")
 
-    def _principal(self, scope: Scope, headers: Headers) -> Principal | None:
+    def _principal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal | None:
         """AccessError UNAUTHENTICATED, TOKEN_INVALID, TOKEN_EXPIRED or TOKEN_REVOKED."""
-        stated = headers.get("authorization")
-        if stated is not None:
+        given = headers.get(b"authorization")
+        if given is not None:
+            stated = given.decode("latin-1")
             if not stated.lower().startswith(_BEARER):
                 raise AccessError("only Bearer tokens are known", code="UNAUTHENTICATED")
             return self.tokens.principal(stated[len(_BEARER) :].strip())
@@ -94,12 +97,13 @@ class Gate:
         )
 
 
-def _is_open(scope: Scope, headers: Headers) -> bool:
+def _is_open(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     path, is_get = scope["path"], scope["method"] in ("GET", "HEAD")
     if not is_get:
         return False
     # The console is a page like any other; what it asks comes with a token.
-    is_console = path == "/graphql" and not scope["query_string"] and "text/html" in headers.get("accept", "")
+    wants_page = b"text/html" in headers.get(b"accept", b"")
+    is_console = path == "/graphql" and not scope["query_string"] and wants_page
     return path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX) or is_console
 
 

@@ -126,6 +126,12 @@ class KnownDocuments:
         self._characters = 0
         self._lock = threading.Lock()
 
+    @property
+    def characters(self) -> int:
+        """Of all texts that are kept."""
+        with self._lock:
+            return self._characters
+
     def get(self, schema: GraphQLSchema, text: str) -> KnownDocument | None:
         key = (id(schema), text)
         with self._lock:

@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.config import Settings, Streams
 from api.policy import Role
+from graph.feed import READINGS_ROWS_MAX
+from graph.values import Readings
 
 PROTOCOL = "graphql-transport-ws"
 APPLY = "mutation m($i: ChangeInput!) { applyChange(input: $i) { revision applied } }"
@@ -334,6 +337,72 @@ async def test_a_partner_hears_only_its_share(guarded: Any, token: Callable[...,
         event = (await socket.next())["changes"]
     assert event["twins"] == [{"localId": "AHU-2", "name": "shown"}]
     assert event["touched"] == ["https://twinmesh.invalid/campus/AHU-2"]
+
+
+# Readers that do not read
+
+
+BATCHES, ROWS = 15, 5_000
+
+
+def record_many(server: Any) -> None:
+    """More readings of one point than are kept for a reader, as fast as they can be written."""
+    campus = server.mesh.twin("campus")
+    row = campus.snapshot().find("T-1")
+    for batch in range(BATCHES):
+        numbers = np.arange(batch * ROWS, (batch + 1) * ROWS)
+        campus.record(
+            Readings(
+                np.full(ROWS, row, np.int32),
+                1_767_225_600_000_000_000 + numbers * 1_000,
+                numbers.astype(np.float64).view(np.uint64),
+                np.zeros(ROWS, np.uint8),
+            )
+        )
+
+
+def watched_rows(server: Any) -> int:
+    return max(watch._rows for watch in server.mesh.twin("campus")._feed._watches)
+
+
+READINGS = 'subscription { readings(points: ["T-1"]) { value conflated } }'
+
+
+async def test_an_event_stream_that_nobody_reads_is_bounded(server: Any) -> None:
+    """What it could not take is left out and counted; the newest comes."""
+    body = json.dumps({"query": READINGS}).encode()
+    head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream"
+    head += f"\r\nContent-Length: {len(body)}"
+    port = int(server.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    writer.write(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
+    await reader.readuntil(b"\r\n\r\n")
+    await settle()
+    await asyncio.to_thread(record_many, server)
+    assert watched_rows(server) <= READINGS_ROWS_MAX
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(100):
+        while not found or found[-1]["value"] < BATCHES * ROWS - 1:
+            line = await reader.readline()
+            if line.startswith(b"data: {"):
+                found.append(json.loads(line[6:])["data"]["readings"])
+    writer.close()
+    assert len(found) < BATCHES * ROWS
+    assert any(each["conflated"] for each in found)
+    assert [each["value"] for each in found] == sorted(each["value"] for each in found)
+
+
+async def test_a_socket_that_nobody_reads_is_bounded(server: Any) -> None:
+    async with opened(server) as socket:
+        await socket.subscribe(READINGS)
+        await settle()
+        await asyncio.to_thread(record_many, server)
+        assert watched_rows(server) <= READINGS_ROWS_MAX
+        found = [(await socket.next())["readings"]]
+        while found[-1]["value"] < BATCHES * ROWS - 1:
+            found.append((await socket.next())["readings"])
+    assert len(found) < BATCHES * ROWS
+    assert any(each["conflated"] for each in found)
 
 
 async def test_streams_are_counted(mesh: Any, serve: Callable[..., Any]) -> None:
