@@ -52,6 +52,7 @@ bench: setup-dev   ## First ratios beside the peers
 	@$(UV) run twinmesh bench cascade
 	@$(UV) run twinmesh bench import
 	@$(UV) run twinmesh bench store
+	@$(UV) run twinmesh bench graphql
 
 tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
 	@$(UV) run python scripts/make_ontology_tables.py

@@ -30,6 +30,7 @@ from bench.stores.engine import digest, digest_of_ids
 from bench.stores.oracle import downstream, nested
 from bench.stores.process import ROOT
 from bench.stores.table import OURS, Figures
+from tests.conftest import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,12 @@ if TYPE_CHECKING:
     from bench.graphql_peers.serving import Server
 
 PUMPS = 20
-NEEDS_RUST = pytest.mark.skipif(shutil.which("rustc") is None, reason="no rustc: no load generator")
+
+
+@pytest.fixture(scope="module")
+def compiler() -> None:
+    if shutil.which("rustc") is None:
+        missing("no rustc: no load generator")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def test_growth_is_measured_on_right_answers(servers: dict[str, Server]) -> None
     assert server.resident_mb() > 10 and server.processor_s() > 0
 
 
-@NEEDS_RUST
+@pytest.mark.usefixtures("compiler")
 def test_the_load_generator_counts(servers: dict[str, Server], tmp_path: Path) -> None:
     loader = Loader(tmp_path)
     bodies = [{"query": SMALL.text(number)} for number in range(40)]
@@ -93,7 +99,7 @@ def test_the_load_generator_counts(servers: dict[str, Server], tmp_path: Path) -
     assert (wrong.requests, wrong.failures) == (1, 1) and not wrong.good
 
 
-@NEEDS_RUST
+@pytest.mark.usefixtures("compiler")
 def test_a_wrong_answer_is_told(servers: dict[str, Server], tmp_path: Path) -> None:
     measuring = Measuring(Place(tmp_path))
     figures = measuring.figures_of("a question", "a table", "ms")
@@ -193,7 +199,7 @@ def test_the_data_is_the_same_each_time() -> None:
     assert len(record["points"]) == 9 and record["points"][8]["id"].endswith("pump-0000002-s8")
 
 
-@NEEDS_RUST
+@pytest.mark.usefixtures("compiler")
 def test_the_bench_runs_and_tells(tmp_path: Path) -> None:
     environment = {**os.environ, "TWINMESH_BENCH_QUICK": "1", "TWINMESH_BENCH_DIR": str(tmp_path)}
     command = [sys.executable, str(ROOT / "bench" / "graphql.py"), "schema", "--json"]
