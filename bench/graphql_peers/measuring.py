@@ -111,6 +111,7 @@ class Measuring:
         graph = table_of(fleet.pumps)
         mean = self.figures_of(f"{question.name}, cold", graph, "ms")
         tail = self.figures_of(f"{question.name}, cold, p99", graph, "ms")
+        cost = self.figures_of(f"{question.name}, cold, processor time of the server", graph, "us")
 
         def check(server: Server) -> bool:
             number = self._fresh_number()
@@ -124,6 +125,7 @@ class Measuring:
             told = self.loader.run(server, bodies, Run(effort.seconds, 1, once=True))
             mean.add(server.name, 1e3 * told.mean_s, told.good)
             tail.add(server.name, 1e3 * told.p99_s)
+            cost.add(server.name, 1e6 * told.server_cpu_s / told.requests)
 
         self.rounds(servers.values(), effort.rounds, mean, check, add)
 
