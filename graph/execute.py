@@ -95,21 +95,43 @@ def link_cursor(view: View, other: int, edge: int) -> str:
 
 
 def _in_order(view: View, hops: Hops) -> Hops:
-    """Sorted by owner, then by the far end's id, then by age."""
-    order = order_by_id(view.snapshot, hops.others, hops.owner, hops.edges)
-    return type(hops)(hops.edges[order], hops.owner[order], hops.others[order])
+    """Sorted by owner, then by the far end's id, then by the relationship's own id: what cursors hold."""
+    order = order_by_id(view.snapshot, hops.others, hops.owner)
+    owner, others, edges = hops.owner[order], hops.others[order], hops.edges[order]
+    is_next = (owner[1:] == owner[:-1]) & (others[1:] == others[:-1])
+    if is_next.any():
+        edges = _parallel_by_id(view, edges, np.append(False, is_next))
+    return type(hops)(edges, owner, others)
+
+
+def _parallel_by_id(
+    view: View, edges: npt.NDArray[np.int32], is_next: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int32]:
+    """Relationships between the same two twins by id. `is_next`: between the same ones as the one before.
+
+    By age they would not do: a cursor could not tell its place once its own relationship is removed.
+    """
+    places = np.flatnonzero(is_next | np.append(is_next[1:], False))
+    pairs = np.cumsum(~is_next)[places].tolist()
+    ids = [view.snapshot.edge_id(edge) for edge in edges[places].tolist()]
+    by_id = sorted(range(len(ids)), key=lambda place: (pairs[place], ids[place]))
+    ordered = edges.copy()
+    ordered[places] = edges[places[by_id]]
+    return ordered
 
 
 def _skipped(view: View, hops: Hops, after: str | None) -> npt.NDArray[np.bool_]:
-    """Which hops stand at or before a cursor."""
+    """Which hops stand at or before a cursor, whether what it stands at is still there or not."""
     if after is None:
         return np.zeros(len(hops), np.bool_)
     match decode_cursor(after):
         case [str(other), str(edge_id)]:
-            edge = view.snapshot.edge_by_id(edge_id)
+            pass
         case _:
             raise cursor_error()
     distinct, place = np.unique(hops.others, return_inverse=True)
     ids = view.snapshot.ids(distinct)
     side = np.fromiter(((each > other) - (each < other) for each in ids), np.int8, len(ids))[place]
-    return (side < 0) | ((side == 0) & (hops.edges <= edge))
+    skipped, near = side < 0, np.flatnonzero(side == 0)
+    skipped[near] = [view.snapshot.edge_id(edge) <= edge_id for edge in hops.edges[near].tolist()]
+    return skipped
