@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from graph.multimap import merge_runs, spread
+from graph.multimap import distinct, merge_runs, spread
 from graph.values import Way
 
 if TYPE_CHECKING:
@@ -197,5 +197,5 @@ def merge_found(first: Found, second: Found) -> Found:
     keys = np.concatenate(
         [(owner.astype(np.int64) << _EDGE_BITS) | edges for edges, owner in (first, second)]
     )
-    keys = np.unique(keys)
+    keys = distinct(keys)
     return (keys & _EDGE_MASK).astype(np.int32), (keys >> _EDGE_BITS).astype(np.int32)

@@ -11,6 +11,7 @@ import numpy as np
 
 from graph.attributes import Tag
 from graph.cells import cells_of_edges, cells_of_twins, in_one_unit
+from graph.multimap import distinct
 from graph.plan import (
     And,
     AttributeTest,
@@ -195,7 +196,7 @@ def _mask_of_ends(view: View, predicate: Predicate, ends: Found) -> Mask:
 def distinct_rows(rows: npt.NDArray[np.int32], size: int) -> Found:
     """Some rows below `size`, ascending, each once."""
     if len(rows) < size >> _TABLE_SHARE_BITS:
-        return np.unique(rows)
+        return distinct(rows)
     table = np.zeros(size, np.bool_)
     table[rows] = True
     return np.flatnonzero(table).astype(np.int32)

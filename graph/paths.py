@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from graph.matching import distinct_rows
-from graph.multimap import spread
+from graph.multimap import distinct, spread
 from graph.values import Way
 from ontology.errors import LimitError
 
@@ -99,7 +99,7 @@ def _distinct(owner: Numbers, end: Rows) -> Pairs:
     ascends = bool((owner[1:] > owner[:-1]).all())
     if ascends:
         return Pairs(owner, end)
-    packed = np.unique(_packed(owner, end))
+    packed = distinct(_packed(owner, end))
     return Pairs(packed >> 32, (packed & 0xFFFFFFFF).astype(np.int32))
 
 

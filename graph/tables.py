@@ -11,6 +11,7 @@ from graph.attributes import ColumnWriter
 from graph.columns import ConstantColumn, PagedColumn
 from graph.csr import SiteLinks, Tail, empty_base, tail_is_long
 from graph.keys import SiteIds, SiteIdsView, SiteKeys, SiteKeysView
+from graph.word_index import WordIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ class TwinView:
     point_word: Reader[np.uint64]
     point_quality: Reader[np.uint8]
     attributes: Mapping[str, Column]
+    words: WordIndex | None = None  # of a snapshot of one site
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +143,7 @@ class TwinTable:
         self.point_word = PagedColumn(np.uint64)
         self.point_quality = PagedColumn(np.uint8)
         self.attributes = Attributes(pools)
+        self.words = WordIndex()
 
     @property
     def size(self) -> int:
@@ -168,6 +171,7 @@ class TwinTable:
             point_word=self.point_word.freeze(n),
             point_quality=self.point_quality.freeze(n),
             attributes=self.attributes.freeze(n),
+            words=self.words,
         )
 
 

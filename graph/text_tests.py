@@ -8,6 +8,7 @@ import numpy as np
 
 from graph.ids import is_iri
 from graph.lookup import rows_of_local
+from graph.multimap import distinct
 from graph.plan import Operator, TextField
 from graph.strings import encode_text
 from ontology.errors import InputError, NotFoundError, suggestion
@@ -46,7 +47,7 @@ def text_rows(view: View, test: TextTest) -> Found | None:
     wanted = [each for each in test.comparisons if each.operator in (Operator.EQ, Operator.IN)]
     if find is None or not wanted:
         return None
-    rows = np.unique(np.array(find(view, _texts(wanted[0])), np.int32))
+    rows = distinct(np.array(find(view, _texts(wanted[0])), np.int32))
     rows = rows[view.snapshot.twins.alive.take(rows)]
     rows = rows[view.seen(rows)]
     return rows[text_mask(view, test, rows)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import networkx as nx
 import numpy as np
 
+from graph.multimap import distinct
 from graph.ordering import checked_first, least
 from graph.values import Way
 from ontology.errors import InputError
@@ -103,7 +104,7 @@ def depths_from(
     depth_of = np.full(view.snapshot.size, -1, np.int32)
     depth_of[starts] = 0
     place = np.empty(view.snapshot.size, np.int32)  # only read where just written
-    frontier, depth = np.unique(starts), 0
+    frontier, depth = distinct(starts), 0
     while len(frontier) and (depth_max is None or depth < depth_max):
         if view.budget.is_half_gone:
             return depth_of, Cut("TIME", depth)
