@@ -29,8 +29,8 @@ _TEXT_MAX: Final = 20_000
 _TEXTS_MAX: Final = 1_000_000  # characters of all texts; a parsed text takes up to 300 times its size
 _PRICES_MAX: Final = 64
 # What may run on the event loop: nothing that took longer than this when it ran last.
-_QUICK_S: Final = 0.001
-_QUICK_COST_MAX: Final = 2_000
+_QUICK_S: Final = 0.003
+_QUICK_COST_MAX: Final = 20_000
 # Above this a single twin may have so many relationships that listing them takes long.
 _FEW_EDGES: Final = 50_000
 # Where a variable may stand without changing how much there is to do, but for the twins it names.

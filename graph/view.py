@@ -119,7 +119,7 @@ class View:
         if kind is None:
             return self.all_rows
         rows = self.snapshot.rows_of_kind(kind.index)
-        return rows[self.seen(rows)]
+        return rows if self.visible is None else rows[self.visible[rows]]
 
     def candidates(self, text: str) -> list[int]:
         """All rows in scope that an IRI, `site:localId` or local id may mean."""
