@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from graphql import GraphQLError, GraphQLInterfaceType, GraphQLSchema, specified_rules, validate
 from graphql.pyutils import did_you_mean, suggestion_list
 from graphql.validation import FieldsOnCorrectTypeRule, KnownTypeNamesRule, ValidationRule
 
+from api.schema.typed import EXTENSION
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from graphql import DocumentNode, FieldNode, GraphQLNamedType, NamedTypeNode, ValidationContext
+
+    from ontology.schema import Schema
 
 SUGGESTED_MAX: Final = 5
 """Errors of one rule that come with a suggestion; those behind them only say what is wrong."""
@@ -65,7 +69,9 @@ class _TypeNames(_Suggesting):
         known, name = self.context.schema.type_map, node.name.value
         if name in known:
             return
-        hint = did_you_mean(nearest(name, known)) if self.may_suggest() else ""
+        hint = ""
+        if self.may_suggest():
+            hint = _unused_kind(self.context.schema, name) or did_you_mean(nearest(name, known))
         self.report_error(GraphQLError(f"Unknown type '{name}'.{hint}", node))
 
 
@@ -74,6 +80,15 @@ _OWN: Final[dict[type, type[ValidationRule]]] = {
     KnownTypeNamesRule: _TypeNames,
 }
 _RULES: Final = [_OWN.get(rule, rule) for rule in specified_rules]
+
+
+def _unused_kind(schema: GraphQLSchema, name: str) -> str:
+    """What to say of a name that would be there if any twin had its kind."""
+    ontology = cast("Schema | None", schema.extensions.get(EXTENSION))
+    kind = ontology.kind_of_graphql(name) if ontology else None
+    if ontology is None or kind is None or ontology.graphql_name(kind) in schema.type_map:
+        return ""
+    return f" No twin is of kind {kind.name}."
 
 
 def nearest(name: str, names: Collection[str]) -> Sequence[str]:
@@ -99,7 +114,10 @@ def _alike(one: str, other: str) -> float:
 
 
 def _field_hint(schema: GraphQLSchema, parent: Any, name: str) -> str:
-    """Narrower types that have the field; else fields of a like name."""
+    """The kind that is not in use; narrower types that have the field; else fields of a like name."""
+    unused = _unused_kind(schema, name) if parent is schema.query_type else ""
+    if unused:
+        return unused
     narrower = _types_with(schema, parent, name)
     if narrower:
         return did_you_mean(narrower, "to use an inline fragment on")

@@ -57,8 +57,9 @@ FIXED_FIELDS: frozenset[str] = frozenset(
 )
 # fmt: on
 
-# A kind's interface, object type, connection and edge, filter and order.
-_FAMILY = ("", "Twin", "Connection", "Edge", "Filter", "Order")
+# A kind's interface, object type, connection and edge, filter and order; its roots.
+TYPE_ENDINGS = ("", "Twin", "Connection", "Edge", "Filter", "Order")
+ROOT_ENDINGS = ("", "List")
 _LOCAL_PART = re.compile(r"[^#/:]*$")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
@@ -85,9 +86,9 @@ def graphql_names(kinds: Sequence[Kind]) -> tuple[tuple[str, ...], tuple[str, ..
     """
     types: set[str] = {*FIXED_TYPES}
     fields: set[str] = {*FIXED_FIELDS}
-    names = [_take(_candidates(kind), _FAMILY, types) for kind in kinds]
+    names = [_take(_candidates(kind), TYPE_ENDINGS, types) for kind in kinds]
     roots = [
-        _take(map(_field, chain((name,), _candidates(kind))), ("", "List"), fields)
+        _take(map(_field, chain((name,), _candidates(kind))), ROOT_ENDINGS, fields)
         for name, kind in zip(names, kinds, strict=True)
     ]
     return tuple(names), tuple(roots)

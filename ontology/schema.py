@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ontology.closure import ancestor_table, inherit
 from ontology.errors import NotFoundError, suggestion
-from ontology.naming import PREFIXES, graphql_names, split_iri
+from ontology.naming import PREFIXES, ROOT_ENDINGS, TYPE_ENDINGS, graphql_names, split_iri
 from ontology.suggest import kinds_meant
 from ontology.terms import (
     Attribute,
@@ -147,6 +147,16 @@ class Schema:
     def graphql_field(self, kind: int | Kind) -> str:
         """Name of a kind's root field (+ `List`: its list); stays when kinds are appended."""
         return self._graphql[1][kind if isinstance(kind, int) else kind.index]
+
+    def kind_of_graphql(self, name: str) -> Kind | None:
+        """The kind that a type or root field of GraphQL would belong to, in use or not."""
+        types, fields = self._graphql
+        for names, endings in ((types, TYPE_ENDINGS), (fields, ROOT_ENDINGS)):
+            for ending in endings:
+                bare = name.removesuffix(ending)
+                if name.endswith(ending) and bare in names:
+                    return self.kinds[names.index(bare)]
+        return None
 
     def compact(self, iri: str) -> str:
         """The shortest unambiguous name: of a known term its own, else with a known prefix, else the IRI."""

@@ -72,7 +72,7 @@ def join(
         subscription=fixed.subscription_type,
         types=[*others, *build.made.values()],
         directives=fixed.directives,
-        extensions=fixed.extensions,
+        extensions={**fixed.extensions, EXTENSION: ontology},
         assume_valid=True,
     )
     # Strawberry's resolvers look for their own schema here.

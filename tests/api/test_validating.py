@@ -53,6 +53,26 @@ def test_types_that_have_the_field_are_named_interfaces_first(schema: GraphQLSch
     )
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ boilerList { totalCount } }",
+        '{ boiler(id: "x") { id } }',
+        "{ twins { nodes { ... on Boiler { id } } } }",
+        "{ twins { nodes { ... on BoilerTwin { id } } } }",
+        "query q($w: BoilerFilter) { twins(filter: $w) { totalCount } }",
+    ],
+)
+def test_a_kind_that_nothing_has_is_told_from_a_misspelling(schema: GraphQLSchema, query: str) -> None:
+    error = find_errors(schema, parse(query), 100)[0]
+    assert error.message.endswith(" No twin is of kind brick:Boiler.")
+
+
+def test_a_kind_without_typed_attributes_is_not_told_to_be_absent(schema: GraphQLSchema) -> None:
+    error = find_errors(schema, parse("query q($w: VAVFilter) { twins(filter: $w) { totalCount } }"), 100)[0]
+    assert error.message.startswith("Unknown type 'VAVFilter'. Did you mean 'AHUFilter'")
+
+
 def test_only_the_first_errors_come_with_a_suggestion(
     schema: GraphQLSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
