@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,11 +89,20 @@ class Measuring:
         with ExitStack() as stack:
             servers = start_fleet(stack, self.place, (OURS, STOCK), pumps)
             fleet = Fleet.of(pumps)
+            self._first_of_all(servers, pumps)
             for question in (SMALL, THOUSAND):
                 self._cold_question(servers, question, fleet, effort)
             if OURS in servers:
                 self._flood(servers[OURS], fleet)
                 grow(self, servers[OURS], fleet)
+
+    def _first_of_all(self, servers: dict[str, Server], pumps: int) -> None:
+        """The first question that a fresh server gets; one round, because there is only one first."""
+        figures = self.figures_of(FIRST, table_of(pumps), "ms")
+        for server in servers.values():
+            started = time.perf_counter()
+            found = server.data(SMALL.text(0))
+            figures.add(server.name, 1e3 * (time.perf_counter() - started), "pumpList" in found)
 
     def _flood(self, server: Server, fleet: Fleet) -> None:
         """Memory that thousands of further texts leave behind, after as many were seen before."""
@@ -161,6 +171,7 @@ class Measuring:
         return True
 
 
+FIRST = "first answer of a fresh server"
 FLOOD_TEXTS, FLOOD_S_MAX = 2_000, 20.0
 GAINED = "memory gained by texts never seen, after as many before"
 # More than any server answers in a round.
