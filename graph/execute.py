@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from graph.id_order import order_by_id
 from graph.matching import ANCHOR_SHARE, anchored, mask_of
-from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor, ordered_rows, page_of
+from graph.ordering import (
+    Page,
+    checked_first,
+    cursor_error,
+    decode_cursor,
+    encode_cursor,
+    ordered_rows,
+    page_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +25,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
-    from graph.ordering import Page
     from graph.plan import Match, Predicate
     from graph.scroll import ScrollPage
     from graph.view import Hops, Trail, View
+
+# First pages that one snapshot keeps: of each kind in use, some sizes.
+FIRST_PAGES_MAX: Final = 256
 
 
 def matching_rows(view: View, kind: str | None, where: Predicate | None) -> npt.NDArray[np.int32]:
@@ -42,7 +52,24 @@ def run_match(view: View, match: Match) -> Page | ScrollPage:
     """One page of the twins that a plan matches; the next one, where a match is read to its end."""
     if view.scroll is not None:
         return view.scroll.next_page(match.page, lambda: _ordered_match(view, match))
-    return page_of(view, matching_rows(view, match.kind, match.where), match.order, match.page)
+    page = match.page
+    is_first = page.after is None and page.before is None and page.last is None
+    if match.where is None and not match.order and is_first and view.visible is None:
+        return _first_page(view, match)
+    return page_of(view, matching_rows(view, match.kind, match.where), match.order, page)
+
+
+def _first_page(view: View, match: Match) -> Page:
+    """What is asked most often, and the same for everybody who sees all: kept with the snapshot."""
+    key = (match.kind, checked_first(match.page.first))
+    known = view.snapshot.first_pages.get(key)
+    if isinstance(known, Page):
+        view.budget.spend(len(known.rows))
+        return known
+    found = page_of(view, matching_rows(view, match.kind, None), (), match.page)
+    if len(view.snapshot.first_pages) < FIRST_PAGES_MAX:
+        view.snapshot.first_pages[key] = found
+    return found
 
 
 def _ordered_match(view: View, match: Match) -> npt.NDArray[np.int32]:
@@ -129,9 +156,9 @@ def _skipped(view: View, hops: Hops, after: str | None) -> npt.NDArray[np.bool_]
             pass
         case _:
             raise cursor_error()
-    distinct, place = np.unique(hops.others, return_inverse=True)
-    ids = view.snapshot.ids(distinct)
-    side = np.fromiter(((each > other) - (each < other) for each in ids), np.int8, len(ids))[place]
-    skipped, near = side < 0, np.flatnonzero(side == 0)
+    ranking = view.snapshot.twins.ids.ranking()
+    place, is_there = ranking.place(other)
+    rank = ranking.rank[hops.others]
+    skipped, near = rank < place, np.flatnonzero((rank == place) & is_there)
     skipped[near] = [view.snapshot.edge_id(edge) <= edge_id for edge in hops.edges[near].tolist()]
     return skipped

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ontology.schema import Schema
 
 
+_ANY_KIND = (-1, True)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteHead:
     """One site of a snapshot: its name, its base IRI, and the revision the snapshot shows."""
@@ -58,6 +61,9 @@ class Snapshot:
     _rows_of_kind: dict[tuple[int, bool], npt.NDArray[np.int32]] = field(
         default_factory=dict[tuple[int, bool], "npt.NDArray[np.int32]"]
     )
+    first_pages: dict[tuple[str | None, int], object] = field(
+        default_factory=dict[tuple[str | None, int], object]
+    )  # by kind and size; see `graph.execute`
 
     # Sites
 
@@ -191,6 +197,14 @@ class Snapshot:
         if known is None:
             known = self._find_rows_of_kind(kind, subkinds)
             self._rows_of_kind[kind, subkinds] = known
+        return known
+
+    @property
+    def living_rows(self) -> npt.NDArray[np.int32]:
+        """All living rows, ascending."""
+        known = self._rows_of_kind.get(_ANY_KIND)
+        if known is None:
+            known = self._rows_of_kind[_ANY_KIND] = np.flatnonzero(self.alive).astype(np.int32)
         return known
 
     def is_of_kind(self, rows: Rows, kind: int) -> npt.NDArray[np.bool_]:

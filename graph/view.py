@@ -111,8 +111,8 @@ class View:
     @cached_property
     def all_rows(self) -> npt.NDArray[np.int32]:
         """Living rows in scope, ascending."""
-        alive = self.snapshot.alive
-        return np.flatnonzero(alive if self.visible is None else alive & self.visible).astype(np.int32)
+        rows = self.snapshot.living_rows
+        return rows if self.visible is None else rows[self.visible[rows]]
 
     def rows_of_kind(self, kind: Kind | None) -> npt.NDArray[np.int32]:
         """Living rows in scope of a kind or below it (None: all), ascending."""
