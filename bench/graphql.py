@@ -40,6 +40,7 @@ from bench.graphql_peers.neo4j_server import NAME as NEO4J
 from bench.graphql_peers.peers import MERCURIUS, STOCK, TUNED, Place
 from bench.graphql_peers.questions import SMALL, TEN_THOUSAND, THOUSAND
 from bench.graphql_peers.schema_sizes import ADD, BUILD, measure_schemas
+from bench.graphql_peers.serving import ServerError
 from bench.stores.machine import Meter
 from bench.stores.table import OURS, Aim
 
@@ -86,7 +87,10 @@ def run(sizes: Sizes, parts: Sequence[str] = PARTS) -> dict[str, Any]:
         measuring = Measuring(place)
         for part in parts:
             tell(part)
-            measure(part, measuring, sizes)
+            try:
+                measure(part, measuring, sizes)
+            except ServerError as error:
+                place.missing[part] = str(error)
         machine = meter.machine(place.folder)
     return {
         "machine": machine,

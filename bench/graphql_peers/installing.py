@@ -42,7 +42,7 @@ class Package:
     def install(self) -> Path:
         """The folder with the copy and what was made of it. MissingError."""
         target = tools_folder() / f"{self.folder}-{self._digest()}"
-        with _locked(target):
+        with locked(target):
             if not (target / DONE).exists():
                 self._build(target)
         return target
@@ -102,7 +102,7 @@ def find(program: str) -> str:
 
 
 @contextmanager
-def _locked(target: Path) -> Generator[None]:
+def locked(target: Path) -> Generator[None]:
     """One builder at a time, also among processes."""
     with target.with_suffix(".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

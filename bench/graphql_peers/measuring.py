@@ -66,6 +66,7 @@ class Measuring:
         graph = table_of(fleet.pumps)
         speed = self.figures_of(f"{question.name}, warm", graph, "requests/s", more_is_better=True)
         cost = self.figures_of(f"{question.name}, warm, processor time of the server", graph, "us")
+        load = self.figures_of(f"{question.name}, warm, processor time of the load generator", graph, "us")
         body, expected = {"query": question.text()}, question.answer(fleet)
 
         def measure(server: Server, seconds: float) -> Told:
@@ -79,6 +80,7 @@ class Measuring:
             told = measure(server, effort.seconds)
             speed.add(server.name, told.per_s, told.good)
             cost.add(server.name, 1e6 * told.server_cpu_s / told.requests)
+            load.add(server.name, 1e6 * told.client_cpu_s / told.requests)
 
         self.rounds(servers.values(), effort.rounds, speed, check, add)
 

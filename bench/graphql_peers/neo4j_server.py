@@ -21,7 +21,7 @@ from neo4j import GraphDatabase, Query
 from neo4j.exceptions import DriverError, Neo4jError
 
 from bench.campus_data import Spec
-from bench.graphql_peers.installing import DONE, Package, find, run, tools_folder
+from bench.graphql_peers.installing import DONE, Package, find, locked, run, tools_folder
 from bench.graphql_peers.serving import HOST, Server, ServerError, free_port, started
 
 if TYPE_CHECKING:
@@ -110,14 +110,19 @@ def neo4j_graphql(place: Place, buildings: int) -> Generator[Server]:
 def _filled(tools: Path, buildings: int) -> Path:
     """A home folder with the campus, filled once."""
     home = tools_folder() / f"{tools.name}-campus-{buildings}"
-    if not (home / DONE).exists():
-        shutil.rmtree(home, ignore_errors=True)
-        (home / "conf").mkdir(parents=True)
-        _set_password(tools, home)
-        with _running(tools, home, _password(home)) as database, database.driver() as driver:
-            fill(driver, Spec("campus", buildings).make())
-        (home / DONE).touch()
+    with locked(home):
+        if not (home / DONE).exists():
+            _make(tools, home, buildings)
     return home
+
+
+def _make(tools: Path, home: Path, buildings: int) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "conf").mkdir(parents=True)
+    _set_password(tools, home)
+    with _running(tools, home, _password(home)) as database, database.driver() as driver:
+        fill(driver, Spec("campus", buildings).make())
+    (home / DONE).touch()
 
 
 def _set_password(tools: Path, home: Path) -> None:
