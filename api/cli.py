@@ -199,12 +199,21 @@ def watch(
 
 
 @app.command()
-def schema(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """The GraphQL schema in its definition language."""
+def schema(
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Tell what breaks clients that were generated from this schema."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The GraphQL schema in its definition language. With --against exit 1 where clients would break."""
     place = _place(data, url, token)
     from api.commands.asking import run_schema
 
-    run_schema(place, as_json=as_json)
+    raise typer.Exit(run_schema(place, against, as_json=as_json))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from graphql import (
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, note, say, say_json
 from api.commands.folders import open_to_read, open_to_write
 from api.commands.service import respond, schema_text
+from api.schema.changes import breaking_changes
 from ontology.errors import InputError, UsageError
 from ontology.errors import Place as Spot
 
@@ -38,20 +39,31 @@ def run_query(place: Place, text: str, variables: str | None) -> int:
     return EXIT_PROBLEM if errors else EXIT_DONE
 
 
-def run_schema(place: Place, *, as_json: bool) -> None:
+def run_schema(place: Place, against: Path | None, *, as_json: bool) -> int:
+    """Print the schema, or what it breaks for clients of an older one: then exit code 1."""
+    text = _schema_text(place)
+    if against is None:
+        say_json({"schema": text}) if as_json else say(text)
+        return EXIT_DONE
+    try:
+        broken = breaking_changes(_read(against), text)
+    except (GraphQLSyntaxError, TypeError) as error:
+        raise InputError(f"is no schema: {error}", code="SCHEMA_INVALID", place=Spot(str(against))) from error
+    if as_json:
+        say_json({"breaking": broken})
+    else:
+        say("\n".join(broken) or "nothing breaks")
+    return EXIT_PROBLEM if broken else EXIT_DONE
+
+
+def _schema_text(place: Place) -> str:
     if place.server is not None:
         asked = get_introspection_query(
             specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
         )
-        introspected = place.server.data(asked)
-        text = print_schema(build_client_schema(cast("Any", introspected)))
-    else:
-        with open_to_read(place.data_folder) as mesh:
-            text = schema_text(mesh)
-    if as_json:
-        say_json({"schema": text})
-    else:
-        say(text)
+        return print_schema(build_client_schema(cast("Any", place.server.data(asked))))
+    with open_to_read(place.data_folder) as mesh:
+        return schema_text(mesh)
 
 
 def _locally(place: Place, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
