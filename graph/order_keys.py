@@ -70,7 +70,10 @@ class KeyColumn:
         """int8[n]: -1, 0 or 1 as each row stands before, at or after a cursor's value."""
         kind, rank = self._placed(value, unit)
         by_group = np.sign(self.group - np.int8(self._group(kind))).astype(np.int8)
-        return np.where(by_group != 0, by_group, np.sign(self.rank - self.sign * rank)).astype(np.int8)
+        # Compared, not subtracted: the difference of two numbers may be beyond the largest one.
+        placed = self.sign * rank
+        by_rank = (self.rank > placed).astype(np.int8) - (self.rank < placed).astype(np.int8)
+        return np.where(by_group != 0, by_group, by_rank).astype(np.int8)
 
     def _group(self, kind: int) -> int:
         return group_of(kind, self.sign, self.nulls_first)
