@@ -25,8 +25,10 @@ from graphql.pyutils import Path
 
 from api.compiled.arena import Deopt, Pieces
 from api.compiled.frames import Listing, Paged, Twins
+from api.compiled.reaching import Walked, reachable
 from api.compiled.selecting import Unplannable
 from api.compiled.template import FEW, Column, Template, Woven, slot, woven, written
+from api.schema.query import ReachedListing
 from api.schema.rows import TwinListing, TwinRow
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ def _answer(planner: Planner, asked: Asked, field: GraphQLField) -> Answer:
     shape = get_nullable_type(field.type)
     if isinstance(kind, GraphQLObjectType) and kind.name.endswith("Connection"):
         return _Connection(woven(planner.connection(asked, field, _PAGE_FIELDS, _page, _cursors)))
+    if isinstance(kind, GraphQLObjectType) and kind.name == "Reachable":
+        return _Reachable(woven(reachable(planner, asked, field)))
     if isinstance(kind, GraphQLInterfaceType):
         made = woven(planner.twins(asked, kind))
         return _Nodes(made) if isinstance(shape, GraphQLList) else _Node(made)
@@ -109,6 +113,17 @@ class _Connection:
             raise Deopt
         listing = Listing(run, found)
         return written(listing, self.woven, few=listing.twins.count <= FEW)[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reachable:
+    woven: Woven[Walked]
+
+    def __call__(self, run: Run, found: object) -> Text:
+        if not isinstance(found, ReachedListing):
+            raise Deopt
+        walked = Walked(run, found)
+        return written(walked, self.woven, few=walked.met.count <= FEW)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
