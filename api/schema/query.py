@@ -18,18 +18,20 @@ from api.schema.twin import Info, Link, Twin, TwinConnection
 from graph import plan
 from graph.execute import run_match
 from graph.grouping import parse_group_key, run_grouping
+from graph.routing import run_routes
 from graph.searching import run_search
 from graph.view import Hops
-from graph.walking import run_routes, run_walk, walk_all
+from graph.walking import run_walk, walk_all
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.grouping import GroupRow
+    from graph.routing import Route
     from graph.scroll import Scroll
     from graph.view import View
-    from graph.walking import Cut, Reached, Route
+    from graph.walking import Cut, Reached
 
 
 @strawberry.type(description="Why an answer holds less than the whole.")

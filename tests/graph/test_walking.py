@@ -15,11 +15,12 @@ import pytest
 from graph import plan
 from graph.grouping import parse_group_key, run_grouping
 from graph.history import Aggregate
+from graph.routing import run_routes
 from graph.searching import run_search
 from graph.twin import Twin
 from graph.values import Change, ExternalId, Quality, Readings, RelationshipRecord, TwinRecord, Value, Way
 from graph.view import Budget, View
-from graph.walking import run_routes, run_walk
+from graph.walking import run_walk
 from ontology.errors import InputError, LimitError, NotFoundError
 from ontology.schema import Schema
 from ontology.units import Units
