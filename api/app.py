@@ -63,11 +63,12 @@ def create_app(
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Mapping[str, CommandRoute] | None = None,
     following: Following | None = None,
+    is_alone: bool = False,
 ) -> Starlette:
     """The ASGI application over a mesh; the caller opens and closes the mesh.
 
     dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources.
-    following: what keeps a read-only mesh up to date.
+    following: what keeps a read-only mesh up to date. is_alone: this process does nothing but serve.
     """
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
@@ -82,7 +83,7 @@ def create_app(
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
-    engine = Engine(services, fixed_schema(), persisted=persisted)
+    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
     figures, health = Figures(), Health(services, sources, following)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)

@@ -21,9 +21,9 @@ PAGE_ROWS = 1 << PAGE_BITS
 _PAGE_MASK = PAGE_ROWS - 1
 # Below this many rows, plain item access beats the fixed cost of numpy's fancy indexing.
 _FEW_ROWS = 12
-# From so many rows on a flat view that is there already is the faster way.
+# From so many rows on, one gather from a flat view beats looking up pages, by three times.
 _SOME_ROWS = 48
-# From this many rows on, one gather from a flat view beats looking up pages, by three times.
+# Only for so many is one made where it costs more than nothing.
 _MANY_ROWS = 1024
 # A flat view is made for the sake of so large a share of a column's rows (as a shift): 1/8.
 _FLATTEN_SHARE_BITS = 3
@@ -183,6 +183,7 @@ class FrozenColumn(Generic[D]):
     _table: npt.NDArray[np.int32]
     _rows: int
     _flat: npt.NDArray[D] | None = field(default=None)
+    _lies_flat: bool | None = field(default=None)  # whether a flat view costs nothing; None: not looked yet
 
     @property
     def flat(self) -> npt.NDArray[D]:
@@ -192,8 +193,7 @@ class FrozenColumn(Generic[D]):
 
     def take(self, rows: Rows) -> npt.NDArray[D]:
         count = len(rows)
-        is_flat = count >= _SOME_ROWS if self._flat is not None else count >= _MANY_ROWS
-        if is_flat and self._is_flat_for(count) and self._holds(rows):
+        if count >= _SOME_ROWS and self._is_flat_for(count) and self._holds(rows):
             return self.flat[rows]
         return _take(self._pages, self._table, rows)
 
@@ -231,9 +231,11 @@ class FrozenColumn(Generic[D]):
 
     def _is_flat_for(self, count: int) -> bool:
         """Whether so many rows are read faster through the flat view: if it is there, free, or used well."""
-        if self._flat is not None or count >= self._rows >> _FLATTEN_SHARE_BITS:
+        if self._flat is not None:
             return True
-        return _in_order(self._slots())
+        if self._lies_flat is None:
+            self._lies_flat = _in_order(self._slots())
+        return self._lies_flat or (count >= _MANY_ROWS and count >= self._rows >> _FLATTEN_SHARE_BITS)
 
     def _holds(self, rows: Rows) -> bool:
         """Rows outside read as zero: the flat view has none for them."""
@@ -276,4 +278,7 @@ def _in_order(slots: npt.NDArray[np.int32]) -> bool:
 
 def _take(pages: npt.NDArray[D], table: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[D]:
     slots = table[np.minimum(rows >> PAGE_BITS, len(table) - 1)]
-    return pages[slots, rows & _PAGE_MASK]
+    if len(rows) < _FEW_ROWS:
+        return pages[slots, rows & _PAGE_MASK]
+    # In one dimension numpy gathers twice as fast.
+    return pages.reshape(-1)[(slots.astype(np.int64) << PAGE_BITS) | (rows & _PAGE_MASK)]

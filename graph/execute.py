@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from graph.id_order import order_by_id
+from graph.id_order import bounds_of, order_by_id
 from graph.matching import ANCHOR_SHARE, anchored, mask_of
 from graph.ordering import (
     Page,
@@ -105,7 +105,7 @@ def link_pages(
     hops = view.hops_along(rows, trails)
     if kind is not None:
         hops = hops.keep(view.snapshot.is_of_kind(hops.others, view.snapshot.schema.kind(kind).index))
-    hops = _in_order(view, hops)
+    hops = _in_order(view, hops, len(rows))
     total = np.bincount(hops.owner, minlength=len(rows))
     skipped = _skipped(view, hops, after)
     before = np.bincount(hops.owner[skipped], minlength=len(rows))
@@ -121,9 +121,9 @@ def link_cursor(view: View, other: int, edge: int) -> str:
     return encode_cursor([view.snapshot.id(other), view.snapshot.edge_id(edge)])
 
 
-def _in_order(view: View, hops: Hops) -> Hops:
+def _in_order(view: View, hops: Hops, owners: int) -> Hops:
     """Sorted by owner, then by the far end's id, then by the relationship's own id: what cursors hold."""
-    order = order_by_id(view.snapshot, hops.others, hops.owner)
+    order = order_by_id(view.snapshot, hops.others, bounds_of(hops.owner, owners))
     owner, others, edges = hops.owner[order], hops.others[order], hops.edges[order]
     is_next = (owner[1:] == owner[:-1]) & (others[1:] == others[:-1])
     if is_next.any():

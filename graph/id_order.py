@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from graph.jit import kernel, read_only
+from graph.jit import kernel, load_word, read_only
+from graph.strings import PAD_BYTES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,20 +25,22 @@ _KEY_BYTES: Final = 8
 _RUN: Final = 12  # so many are sorted by insertion
 
 
-def order_by_id(snapshot: Snapshot, rows: Rows, owner: Rows, tie: Rows | None = None) -> Places:
-    """int64[n]: places in `rows`, by owner, then by id, then by `tie` (None: as they stand).
+def order_by_id(snapshot: Snapshot, rows: Rows, bounds: Places) -> Places:
+    """int64[n]: places in `rows`, in each group by id, equal ones as they stand.
 
-    owner: int[n], ascending
+    bounds: group i holds the places bounds[i] to bounds[i + 1] - 1; int64[groups + 1], ascending
     """
-    bounds = np.append(np.flatnonzero(np.diff(owner, prepend=-1)), len(owner)) if len(owner) else _NONE
     data, start, length = _ids(snapshot, rows)
     order = np.arange(len(rows))
-    ties = order if tie is None else np.asarray(tie, np.int64)
-    sort_groups(data, start, length, ties, bounds.astype(np.int64), order)
+    sort_groups(data, start, length, bounds, order)
     return order
 
 
-_NONE: Final = np.zeros(1, np.int64)
+def bounds_of(owner: Rows, count: int) -> Places:
+    """int64[n + 1]: where the items of each of n owners begin, the items being sorted by owner."""
+    bounds = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(owner, minlength=count), out=bounds[1:])
+    return bounds
 
 
 def _ids(snapshot: Snapshot, rows: Rows) -> tuple[Bytes, Places, Places]:
@@ -52,7 +55,7 @@ def _ids(snapshot: Snapshot, rows: Rows) -> tuple[Bytes, Places, Places]:
         offsets = table.strings.offsets
         length[table.places] = offsets[np.asarray(table.numbers) + 1] - offsets[table.numbers]
     np.cumsum(length[:-1], out=start[1:])
-    data = np.empty(int(length.sum()) + 1, np.uint8)
+    data = np.empty(int(length.sum()) + PAD_BYTES, np.uint8)
     for table in tables:
         copy_all(
             read_only(table.strings.data),
@@ -73,10 +76,8 @@ def copy_all(source: Bytes, begin: Places, target: Bytes, start: Places, length:
 
 
 @kernel
-def sort_groups(
-    data: Bytes, start: Places, length: Places, tie: Places, bounds: Places, order: Places
-) -> None:
-    """Sorts each group of places in `order` by string, then by tie: runs by insertion, then merged."""
+def sort_groups(data: Bytes, start: Places, length: Places, bounds: Places, order: Places) -> None:
+    """Sorts each group of places in `order` by string, then by place: runs by insertion, then merged."""
     keys = np.empty(len(start), np.uint64)
     spare = np.empty(len(start), np.int64)
     for group in range(len(bounds) - 1):
@@ -87,7 +88,7 @@ def sort_groups(
         for i in range(low, high):
             keys[i] = _key(data, start[i] + skip, length[i] - skip)
         for begin in range(low, high, _RUN):
-            _insert(data, start, length, tie, keys, skip, order, begin, min(begin + _RUN, high))
+            _insert(data, start, length, keys, skip, order, begin, min(begin + _RUN, high))
         width = _RUN
         while width < high - low:
             for begin in range(low, high, 2 * width):
@@ -96,7 +97,6 @@ def sort_groups(
                     data,
                     start,
                     length,
-                    tie,
                     keys,
                     skip,
                     order,
@@ -115,6 +115,8 @@ def _common(data: Bytes, start: Places, length: Places, low: int, high: int) -> 
     for i in range(low + 1, high):
         shared = min(shared, length[i])
         j = 0
+        while j + 8 <= shared and load_word(data, first + j) == load_word(data, start[i] + j):
+            j += 8
         while j < shared and data[first + j] == data[start[i] + j]:
             j += 1
         shared = j
@@ -133,9 +135,7 @@ def _key(data: Bytes, start: int, length: int) -> Any:
 
 
 @kernel
-def _less(
-    data: Bytes, start: Places, length: Places, tie: Places, keys: Any, skip: int, a: int, b: int
-) -> bool:
+def _less(data: Bytes, start: Places, length: Places, keys: Any, skip: int, a: int, b: int) -> bool:
     if keys[a] != keys[b]:
         return bool(keys[a] < keys[b])
     j = skip
@@ -146,17 +146,17 @@ def _less(
         j += 1
     if length[a] != length[b]:
         return bool(length[a] < length[b])
-    return bool(tie[a] < tie[b])
+    return a < b
 
 
 @kernel
 def _insert(
-    data: Bytes, start: Places, length: Places, tie: Places, keys: Any, skip: int, order: Places,
+    data: Bytes, start: Places, length: Places, keys: Any, skip: int, order: Places,
     begin: int, end: int,
 ) -> None:  # fmt: skip
     for i in range(begin + 1, end):
         item, j = order[i], i
-        while j > begin and _less(data, start, length, tie, keys, skip, item, order[j - 1]):
+        while j > begin and _less(data, start, length, keys, skip, item, order[j - 1]):
             order[j] = order[j - 1]
             j -= 1
         order[j] = item
@@ -164,17 +164,17 @@ def _insert(
 
 @kernel
 def _merge(
-    data: Bytes, start: Places, length: Places, tie: Places, keys: Any, skip: int, order: Places,
+    data: Bytes, start: Places, length: Places, keys: Any, skip: int, order: Places,
     spare: Places, begin: int, middle: int, end: int,
 ) -> None:  # fmt: skip
-    if middle >= end or not _less(data, start, length, tie, keys, skip, order[middle], order[middle - 1]):
+    if middle >= end or not _less(data, start, length, keys, skip, order[middle], order[middle - 1]):
         return
     for i in range(begin, middle):
         spare[i] = order[i]
     left, right = begin, middle
     for i in range(begin, end):
         if right >= end or (
-            left < middle and not _less(data, start, length, tie, keys, skip, order[right], spare[left])
+            left < middle and not _less(data, start, length, keys, skip, order[right], spare[left])
         ):
             order[i] = spare[left]
             left += 1

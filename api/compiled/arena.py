@@ -199,9 +199,9 @@ def lists_of(bounds: Places, items: Pieces) -> Pieces:
 
 def by_code(arena: Arena, codes: npt.NDArray[np.integer], encode: Callable[[int], bytes]) -> Pieces:
     """A piece for each of n codes; each code that occurs is encoded once."""
-    if len(codes) == 1:
-        return arena.put_all([encode(int(codes[0]))])
     low = int(codes.min()) if len(codes) else 0
+    if len(codes) and low == codes.max():
+        return arena.repeat(encode(low), len(codes))  # mostly all are of one kind, one site, one unit
     shifted = codes - low if low else codes
     present = np.flatnonzero(np.bincount(shifted))
     pieces = arena.put_all([encode(int(code) + low) for code in present])

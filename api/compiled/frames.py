@@ -15,7 +15,7 @@ from api.compiled.arena import Arena, Deopt
 from api.schema.rows import Cohort
 from graph.attributes import Tag
 from graph.execute import link_pages
-from graph.id_order import order_by_id
+from graph.id_order import bounds_of, order_by_id
 from graph.values import Way
 
 if TYPE_CHECKING:
@@ -122,10 +122,13 @@ class Twins(Frame):
     def _find_points(self) -> tuple[Twins, Places]:
         view = self.view
         hops = view.hops(self.rows, view.trail("tm:pointOf", Way.IN))
-        hops = hops.keep(view.snapshot.is_of_kind(hops.others, view.snapshot.schema.point_kind))
+        are_points = view.snapshot.is_of_kind(hops.others, view.snapshot.schema.point_kind)
+        if not are_points.all():
+            hops = hops.keep(are_points)
         view.budget.spend(len(hops))
-        order = order_by_id(view.snapshot, hops.others, hops.owner)
-        return Twins(self.run, view, hops.others[order]), bounds_of(hops.owner, self.count)
+        bounds = bounds_of(hops.owner, self.count)
+        order = order_by_id(view.snapshot, hops.others, bounds)
+        return Twins(self.run, view, hops.others[order]), bounds
 
     def attributes(self, names: tuple[str, ...] | None) -> tuple[Entries, Places]:
         """Attributes of every twin, of these names or all, and their bounds. ATTRIBUTE_UNKNOWN."""
@@ -262,13 +265,6 @@ def entries_of(
         order = np.argsort(owner, kind="stable")
         owner, cells = owner[order], cells.take(order)
     return Entries(run, pools, [name for name, _ in columns], cells), bounds_of(owner, len(rows))
-
-
-def bounds_of(owner: Rows, count: int) -> Places:
-    """int64[n + 1]: where the items of each owner begin, the items being sorted by owner."""
-    bounds = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(owner, minlength=count), out=bounds[1:])
-    return bounds
 
 
 def check(holds: bool | np.bool_) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _UNRESERVED: Final = (string.ascii_letters + string.digits + "_.-~").encode()
 PLAIN: Final = np.isin(np.arange(256, dtype=np.uint8), np.frombuffer(_UNRESERVED, np.uint8))
 _NULL: Final = b"null"
+_NUMERIC: Final = np.isin(np.arange(len(Tag)), (Tag.NUMBER, Tag.INTEGER, Tag.BOOLEAN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def _are_codes(twins: Twins) -> npt.NDArray[np.bool_]:
 
 def _values(twins: Twins) -> Pieces:
     cells = _readings(twins).cells
-    return twins.arena.numbers(np.where(cells.is_number | cells.is_boolean, cells.word, np.nan))
+    return twins.arena.numbers(np.where(_NUMERIC[cells.tag], cells.word, np.nan))
 
 
 def _texts(twins: Twins) -> Pieces:

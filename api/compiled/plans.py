@@ -85,6 +85,12 @@ class Plans:
             return made
         return known.plans[values]
 
+    def keep_only(self, schema: GraphQLSchema) -> None:
+        """Forget the plans of other schemas: each of those takes megabytes."""
+        with self._lock:
+            for key in [key for key, known in self._known.items() if known.schema is not schema]:
+                self._nbytes -= self._known.pop(key).nbytes
+
     def _enter(self, key: tuple[int, int], known: _Known) -> _Known:
         with self._lock:
             return self._known.setdefault(key, known)

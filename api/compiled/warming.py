@@ -24,5 +24,4 @@ def warm() -> None:
     arena.times(np.array([0, 1]))
     local_parts(text, start.copy(), length.copy(), np.frombuffer(b"a", np.uint8), PLAIN)
     copy_all(text, start, np.zeros(8, np.uint8), start, length)
-    order = np.arange(2)
-    sort_groups(read_only(text), start, length, order, np.array([0, 2]), order.copy())
+    sort_groups(read_only(text), start, length, np.array([0, 2]), np.arange(2))
