@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from graph.multimap import distinct
 from graph.ordering import checked_first, least
+from graph.reaching import Reach
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.plan import Walk
     from graph.view import Hops, Trail, View
+
+
+# A walk that met more, or went deeper, goes on by kernels: they need whole columns.
+_MET_FEW: Final = 1_000
+_DEPTH_FEW: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +97,37 @@ def depths_from(
     depth_of = np.full(view.snapshot.size, -1, np.int32)
     depth_of[starts] = 0
     place = np.empty(view.snapshot.size, np.int32)  # only read where just written
-    frontier, depth = distinct(starts), 0
+    frontier, depth, met = distinct(starts), 0, 0
     while len(frontier) and (depth_max is None or depth < depth_max):
         if view.budget.is_half_gone:
             return depth_of, Cut("TIME", depth)
+        met += len(frontier)
+        if met > _MET_FEW or depth > _DEPTH_FEW:
+            reach = Reach.of(view, trails, depth_of)
+            if reach is not None:
+                return depth_of, _go_on(view, reach, frontier, depth, depth_max, until)
         depth += 1
         frontier = _unseen((view.hops(frontier, trail) for trail in trails), depth_of, place)
         depth_of[frontier] = depth
         if until is not None and depth_of[until] >= 0:
             break
     return depth_of, None
+
+
+def _go_on(
+    view: View, reach: Reach, frontier: Rows, depth: int, depth_max: int | None, until: int | None
+) -> Cut | None:
+    """The rest of a walk, by kernels; `frontier` was met at `depth`."""
+    begin, end = 0, len(frontier)
+    reach.queue[:end] = frontier
+    while begin < end and (depth_max is None or depth < depth_max):
+        if view.budget.is_half_gone:
+            return Cut("TIME", depth)
+        depth += 1
+        begin, end = end, reach.level(begin, end, depth)
+        if until is not None and reach.depth_of[until] >= 0:
+            break
+    return None
 
 
 def _unseen(

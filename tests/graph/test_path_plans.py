@@ -6,7 +6,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graph import plan
+from graph.csr import SiteLinks, Tail, build_base, empty_base
 from graph.grouping import parse_group_key, run_grouping
 from graph.history import Aggregate
 from graph.twin import Twin
@@ -247,6 +248,23 @@ def test_walks_equal_the_oracle(world: World, seed: int, narrow: bool) -> None:
     kind, first = rng.choice((None, "brick:Equipment")), rng.choice((None, 0, 1, 7))
     walk = plan.Walk(starts, relations, way, depth_max, kind, first)
     expected = walked_slowly(slow, walk)
+    for by_kernels, share in ((False, 0), (True, 0), (True, 0.5), (True, 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("graph.walking._MET_FEW", -1 if by_kernels else 10**9)
+            check_walk(based(seen, share), walk, expected)
+
+
+def based(view: View, share: float) -> View:
+    """The same relationships, so many of them in the sorted base."""
+    links = view.snapshot.edges.links
+    assert isinstance(links, SiteLinks)
+    count = int(share * links.count)
+    base = build_base(links.source, links.target, count, view.snapshot.size) if count else empty_base()
+    edges = replace(view.snapshot.edges, links=replace(links, base=base, tail=Tail(count)))
+    return View(replace(view.snapshot, edges=edges), view.units, fresh(view).budget, view.visible)
+
+
+def check_walk(seen: View, walk: plan.Walk, expected: list[tuple[int, str]]) -> None:
     reached = walk_all(seen, walk)
     assert list(zip(reached.depths.tolist(), seen.snapshot.ids(reached.rows), strict=True)) == expected
     page = run_walk(seen, walk)
@@ -310,3 +328,15 @@ def test_too_many_groups_and_too_wide_paths_are_refused(view: View, monkeypatch:
     assert {code_of(key) for key in ("kind", "name", "id", "capacity", "feeds")} == {"GROUPS_TOO_MANY"}
     monkeypatch.setattr("graph.paths._PAIRS_MAX", 2)
     assert {code_of(key) for key in ("feeds", "feeds:brick:AHU")} == {"PATH_TOO_WIDE"}
+
+
+def test_a_walk_down_a_long_chain_is_whole(twin: Twin, schema: Schema, units: Units) -> None:
+    names = [f"c{number:05}" for number in range(3000)]
+    records = tuple(TwinRecord(BASE + name, (schema.kind("tm:Asset").iri,), name) for name in names)
+    feeds = schema.relation("brick:feeds").iri
+    links = tuple(RelationshipRecord(BASE + one, feeds, BASE + other) for one, other in pairwise(names))
+    twin.apply(Change(put_twins=records, put_relationships=links))
+    seen = View(twin.snapshot(), units, Budget(nodes_max=10**6, wall_s=600))
+    reached = walk_all(seen, plan.Walk((BASE + names[0],), ("feeds",)))
+    assert (seen.snapshot.ids(reached.rows), reached.cut) == ([BASE + name for name in names[1:]], None)
+    assert reached.depths.tolist() == list(range(1, 3000))
