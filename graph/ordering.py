@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
+    from graph.keys import Ids
     from graph.order_keys import KeyColumn
     from graph.plan import OrderKey, PageRequest
     from graph.text_order import Ranking
@@ -49,12 +50,12 @@ class Page:
     _columns: tuple[KeyColumn, ...]
     _signature: str
     _places: Places  # position of each row in the columns
-    _ids: Sequence[str]
+    _ids: Ids
 
     def cursor(self, index: int) -> str:
         place = int(self._places[index])
         values = [column.value(place) for column in self._columns]
-        parts = [self._signature, values, self._ids[index]]
+        parts = [self._signature, values, self._ids.iri(int(self.rows[index]))]
         units = [column.unit for column in self._columns]
         return encode_cursor([*parts, units] if any(units) else parts)
 
@@ -100,7 +101,7 @@ def page_of(view: View, rows: Rows, order: Sequence[OrderKey], request: PageRequ
         places, has_previous, has_next = _chosen(ranking, columns, rows, wanted)
         taken = np.asarray(rows[places], np.int32)
     view.budget.spend(len(taken))
-    ids = view.snapshot.ids(taken)
+    ids = view.snapshot.twins.ids
     return Page(taken, has_previous, has_next, len(rows), columns, signature, places, ids)
 
 
@@ -121,17 +122,18 @@ def _chosen(
     """(places in `rows` of a page, whether rows stand before it, whether behind it)."""
     rank = ranking.rank[rows]
     low, high = 0, len(rows)
-    is_open = np.ones(len(rows), np.bool_)
-    if wanted.after:
+    is_open = np.ones(len(rows), np.bool_) if wanted.after or wanted.before else None
+    if wanted.after and is_open is not None:
         is_open &= _side(ranking, columns, rank, wanted.after) > 0
         low = len(rows) - int(np.count_nonzero(is_open))
-    if wanted.before:
+    if wanted.before and is_open is not None:
         ahead = _side(ranking, columns, rank, wanted.before) < 0
         high = max(low, int(np.count_nonzero(ahead)))
         is_open &= ahead
     size = min(wanted.size, high - low)
     keys = [part for column in columns for part in (column.group, column.rank)]
-    places = least([*keys, rank], np.flatnonzero(is_open), size, forward=wanted.forward)
+    open_places = np.arange(len(rows)) if is_open is None else np.flatnonzero(is_open)
+    places = least([*keys, rank], open_places, size, forward=wanted.forward)
     begin = low if wanted.forward else high - size
     return places, begin > 0, begin + size < len(rows)
 
@@ -277,4 +279,11 @@ def _cursor(text: str | None, signature: str, keys: int) -> _Cursor | None:
 
 def _signature(order: Sequence[OrderKey]) -> str:
     """Short mark of the order: a cursor of another order is refused instead of misread."""
+    return _sign(order) if order else _NO_ORDER
+
+
+def _sign(order: Sequence[OrderKey]) -> str:
     return hashlib.sha256(repr(tuple(order)).encode()).hexdigest()[:8]
+
+
+_NO_ORDER: Final = _sign(())
