@@ -63,7 +63,10 @@ class Template(Generic[F]):
     def of(self, derive: Callable[[G], F]) -> Template[G]:
         """The same for the objects that `derive` gives, one for each of another frame."""
         slots = tuple(Derived(derive, slot) for slot in self.slots)
-        return Template(self.literals, slots, tuple(DerivedCheck(derive, check) for check in self.checks))
+        checks: tuple[Check[G], ...] = tuple(DerivedCheck(derive, check) for check in self.checks)
+        if not slots and not checks:
+            checks = (Found(derive),)  # nothing is asked of them, but to look for them may be an error
+        return Template(self.literals, slots, checks)
 
     def checked(self, check: Check[F]) -> Template[F]:
         """The same for frames that pass a check; it raises Deopt."""
@@ -122,6 +125,16 @@ class DerivedCheck(Generic[G, F]):
 
     def __call__(self, frame: G) -> None:
         self.inner(self.derive(frame))
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[G, F]):
+    """That what a frame is derived to can be found."""
+
+    derive: Callable[[G], F]
+
+    def __call__(self, frame: G) -> None:
+        self.derive(frame)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

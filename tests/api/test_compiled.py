@@ -68,6 +68,9 @@ WRONG = (
     """{ twins { nodes { id attribute(name: "ratedPwer") { value } } } }""",
     """{ ahuList { nodes { out(relation: "nothing") { totalCount } } } }""",
     """{ ahuList { nodes { ratedPower(unit: "m2") } } }""",
+    """{ ahuList { nodes { in(after: "no cursor") { edges @skip(if: true) { cursor } } } } }""",
+    """{ ahuList { nodes { in(relation: "nothing") { __typename } } } }""",
+    """{ ahuList { nodes { attributes(names: ["nothing"]) { name @skip(if: true) } } } }""",
     "query ($n: Int!) { twins(first: $n) { nodes { id } } }",
 )
 
