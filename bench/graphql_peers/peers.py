@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,10 +57,10 @@ def start_fleet(stack: ExitStack, place: Place, names: Iterable[str], pumps: int
 
 
 def start_twinmesh(stack: ExitStack, place: Place, shape: str, size: int) -> Server:
-    """ServerError."""
-    folder = place.path(f"twinmesh-{shape}-{size}")
+    """On a folder of its own, filled anew. ServerError."""
+    folder = Path(tempfile.mkdtemp(prefix=f"twinmesh-{shape}-{size}-", dir=place.folder))
     token = run_module("fill", str(folder), shape, str(size)).strip()
-    port, log = free_port(), place.path(f"twinmesh-{shape}-{size}.log")
+    port, log = free_port(), folder.with_suffix(".log")
     return stack.enter_context(started(OURS, twinmesh_command(folder, port), port, token, log))
 
 

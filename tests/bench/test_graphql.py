@@ -223,3 +223,15 @@ def test_attacks_are_refused_and_told(servers: dict[str, Server]) -> None:
         assert seconds > 0 and is_refusal(text), (attack.name, text[:300])
     harmless = Attack("harmless", "{ __typename }")
     assert not is_refusal(send_until_answered(servers[OURS], harmless.body)[1])
+
+
+def test_a_table_may_be_measured_twice_in_a_run(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for _ in range(2):
+        with ExitStack() as stack:
+            [server] = start_fleet(stack, place, [OURS], 2).values()
+            assert server.data("{ pumpList { nodes { localId } } }")["pumpList"]["nodes"] == [
+                {"localId": "pump-0000000"},
+                {"localId": "pump-0000001"},
+            ]
+    assert place.missing == {}
