@@ -36,6 +36,7 @@ from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
 from api.transfer import export_door, import_door
+from graph.warming import warm_up
 from ontology.errors import TwinmeshError, UsageError
 from ontology.units import load_units
 from simulation.impact import simulate
@@ -151,9 +152,10 @@ class Shortcut:
 async def _lifespan(
     _: Starlette, *, services: Services, engine: Engine, health: Health
 ) -> AsyncGenerator[None, None]:
-    # The first request should pay for neither.
+    # The first request should pay for none of these.
     await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
+    await anyio.to_thread.run_sync(warm_up, services.mesh)
     yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
