@@ -59,9 +59,11 @@ class Engine:
         *,
         threads: int = 8,
         persisted: PersistedQueries | None = None,
+        is_alone: bool = False,
     ) -> None:
+        """is_alone: the process does nothing but serve, see `SchemaSource`."""
         self._services = services
-        self._source = SchemaSource(fixed)
+        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone)
         self._documents = KnownDocuments()
         self._introspection = Introspection()
         self.plans = Plans()
@@ -72,6 +74,11 @@ class Engine:
     @property
     def services(self) -> Services:
         return self._services
+
+    def _swapped(self, schema: GraphQLSchema) -> None:
+        """Let go of what was kept for the schema before."""
+        self._documents.keep_only(schema)
+        self.plans.keep_only(schema)
 
     def current_schema(self) -> GraphQLSchema:
         """The schema that a request of now would meet."""

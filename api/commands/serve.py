@@ -89,7 +89,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     url = listening.url
     mesh.announce(url)
     with started(mesh, listening.config) as sources:
-        app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health)
+        app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health, is_alone=True)
         server = server_of(app, listening.settings)
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
         with quiet_signals():

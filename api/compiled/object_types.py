@@ -57,6 +57,12 @@ class Types:
                 self._tables.popitem(last=False)
         return table
 
+    def keep_only(self, schema: GraphQLSchema) -> None:
+        """Forget the tables of other schemas."""
+        with self._lock:
+            for key in [key for key, known in self._tables.items() if known[0] is not schema]:
+                del self._tables[key]
+
 
 def _table_of(schema: GraphQLSchema, snapshot: Snapshot, kind_sets: KindSets) -> TypeTable:
     ontology = snapshot.schema

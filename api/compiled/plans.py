@@ -90,6 +90,7 @@ class Plans:
         with self._lock:
             for key in [key for key, known in self._known.items() if known.schema is not schema]:
                 self._nbytes -= self._known.pop(key).nbytes
+        self._tables.types.keep_only(schema)
 
     def _enter(self, key: tuple[int, int], known: _Known) -> _Known:
         with self._lock:

@@ -11,6 +11,7 @@ never a silent replacement.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -27,7 +28,7 @@ from graphql import (
 from api.schema.kind_fields import KindFields
 from api.schema.rows import TwinRow
 from api.schema.typed import EXTENSION
-from api.schema.typed_filters import KindRoot, TypedInputs, lowered, typed_arguments
+from api.schema.typed_filters import KindRoot, TypedInputs, let_go, lowered, typed_arguments
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def join(
     """
     sets = [(item,) if isinstance(item, int) else item for item in in_use]
     build = _Build(fixed, ontology, KindFields.of(fixed, ontology, sets, attributes), TypedInputs(fixed))
+    for kind in build.fields.from_the_top():
+        build.add_interface(kind)
     for kind in sorted(build.fields.together):
         build.add_object(kind)
     query = build.query()
@@ -75,6 +78,8 @@ def join(
         extensions={**fixed.extensions, EXTENSION: ontology},
         assume_valid=True,
     )
+    # Filters hold themselves (`and`, `or`, `not`): they are let go with their schema.
+    weakref.finalize(joined, let_go, build.inputs.made).atexit = False
     # Strawberry's resolvers look for their own schema here.
     joined._strawberry_schema = fixed._strawberry_schema  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
     return joined
@@ -109,36 +114,31 @@ class _Build:
     fields: KindFields
     inputs: TypedInputs
     made: dict[str, GraphQLNamedType] = field(default_factory=dict[str, GraphQLNamedType])
+    interfaces: dict[int, GraphQLInterfaceType] = field(default_factory=dict[int, GraphQLInterfaceType])
     roots: dict[str, GraphQLField] = field(default_factory=dict[str, GraphQLField])
 
     def add_object(self, kind: int) -> None:
         """The object type of a kind that leads twins, with all it needs."""
-        interfaces = [self.interface(above) for above in self.fields.above_all(kind)]
+        interfaces = [self.interfaces[above] for above in self.fields.above_all(kind)]
         name = f"{self.ontology.graphql_name(kind)}Twin"
         self._add(GraphQLObjectType(name, self.fields.of_object(kind), interfaces=interfaces))
 
-    def interface(self, kind: int) -> GraphQLInterfaceType:
+    def add_interface(self, kind: int) -> None:
+        """The interface of a kind with its roots; those above it are there already."""
         if kind in (self.ontology.twin_kind, self.ontology.point_kind):
-            base = self.fields.base(kind)
-            self._add_roots(kind, base)
-            return base
-        name = self.ontology.graphql_name(kind)
-        known = self.made.get(name)
-        if isinstance(known, GraphQLInterfaceType):
-            return known
-        above = self.fields.strictly_above(kind)
-        made = GraphQLInterfaceType(
-            name,
-            self.fields.of_interface(kind),
-            interfaces=lambda: [self.interface(row) for row in above],
-            resolve_type=resolve_twin_type,
-            description=self.ontology.kinds[kind].name,
-        )
-        self._add(made)
+            made = self.fields.base(kind)
+        else:
+            made = GraphQLInterfaceType(
+                self.ontology.graphql_name(kind),
+                self.fields.of_interface(kind),
+                # No thunk: it would hold all types of the schema in a circle.
+                interfaces=[self.interfaces[row] for row in self.fields.strictly_above(kind)],
+                resolve_type=resolve_twin_type,
+                description=self.ontology.kinds[kind].name,
+            )
+            self._add(made)
+        self.interfaces[kind] = made
         self._add_roots(kind, made)
-        for row in above:
-            self.interface(row)
-        return made
 
     def query(self) -> GraphQLObjectType:
         fixed = cast("GraphQLObjectType", self.fixed.query_type)

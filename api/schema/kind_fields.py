@@ -79,6 +79,11 @@ class KindFields:
         ancestors = self.ontology.ancestors
         return (ancestors[kind] & ~ancestors[:, kind]).nonzero()[0].tolist()
 
+    def from_the_top(self) -> list[int]:
+        """All kinds that need an interface, each after those above it."""
+        wanted = {row for leading in self.together for row in self.above_all(leading)}
+        return sorted(wanted, key=lambda kind: (len(self.strictly_above(kind)), kind))
+
     def above_all(self, leading: int) -> list[int]:
         """The same of all kinds that twins have with a leading one: all that its object type stands for."""
         return sorted({row for kind in self.together[leading] for row in self.above(kind)})

@@ -62,6 +62,7 @@ class TypedInputs:
 
     def __init__(self, fixed: GraphQLSchema) -> None:
         self._types = fixed.type_map
+        self.made: list[GraphQLInputObjectType] = []  # the filters
         self._filters = {name: GraphQLInputField(self._input(name)) for name in set(_FILTERS.values())}
         self._way = GraphQLInputField(cast("GraphQLEnumType", self._types["SortDirection"]))
         self._common = {
@@ -85,6 +86,7 @@ class TypedInputs:
         made = GraphQLInputObjectType(
             name, with_itself, description=f"Of {kind}; holds together with `filter`."
         )
+        self.made.append(made)
         return made
 
     def order_type(
@@ -108,6 +110,12 @@ def typed_arguments(
         WHERE: GraphQLArgument(where),
         ORDER: GraphQLArgument(GraphQLList(GraphQLNonNull(order))),
     }
+
+
+def let_go(filters: Iterable[GraphQLInputObjectType]) -> None:
+    """Untie filters whose schema is gone, so that they go without the cycle collector."""
+    for item in filters:
+        vars(item).clear()
 
 
 # As plain arguments

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from graphql import (
     GraphQLInterfaceType,
@@ -240,6 +243,25 @@ def test_too_many_attributes_leave_room_for_the_declared(built: GraphQLSchema, o
     assert len(fields_of(joined, "AHU")) == ATTRIBUTES_PER_KIND_MAX
     assert "ratedPower" in fields_of(joined, "AHU")
     assert len(joined.type_map["AssetFilter"].fields) < ATTRIBUTES_PER_KIND_MAX + 20
+
+
+def test_a_schema_goes_without_the_cycle_collector(built: GraphQLSchema, ontology: Schema) -> None:
+    """A server freezes what it makes: a schema that holds itself would stay for ever after a swap."""
+    attributes = [use(ontology, "ratedPower", "brick:AHU")]
+    kinds = rows(ontology, "brick:AHU", "brick:Temperature_Sensor", "rec:Apartment")
+    gc.collect()
+    gc.disable()
+    try:
+        joined = join(built, ontology, kinds, attributes)
+        assert joined.get_possible_types(joined.type_map["AHU"])
+        assert "AHUFilter" in print_schema(joined)
+        made = [weakref.ref(item) for name, item in joined.type_map.items() if name not in built.type_map]
+        made.append(weakref.ref(joined.query_type))
+        del joined
+        assert len(made) > 50
+        assert [ref() for ref in made if ref() is not None] == []
+    finally:
+        gc.enable()
 
 
 def test_the_order_of_what_is_in_use_does_not_matter(built: GraphQLSchema, ontology: Schema) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import threading
+import weakref
 from typing import Any
 
 import pytest
 from websockets.sync.client import connect
+
+from api.app import create_app
+from api.engine import Request
+from api.policy import LOCAL
+from graph.values import Change, TwinRecord
 
 APPLY = "mutation m($i: ChangeInput!) { applyChange(input: $i) { revision applied items { code message } } }"
 
@@ -262,6 +270,23 @@ def test_a_swap_of_the_schema_keeps_sockets_and_streams(server: Any) -> None:
         assert answer["payload"]["data"]["coolingTowerList"]["nodes"] == [
             {"__typename": "Cooling_TowerTwin", "attribute3": 3.0}
         ]
+
+
+def test_what_was_kept_for_an_old_schema_is_let_go(mesh: Any) -> None:
+    engine = create_app(mesh, dev=True).state.engine
+    try:
+        query = Request("{ ahuList { nodes { id ratedPower } } }")
+        old = []
+        for number, kind in enumerate(("brick:Boiler", "brick:Pump", "brick:Fan")):
+            assert asyncio.run(engine.run(query, LOCAL)).result.errors is None
+            old.append(weakref.ref(engine.current_schema()))
+            kinds = (mesh.schema.kind(kind).iri,)
+            mesh.twin("plant").apply(Change(put_twins=(TwinRecord(f"urn:new:{number}", kinds),)))
+        assert asyncio.run(engine.run(query, LOCAL)).result.errors is None
+        gc.collect()
+        assert [ref() for ref in old if ref() is not None] == []
+    finally:
+        engine.close()
 
 
 def test_requests_go_on_while_schemas_are_swapped(server: Any) -> None:
