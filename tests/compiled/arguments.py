@@ -171,7 +171,7 @@ class Values:
 
     def _integer(self, role: Role) -> int:
         if role[:1] == ("page",):
-            return self.draw.choice((2, 1, 3, 5, 5, 8, 10, 20, 0))
+            return self.draw.choice((2, 1, 3, 5, 8, 10, 20, 40, 90, 0))
         return self.draw.choice((1, 2, 3, 5))
 
     def _operand(self, role: Role) -> JSONValue:

@@ -50,6 +50,7 @@ _DEPTH_MAX: Final = 6
 _VARIABLE: Final = re.compile(r"\$([a-z]+[0-9]+)")
 # Lists that begin with twins of the odd site, or hold many of them.
 _ODD_LISTS: Final = ("pointList", "assetList", "pressList", "exPressList", "temperatureSensorList")
+_OFTEN: Final = ("history", "history", "value", "attribute")
 _INTROSPECTION: Final = (
     "__schema { queryType { name } mutationType { name fields { name } } }",
     "__schema { directives { name locations args { name defaultValue } } }",
@@ -289,7 +290,7 @@ class _Composer:
             fields = [item for item in found if isinstance(item, Field) and item.name in parent.fields]
             if fields:
                 return self._again(parent, self.draw.choice(fields), scope, path, width, depth)
-        names = list(parent.fields)
+        names = [*parent.fields, *(name for name in _OFTEN if name in parent.fields)]
         if depth >= _DEPTH_MAX or width > _WIDTH_MAX or self.left <= 0:
             leaves = [name for name in names if is_leaf_type(get_named_type(parent.fields[name].type))]
             if not leaves:

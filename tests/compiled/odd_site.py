@@ -73,9 +73,7 @@ class OddPoint:
 
 def odd_points() -> tuple[OddPoint, ...]:
     numbers = [
-        OddPoint(
-            f"n{place}", "number", ((TIMES_NS[place % 6], value, place % 3),), ("Cel", "kW", None)[place % 3]
-        )
+        OddPoint(f"n{place}", "number", _before(place, value), ("Cel", "kW", None)[place % 3])
         for place, value in enumerate((*NUMBERS, *SILENT))
     ]
     texts = [OddPoint(f"t{place}", "text", ((TIMES_NS[3], text, 0),)) for place, text in enumerate(TEXTS)]
@@ -96,6 +94,14 @@ def odd_points() -> tuple[OddPoint, ...]:
         OddPoint("gaps", "number", _every(7_200, [0.5, SILENT[0], 1.5, SILENT[1], SILENT[2], 9.0])),
     )
     return (*numbers, *texts, *codes, *counters, *others)
+
+
+def _before(place: int, value: float) -> tuple[tuple[int, object, int], ...]:
+    """A last reading; before that of later ones two whose sum is no number any more."""
+    time_ns = TIMES_NS[place % len(TIMES_NS)]
+    last = (time_ns, value, place % 3)
+    early = [(10**12 + number, 1.7e308, 0) for number in range(2)] if time_ns > 10**15 else []
+    return (*early, last)
 
 
 def _every(seconds: int, values: list[float]) -> tuple[tuple[int, object, int], ...]:

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from tests.compiled.composing import Operation, Shapes, compose
+from tests.compiled.corners import CORNERS
 from tests.compiled.coverage import Coverage
 from tests.compiled.drawing import fresh_seed, long_budget_s, run_examples, run_plain
 from tests.compiled.oracle import compared
@@ -19,6 +20,12 @@ from tests.compiled.world import World
 CHUNK = 250
 SHORT_OPERATIONS = 500
 LONG_OPERATIONS = 20_000
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_known_corner(world: World, name: str) -> None:
+    seen = list(compared(world, CORNERS[name]))
+    assert all(each.started for each in seen)
 
 
 def test_engine_equals_resolvers(world: World, shapes: Shapes) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from api.compiled.compiler import Compiled
 from api.operation import Request
 from api.policy import Principal
+from graph.view import Budget
+from tests.compiled.compiled_defects import COMPILED_DEFECTS
 from tests.compiled.composing import Shapes, compose
+from tests.compiled.corners import CORNERS
 from tests.compiled.defects import DEFECTS, Defect, defective
 from tests.compiled.drawing import fresh_seed, plain_draw
-from tests.compiled.oracle import body_of, resolved, rounds
+from tests.compiled.oracle import Different, body_of, compared, resolved, rounds
 from tests.compiled.world import World
 
 OPERATIONS_MAX = 6_000
@@ -44,8 +49,11 @@ class Cases:
             place += 1
 
     def _made(self, world: World, shapes: Shapes) -> Iterator[Case]:
-        for index in range(OPERATIONS_MAX):
-            operation = compose(plain_draw(random.Random(f"{self.seed} {index}")), shapes)
+        drawn = (
+            compose(plain_draw(random.Random(f"{self.seed} {index}")), shapes)
+            for index in range(OPERATIONS_MAX)
+        )
+        for operation in itertools.chain(CORNERS.values(), drawn):
             for request, principal in rounds(world, operation):
                 result = resolved(world, request, principal, operation.limits)
                 yield Case(request, principal, operation.limits, body_of(result, None))
@@ -65,6 +73,35 @@ def test_defect_is_found(world: World, cases: Cases, name: str) -> None:
     after = found_after(world, cases, DEFECTS[name], OPERATIONS_MAX)
     assert after is not None, f"seed {cases.seed}"
     print(f"{name}: found after {after} requests")
+
+
+@pytest.mark.parametrize("name", COMPILED_DEFECTS)
+def test_defect_of_a_plan_is_found(
+    world: World, shapes: Shapes, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(Compiled, "run", COMPILED_DEFECTS[name](Compiled.run))
+    assert differs_after(world, shapes, name) is not None
+
+
+def test_a_budget_that_is_not_given_back_is_found(
+    world: World, shapes: Shapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that gives up leaves the resolvers less than they would have had alone."""
+    monkeypatch.setattr(Budget, "refill", lambda _: None)
+    assert differs_after(world, shapes, "budget", limits="tight") is not None
+
+
+def differs_after(world: World, shapes: Shapes, name: str, limits: str | None = None) -> int | None:
+    """How many operations it takes until engine and resolvers differ."""
+    seed = fresh_seed(name)
+    for index in range(OPERATIONS_MAX):
+        operation = compose(plain_draw(random.Random(f"{seed} {index}")), shapes)
+        try:
+            list(compared(world, replace(operation, limits=limits or operation.limits)))
+        except Different:
+            print(f"{name}: found after {index + 1} operations")
+            return index + 1
+    return None
 
 
 def found_after(world: World, cases: Cases, defect: Defect, most: int) -> int | None:

@@ -1,0 +1,57 @@
+"""Operations of known sharp corners: found by the generator once, or too rare for it to find each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.compiled.composing import Operation
+
+CORNERS: Final[Mapping[str, Operation]] = {
+    "an infinite sum in a leaf": Operation(
+        '{ point(id: "odd:n3") { history(bucket: "P1D", aggregate: [SUM]) { value aggregates } } }', {}
+    ),
+    "last values that are no numbers": Operation(
+        '{ pointList(filter: {localId: {startsWith: "n"}}) { nodes { value time } } }',
+        {},
+    ),
+    "a field of which nothing is asked still fails": Operation(
+        '{ twins(first: 2) { nodes { in(relation: "tm:partOf", after: "") { edges @include(if: false)'
+        " { cursor } } } } }",
+        {},
+    ),
+    "a field of which only the type is asked": Operation(
+        '{ twins(first: 2) { nodes { in(relation: "nothing") { __typename } } } }', {}
+    ),
+    "a relation that is unknown, and nothing asked of it": Operation(
+        'query q($b: Boolean!) { twins(first: 2) { nodes { out(relation: "nothing") {'
+        " totalCount @skip(if: $b) } } } }",
+        {"b": True},
+        flips=("b",),
+    ),
+    "attributes of an unknown name, and nothing asked of them": Operation(
+        '{ twins(first: 2) { nodes { attributes(names: ["nothing"]) { name @skip(if: true) } } } }', {}
+    ),
+    "the budget of objects, and nothing asked of them": Operation(
+        "{ twins(first: 9) { nodes { out(first: 9) { nodes { id @skip(if: true) } } } } }", {}, limits="tight"
+    ),
+    "no relations at all": Operation(
+        '{ reachable(from: ["odd:n3"], relations: []) { count nodes { depth } truncated { reason } } }', {}
+    ),
+    "an order of numbers whose difference overflows": Operation(
+        'query q($c: String) { twins(orderBy: [{by: "x:any"}], first: 3, after: $c) { nodes { id }'
+        " p: pageInfo { startCursor endCursor } } }",
+        {},
+    ),
+    "one key, another field for each type": Operation(
+        "{ twins(first: 300) { nodes { ... on AssetTwin { x: localId } ... on ExPressTwin { x: kind }"
+        " ... on RecRoomTwin { x: site } } } }",
+        {},
+    ),
+    "texts that are hard to write": Operation(
+        '{ twins(filter: {site: {eq: "odd"}}, first: 200) { nodes { id localId name externalIds { system id }'
+        " attributes { name value unit source } out { nodes { group attributes { name value } } }"
+        " ... on Point { text state unit value quality time } } } }",
+        {},
+    ),
+}
