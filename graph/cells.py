@@ -87,10 +87,7 @@ def in_one_unit(cells: Cells, units: Units, unit: str | None) -> tuple[Cells, st
     the attribute is declared in another dimension). Without, numbers that share a unit stay as stated, others
     are converted to the declared unit; where none is, UNIT_NEEDED: a unit is never guessed.
     """
-    stated = {
-        int(code): cells.pools.units.value(int(code)) or cells.declared_unit
-        for code in np.unique(cells.unit[cells.is_number])
-    }
+    stated = _units_by_code(cells)
     if unit is None and len(set(stated.values())) <= 1:
         return cells, next(iter(stated.values()), cells.declared_unit)
     unit = unit or cells.declared_unit
@@ -99,6 +96,18 @@ def in_one_unit(cells: Cells, units: Units, unit: str | None) -> tuple[Cells, st
         hint = "say which with `unit`"
         raise InputError(f"values of {cells.name!r} are in {names}", code="UNIT_NEEDED", hint=hint)
     return _converted(cells, units, unit, stated), unit
+
+
+def units_of(cells: Cells) -> set[str | None]:
+    """The units that the numbers are in."""
+    return set(_units_by_code(cells).values())
+
+
+def _units_by_code(cells: Cells) -> dict[int, str | None]:
+    return {
+        int(code): cells.pools.units.value(int(code)) or cells.declared_unit
+        for code in np.unique(cells.unit[cells.is_number])
+    }
 
 
 def _converted(cells: Cells, units: Units, unit: str, stated: dict[int, str | None]) -> Cells:

@@ -5,12 +5,13 @@ Where an index leads to few rows, the question is answered from there, and never
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from graph.attributes import Tag
-from graph.cells import cells_of_edges, cells_of_twins, in_one_unit
+from graph.cells import cells_of_edges, cells_of_twins, in_one_unit, units_of
 from graph.multimap import distinct
 from graph.plan import (
     And,
@@ -29,7 +30,7 @@ from graph.view import Trail
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -60,7 +61,12 @@ def mask_of(view: View, predicate: Predicate, rows: Rows) -> Mask:
     if isinstance(predicate, TextTest):
         return text_mask(view, predicate, rows)
     if isinstance(predicate, AttributeTest):
-        return test_cells(view, cells_of_twins(view, predicate.name, rows), predicate)
+        return test_cells(
+            view,
+            cells_of_twins(view, predicate.name, rows),
+            predicate,
+            lambda: cells_of_twins(view, predicate.name, view.all_rows),
+        )
     return _link_test(view, predicate, rows)
 
 
@@ -85,12 +91,24 @@ def _any_of(view: View, parts: Sequence[Predicate], rows: Rows) -> Mask:
 # Attributes
 
 
-def test_cells(view: View, cells: Cells, test: AttributeTest) -> Mask:
-    """bool[n]: where all comparisons hold. UNIT_UNKNOWN, UNIT_MISMATCH, UNIT_NEEDED, FILTER_OPERAND."""
+def test_cells(view: View, cells: Cells, test: AttributeTest, in_scope: Callable[[], Cells]) -> Mask:
+    """bool[n]: where all comparisons hold. UNIT_UNKNOWN, UNIT_MISMATCH, UNIT_NEEDED, FILTER_OPERAND.
+
+    in_scope: the same attribute of everything in scope, whatever part of it is looked at here
+    """
     if any(_wants_numbers(comparison) for comparison in test.comparisons):
-        cells, _ = in_one_unit(cells, view.units, test.unit)
+        unit = test.unit
+        if unit is None and _is_foreign(cells):
+            # Which rows a plan looks at must not decide what a number means.
+            unit = cells.declared_unit if len(units_of(in_scope())) > 1 else None
+        cells, _ = in_one_unit(cells, view.units, unit)
     masks = [_compare_cells(cells, comparison) for comparison in test.comparisons]
     return np.logical_and.reduce(masks) if masks else np.ones(len(cells.tag), np.bool_)
+
+
+def _is_foreign(cells: Cells) -> bool:
+    """Whether the numbers are in another unit than the one declared."""
+    return cells.declared_unit is not None and bool(units_of(cells) - {cells.declared_unit})
 
 
 def _wants_numbers(comparison: Comparison) -> bool:
@@ -179,8 +197,16 @@ def _link_test(view: View, test: LinkTest, rows: Rows) -> Mask:
 def _link_fits(view: View, test: LinkTest, hops: Hops) -> Mask:
     fits = np.ones(len(hops), np.bool_)
     for attribute in test.link:
-        fits &= test_cells(view, cells_of_edges(view, attribute.name, hops.edges), attribute)
+        cells = cells_of_edges(view, attribute.name, hops.edges)
+        fits &= test_cells(view, cells, attribute, partial(_cells_of_all_edges, view, attribute.name))
     return fits
+
+
+def _cells_of_all_edges(view: View, name: str) -> Cells:
+    snapshot = view.snapshot
+    edges = np.flatnonzero(snapshot.edge_alive)
+    is_seen = view.seen(snapshot.sources(edges)) & view.seen(snapshot.targets(edges))
+    return cells_of_edges(view, name, edges[is_seen])
 
 
 def _mask_of_ends(view: View, predicate: Predicate, ends: Found) -> Mask:

@@ -322,3 +322,28 @@ def test_numbers_of_a_foreign_cursor_are_refused(view: View) -> None:
     with pytest.raises(InputError) as caught:
         run_match(fresh(view), plan.Match(order=order, page=plan.PageRequest(after=digits)))
     assert caught.value.code == "CURSOR_INVALID"
+
+
+def test_what_a_number_means_does_not_follow_from_the_plan(twin: Twin, schema: Schema, units: Units) -> None:
+    """Some powers are stated in W, one in kW, in which they are declared: then all numbers asked are kW."""
+    kind = (schema.kind("tm:Asset").iri,)
+    stated = {"small": Value(700.0, "W"), "large": Value(800.0, "W"), "huge": Value(900.0, "kW")}
+    twin.apply(
+        Change(
+            put_twins=tuple(
+                TwinRecord(BASE + name, kind, name, attributes={"ratedPower": value})
+                for name, value in stated.items()
+            )
+        )
+    )
+
+    def names(*parts: plan.Predicate) -> list[str | None]:
+        seen = View(twin.snapshot(), units, Budget(nodes_max=10, wall_s=60))
+        return seen.snapshot.names(matching_rows(seen, None, plan.And(parts)))
+
+    power = plan.AttributeTest("ratedPower", (Comparison(Operator.GT, 750),))
+    named = plan.TextTest(plan.TextField.NAME, (Comparison(Operator.IN, ("small", "large")),))
+    assert names(power) == ["huge"]
+    assert names(named, power) == names(power, named) == []
+    twin.apply(Change(remove_twins=(BASE + "huge",)))
+    assert names(power) == names(named, power) == ["large"]
