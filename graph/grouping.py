@@ -103,8 +103,10 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
 def _check_groups(count: int) -> None:
     """Each value of a key is a group at least: whoever has too many need not look further."""
     if count > GROUPS_MAX:
-        message = f"{count:,} groups where {GROUPS_MAX:,} are allowed"
-        raise LimitError(message, code="GROUPS_TOO_MANY", hint="filter, or group by less")
+        hint = "filter, or group by less"
+        raise LimitError(
+            f"{count:,} groups where {GROUPS_MAX:,} are allowed", code="GROUPS_TOO_MANY", hint=hint
+        )
 
 
 def _groups(

@@ -109,8 +109,8 @@ def _packed(owner: Numbers, end: Rows) -> Numbers:
 
 def _check_width(pairs: int) -> None:
     if pairs > _PAIRS_MAX:
-        message = f"a path leads to more than {_PAIRS_MAX:,} ends"
-        raise LimitError(message, code="PATH_TOO_WIDE", hint="filter, or group along fewer steps")
+        hint = "filter, or group along fewer steps"
+        raise LimitError(f"a path leads to more than {_PAIRS_MAX:,} ends", code="PATH_TOO_WIDE", hint=hint)
 
 
 def join(places: Numbers, owner: Numbers) -> tuple[Numbers, Numbers]:
