@@ -79,6 +79,7 @@ class Engine:
         """Let go of what was kept for the schema before."""
         self._documents.keep_only(schema)
         self.plans.keep_only(schema)
+        self._introspection.keep_only(schema)
 
     def current_schema(self) -> GraphQLSchema:
         """The schema that a request of now would meet."""

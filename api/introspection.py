@@ -35,7 +35,6 @@ class Introspection:
         self._bytes = 0
         self._lock = threading.Lock()
         self._making = threading.Lock()
-        self._schema: GraphQLSchema | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,6 +62,13 @@ class Introspection:
             self._put(key, prepared.known, data)
             return _answer(prepared, data)
 
+    def keep_only(self, schema: GraphQLSchema) -> None:
+        """Forget what other schemas said of themselves."""
+        with self._lock:
+            for key in [key for key, (known, _) in self._kept.items() if known.schema is not schema]:
+                _, dropped = self._kept.pop(key)
+                self._bytes -= len(dropped)
+
     def _get(self, key: tuple[int, bytes]) -> bytes | None:
         with self._lock:
             found = self._kept.get(key)
@@ -76,10 +82,6 @@ class Introspection:
         if len(data) > _BYTES_MAX:
             return
         with self._lock:
-            if self._schema is not known.schema:
-                # A schema that was replaced will not be asked again.
-                self._kept.clear()
-                self._bytes, self._schema = 0, known.schema
             self._kept[key] = (known, data)
             self._bytes += len(data)
             while len(self._kept) > _ANSWERS_MAX or self._bytes > _BYTES_MAX:
