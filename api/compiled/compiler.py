@@ -84,7 +84,7 @@ class Compiled:
     def _run(self, run: Run) -> Encoded:
         parts: list[Text] = [b"{"]
         for number, root in enumerate(self.roots):
-            parts += (b"," if number else b"", root.key, root.run(run, self.operation))
+            parts += (b"," if number else b"", root.key, root.run(run))
         return Encoded(b"".join((*parts, b"}")))
 
 

@@ -17,14 +17,13 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLObjectType,
-    GraphQLResolveInfo,
     get_named_type,
     get_nullable_type,
 )
-from graphql.pyutils import Path
 
 from api.compiled.arena import Deopt, Pieces
 from api.compiled.frames import Listing, Paged, Twins
+from api.compiled.plain import info_of, plain_object
 from api.compiled.reaching import Walked, reachable
 from api.compiled.selecting import Unplannable
 from api.compiled.template import FEW, Column, Template, Woven, slot, woven, written
@@ -34,9 +33,10 @@ from api.schema.rows import TwinListing, TwinRow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from graphql import GraphQLField, OperationDefinitionNode
+    from graphql import GraphQLField
 
     from api.compiled.frames import Places, Run
+    from api.compiled.plain import PlainObject
     from api.compiled.selecting import Arguments, Asked
     from api.compiled.twins import Planner
 
@@ -60,10 +60,10 @@ class Root:
     arguments: Arguments
     answer: Answer
 
-    def run(self, run: Run, operation: OperationDefinitionNode) -> Text:
+    def run(self, run: Run) -> Text:
         resolve = cast("Callable[..., object]", self.field.resolve)
         given = self.arguments.values(run.variables)
-        found = resolve(None, _info(run, self.field, self.asked, operation), **given)
+        found = resolve(None, info_of(run, self.field, self.asked), **given)
         return self.answer(run, found)
 
 
@@ -74,7 +74,7 @@ class Constant:
     key: bytes
     text: bytes
 
-    def run(self, _run: Run, _operation: OperationDefinitionNode) -> Text:
+    def run(self, _run: Run) -> Text:
         return self.text
 
 
@@ -101,7 +101,17 @@ def _answer(planner: Planner, asked: Asked, field: GraphQLField) -> Answer:
     if isinstance(kind, GraphQLInterfaceType):
         made = woven(planner.twins(asked, kind))
         return _Nodes(made) if isinstance(shape, GraphQLList) else _Node(made)
+    if isinstance(kind, GraphQLObjectType) and isinstance(shape, GraphQLList):
+        return _PlainList(plain_object(planner.selecting, asked, kind))
     raise Unplannable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PlainList:
+    planned: PlainObject
+
+    def __call__(self, run: Run, found: object) -> Text:
+        return self.planned.text(cast("Sequence[object]", found))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,30 +201,3 @@ _PAGE_FIELDS: Final[Mapping[str, Template[Any]]] = {
     "startCursor": _plain(lambda paged: _cursor_at(paged, 0)),
     "endCursor": _plain(lambda paged: _cursor_at(paged, paged.count - 1)),
 }
-
-
-def _info(
-    run: Run, field: GraphQLField, asked: Asked, operation: OperationDefinitionNode
-) -> GraphQLResolveInfo[Any]:
-    """What a resolver is told; those of the query look at the context alone."""
-    query = cast("GraphQLObjectType", run.schema.query_type)
-    return GraphQLResolveInfo(
-        field_name=asked.name,
-        field_nodes=[each.node for each in asked.nodes],
-        return_type=field.type,
-        parent_type=query,
-        path=Path(None, asked.key, query.name),
-        schema=run.schema,
-        fragments={},
-        root_value=None,
-        operation=operation,
-        variable_values=run.variables,
-        context=run.context,
-        is_awaitable=_is_awaitable,
-        abort_signal=None,
-        async_helpers=cast("Any", None),
-    )
-
-
-def _is_awaitable(_value: object) -> Any:
-    return False

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import orjson
-from graphql import GraphQLObjectType, get_named_type
+from graphql import GraphQLList, GraphQLObjectType, get_named_type, get_nullable_type
 
 from api.compiled.arena import by_code
 from api.compiled.attributes import ATTRIBUTE_FIELDS
 from api.compiled.frames import Links, Pages, Twins, check
 from api.compiled.leaves import POINT_LEAVES, TWIN_LEAVES
 from api.compiled.linking import LINK_FIELDS, PAGE_FIELDS, cursors
+from api.compiled.plain import plain_column, plain_object
 from api.compiled.selecting import Unplannable
 from api.compiled.template import (
     Column,
@@ -106,7 +107,17 @@ class Planner:
         typed = field.extensions.get(EXTENSION)
         if isinstance(typed, AttributeField):
             return slot(typed_column(typed, arguments))
-        raise Unplannable
+        return slot(self._plain_lists(asked, field, arguments))
+
+    def _plain_lists(self, asked: Asked, field: GraphQLField, arguments: Arguments) -> Column[Twins]:
+        """Such as `history`."""
+        kind = get_named_type(field.type)
+        if not isinstance(kind, GraphQLObjectType) or not isinstance(
+            get_nullable_type(field.type), GraphQLList
+        ):
+            raise Unplannable
+        planned = plain_object(self.selecting, asked, kind)
+        return plain_column(planned, asked, field, arguments)
 
     def _attributes(self, asked: Asked, field: GraphQLField, arguments: Arguments) -> Template[Twins]:
         kind = cast("GraphQLObjectType", get_named_type(field.type))

@@ -53,13 +53,16 @@ PLANNED = (
     """{ twins(filter: {some: {relation: "feeds"}}, orderBy: [{by: "name", direction: DESC}], last: 3) {
     nodes { name } } }""",
     "{ ahuList(where: {assetTag: {exists: true}}) { nodes { id assetTag } } }",
+    "{ sites { __typename name base revision time twins relationships } }",
+    "{ pointList { nodes { id history(last: 1) { time value state quality aggregates __typename } } } }",
+    """{ aggregate(kind: "brick:Zone_Air_Temperature_Sensor", groupBy: ["^pointOf"],
+    measures: [{op: MEAN}, {op: COUNT}]) { keys values units } }""",
     """{ reachable(from: ["campus:CH-1"], relations: ["feeds"]) { nodes { depth twin { id } } count
     truncated { reason } } }""",
 )
 UNPLANNED = (
     "{ __schema { queryType { name } } }",
-    "{ sites { name } }",
-    "{ pointList { nodes { history(last: 1) { value } } } }",
+    """{ paths(from: "campus:CH-1", to: "AHU-1") { paths { twins { id } } } }""",
     """mutation { dropScenario(id: "none") }""",
 )
 WRONG = (
@@ -68,6 +71,7 @@ WRONG = (
     """{ twins { nodes { id attribute(name: "ratedPwer") { value } } } }""",
     """{ ahuList { nodes { out(relation: "nothing") { totalCount } } } }""",
     """{ ahuList { nodes { ratedPower(unit: "m2") } } }""",
+    """{ pointList { nodes { history(last: -1) { time } } } }""",
     """{ ahuList { nodes { in(after: "no cursor") { edges @skip(if: true) { cursor } } } } }""",
     """{ ahuList { nodes { in(relation: "nothing") { __typename } } } }""",
     """{ ahuList { nodes { attributes(names: ["nothing"]) { name @skip(if: true) } } } }""",
