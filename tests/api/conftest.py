@@ -86,7 +86,7 @@ def served(mesh: Mesh, settings: Settings | None = None, *, dev: bool = True) ->
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120  # the first start after a change compiles kernels
     while not server.started and time.monotonic() < until:
         time.sleep(0.01)
     assert server.started
