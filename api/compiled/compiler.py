@@ -21,6 +21,7 @@ the byte.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
     from api.compiled.roots import Constant, Root, Text
     from api.schema.context import RequestContext
+
+
+_LOG = logging.getLogger("twinmesh.api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class Compiled:
             values = coerced(self.schema, self.operation, variables)
             return self._run(Run(context, self.schema, values, arena, self.tables.types))
         except (Deopt, TwinmeshError, GraphQLError, orjson.JSONEncodeError):
+            return None
+        except (LookupError, ValueError, TypeError, ArithmeticError):
+            # A resolver's own error, which the executor locates and masks, or a mistake in a plan.
+            _LOG.warning("a plan failed, the resolvers answer", exc_info=True)
             return None
         finally:
             self.tables.arenas.give(arena)

@@ -190,6 +190,17 @@ def test_a_budget_that_is_spent_is_left_to_the_resolvers(desk: Desk) -> None:
     assert plan.run(context, {}) is None
 
 
+def test_a_mistake_in_a_plan_is_told_and_left_to_the_resolvers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = desk.plan("{ twins { nodes { id } } }")
+    assert plan is not None
+    monkeypatch.setattr(template.Column, "texts", lambda *_: [][0])
+    monkeypatch.setattr(template.Column, "pieces", lambda *_: [][0])
+    assert plan.run(desk.context(), {}) is None
+    assert "a plan failed" in caplog.text
+
+
 def test_commits_and_readings_are_seen_at_once(tmp_path: Path, ontology: Schema, units: Units) -> None:
     with Mesh.open(tmp_path / "data", ontology, units=units) as mesh:
         fill(mesh)
