@@ -118,6 +118,8 @@ class Values:
             return WRONG[type_name] if self.wrong_types else ()
         if role[2:] and type_name == "String":
             return WRONG["attribute"]
+        if type_name not in ("String", "ID", "Int"):
+            return ()
         known: tuple[Any, ...] = WRONG.get(role[0], ()) if role else ()
         return tuple(each for each in known if isinstance(each, int) == (type_name == "Int"))
 

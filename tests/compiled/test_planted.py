@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,7 +14,7 @@ from api.operation import Request
 from api.policy import Principal
 from graph.view import Budget
 from tests.compiled.compiled_defects import COMPILED_DEFECTS
-from tests.compiled.composing import Shapes, compose
+from tests.compiled.composing import Operation, Shapes, compose
 from tests.compiled.corners import CORNERS
 from tests.compiled.defects import DEFECTS, Defect, defective
 from tests.compiled.drawing import fresh_seed, plain_draw
@@ -35,10 +35,10 @@ class Case:
 class Cases:
     """Random requests with the resolvers' answers; made once, whichever defect asks first."""
 
-    def __init__(self, world: World, shapes: Shapes, seed: int) -> None:
+    def __init__(self, world: World, shapes: Shapes, corners: Sequence[Operation], seed: int) -> None:
         self.seed = seed
         self._known: list[Case] = []
-        self._more = self._made(world, shapes)
+        self._more = self._made(world, shapes, corners)
 
     def __iter__(self) -> Iterator[Case]:
         place = 0
@@ -48,20 +48,31 @@ class Cases:
             yield self._known[place]
             place += 1
 
-    def _made(self, world: World, shapes: Shapes) -> Iterator[Case]:
-        drawn = (
-            compose(plain_draw(random.Random(f"{self.seed} {index}")), shapes)
-            for index in range(OPERATIONS_MAX)
-        )
-        for operation in itertools.chain(CORNERS.values(), drawn):
+    def _made(self, world: World, shapes: Shapes, corners: Sequence[Operation]) -> Iterator[Case]:
+        for operation in itertools.chain(corners, drawn(shapes, self.seed)):
             for request, principal in rounds(world, operation):
                 result = resolved(world, request, principal, operation.limits)
                 yield Case(request, principal, operation.limits, body_of(result, None))
 
 
+def drawn(shapes: Shapes, seed: int) -> Iterator[Operation]:
+    for index in range(OPERATIONS_MAX):
+        yield compose(plain_draw(random.Random(f"{seed} {index}")), shapes)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[tuple(CORNERS.values()), pytest.param((), marks=pytest.mark.long)],
+    ids=["corners first", "generator alone"],
+)
+def corners(request: pytest.FixtureRequest) -> Sequence[Operation]:
+    """What is asked first: rare cases, so that a short run is short. The long one shows what chance finds."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def cases(world: World, shapes: Shapes) -> Cases:
-    return Cases(world, shapes, fresh_seed("planted"))
+def cases(world: World, shapes: Shapes, corners: Sequence[Operation]) -> Cases:
+    return Cases(world, shapes, corners, fresh_seed("planted"))
 
 
 def test_without_a_defect_nothing_is_found(world: World, cases: Cases) -> None:
@@ -77,10 +88,11 @@ def test_defect_is_found(world: World, cases: Cases, name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPILED_DEFECTS)
 def test_defect_of_a_plan_is_found(
-    world: World, shapes: Shapes, monkeypatch: pytest.MonkeyPatch, name: str
+    world: World, shapes: Shapes, corners: Sequence[Operation], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(Compiled, "run", COMPILED_DEFECTS[name](Compiled.run))
-    assert differs_after(world, shapes, name) is not None
+    seed = fresh_seed(name)
+    assert differs_after(world, itertools.chain(corners, drawn(shapes, seed)), name) is not None
 
 
 def test_a_budget_that_is_not_given_back_is_found(
@@ -88,19 +100,18 @@ def test_a_budget_that_is_not_given_back_is_found(
 ) -> None:
     """A plan that gives up leaves the resolvers less than they would have had alone."""
     monkeypatch.setattr(Budget, "refill", lambda _: None)
-    assert differs_after(world, shapes, "budget", limits="tight") is not None
+    asked = (replace(each, limits="tight") for each in drawn(shapes, fresh_seed("budget")))
+    assert differs_after(world, asked, "budget") is not None
 
 
-def differs_after(world: World, shapes: Shapes, name: str, limits: str | None = None) -> int | None:
+def differs_after(world: World, operations: Iterable[Operation], name: str) -> int | None:
     """How many operations it takes until engine and resolvers differ."""
-    seed = fresh_seed(name)
-    for index in range(OPERATIONS_MAX):
-        operation = compose(plain_draw(random.Random(f"{seed} {index}")), shapes)
+    for count, operation in enumerate(operations, 1):
         try:
-            list(compared(world, replace(operation, limits=limits or operation.limits)))
+            list(compared(world, operation))
         except Different:
-            print(f"{name}: found after {index + 1} operations")
-            return index + 1
+            print(f"{name}: found after {count} operations")
+            return count
     return None
 
 
