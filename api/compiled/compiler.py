@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from graphql import GraphQLError, OperationType, get_variable_values
@@ -47,6 +47,20 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger("twinmesh.api")
+
+
+# What a defect raises, here or in the resolver of a root. Run again by the executor it is told as INTERNAL,
+# located at its field and without what it says.
+DEFECTS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class Compiled:
             return self._run(Run(context, self.schema, values, arena, self.tables.types))
         except (Deopt, TwinmeshError, GraphQLError, orjson.JSONEncodeError):
             return None
-        except (LookupError, ValueError, TypeError, ArithmeticError):
+        except DEFECTS:
             # A resolver's own error, which the executor locates and masks, or a mistake in a plan.
             _LOG.warning("a plan failed, the resolvers answer", exc_info=True)
             return None
