@@ -45,7 +45,9 @@ def _change(site: Twin, draw: Draw, kind: str) -> Change:
             return Change(merge_twins=(TwinRecord(twin, attributes={name: Value(value)}),))
         case "new":
             return (
-                Change(put_twins=(new_twin(site, draw.integer(0, 30), draw),)) if _is_odd(site) else Change()
+                Change(put_twins=(new_twin(site, draw.integer(_STAYING, 30), draw),))
+                if _is_odd(site)
+                else Change()
             )
         case "remove":
             number = draw.integer(_STAYING, 30)
@@ -61,7 +63,7 @@ def _change(site: Twin, draw: Draw, kind: str) -> Change:
             return _unlink(snapshot, draw)
         case "kinds" if _is_odd(site):
             number = draw.integer(0, _STAYING - 1)
-            kinds = (_kind(number), draw.choice(_NEW_KINDS))
+            kinds = (_kind(number), _kind(number + 1))  # and so it stays: what was valid is valid still
             iris = tuple(snapshot.schema.kind(name).iri for name in dict.fromkeys(kinds))
             return Change(merge_twins=(TwinRecord(new_iri(number), iris),))
         case _:
