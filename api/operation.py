@@ -62,6 +62,14 @@ class Answer:
             body["extensions"] = self.result.extensions
         return body
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As `formatted`, for whoever reads it in this process: nothing of it is encoded."""
+        body = self.formatted
+        if self.started and self.data_bytes is not None:
+            body["data"] = orjson.loads(self.data_bytes)
+        return body
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:

@@ -34,7 +34,7 @@ def engine_of(mesh: Mesh) -> Generator[Engine]:
 def respond(mesh: Mesh, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The GraphQL response to one operation, errors and all."""
     with engine_of(mesh) as engine:
-        return asyncio.run(engine.run(Request(text, variables), LOCAL)).formatted
+        return asyncio.run(engine.run(Request(text, variables), LOCAL)).plain
 
 
 def ask(mesh: Mesh, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _matching(engine: Engine, filter_: dict[str, Any], ids: list[str]) -> list[s
     found: set[str] = set()
     for start in range(0, len(ids), PAGE):
         both = {"and": [{"id": {"in": ids[start : start + PAGE]}}, filter_]}
-        answer = asyncio.run(engine.run(Request(MATCH, {"filter": both, "first": PAGE}), LOCAL)).formatted
+        answer = asyncio.run(engine.run(Request(MATCH, {"filter": both, "first": PAGE}), LOCAL)).plain
         if answer.get("errors"):
             raise InputError(str(answer["errors"][0]["message"]), code="FILTER_INVALID")
         found |= {node["id"] for node in answer["data"]["twins"]["nodes"]}
