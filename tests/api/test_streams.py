@@ -79,8 +79,12 @@ async def apply(server: Any, **change: Any) -> str:
         return (await client.post("/graphql", json=body)).json()["data"]["applyChange"]["revision"]
 
 
-async def settle() -> None:
-    """Time for a subscription to begin: the protocol does not tell when it has."""
+async def settle(server: Any, watches: int = 1) -> None:
+    """Until a subscription has begun: the protocol does not tell, and on a busy machine it takes longer."""
+    mesh = server.mesh
+    async with asyncio.timeout(60):
+        while sum(len(mesh.twin(site)._feed._watches) for site in mesh.sites) < watches:
+            await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
 
 
@@ -92,7 +96,7 @@ async def test_a_thousand_readings_arrive_in_order(server: Any) -> None:
       point { __typename localId } } }"""
     async with opened(server) as socket:
         await socket.subscribe(query, {"p": ["T-1", "campus:T-2"]})
-        await settle()
+        await settle(server)
         for part in range(10):
             values = [float(part * 100 + n) for n in range(100)]
             assert (await post(server, lines(values)))["accepted"] == 100
@@ -111,7 +115,7 @@ async def test_a_throttle_gives_the_newest(server: Any) -> None:
     query = 'subscription { readings(points: ["T-1"], throttle: "PT0.4S") { value } }'
     async with opened(server) as socket:
         await socket.subscribe(query)
-        await settle()
+        await settle(server)
         started = time.monotonic()
         for value in range(20):
             await post(server, lines([float(value)]))
@@ -147,7 +151,7 @@ CHANGES = """subscription s($f: TwinFilter, $r: Revision, $s: String) {
 async def test_changes_live_and_resumed(server: Any) -> None:
     async with opened(server) as socket:
         await socket.subscribe(CHANGES)
-        await settle()
+        await settle(server)
         await apply(server, mergeTwins=[{"id": "AHU-1", "name": "One"}])
         event = (await socket.next())["changes"]
         assert (event["site"], event["revision"], event["author"]) == ("campus", "2", "local")
@@ -166,7 +170,7 @@ async def test_changes_live_and_resumed(server: Any) -> None:
 async def test_changes_of_some_twins(server: Any) -> None:
     async with opened(server) as socket:
         await socket.subscribe(CHANGES, {"f": {"kind": {"eq": "brick:AHU"}}})
-        await settle()
+        await settle(server)
         await apply(server, mergeTwins=[{"id": "VAV-1", "name": "x"}])
         await apply(server, mergeTwins=[{"id": "VAV-2", "name": "x"}, {"id": "AHU-2", "name": "y"}])
         event = (await socket.next())["changes"]
@@ -176,12 +180,12 @@ async def test_changes_of_some_twins(server: Any) -> None:
 async def test_a_new_kind_does_not_drop_the_socket(server: Any) -> None:
     async with opened(server) as socket:
         await socket.subscribe("subscription { changes { twins { __typename localId } } }")
-        await settle()
+        await settle(server)
         await apply(server, putTwins=[{"id": "P-1", "kinds": ["brick:Pump"]}])
         # The subscription began before pumps were in use: its schema has no type for them.
         assert (await socket.next())["changes"]["twins"] == [{"__typename": "TwinTwin", "localId": "P-1"}]
         await socket.subscribe("subscription { changes { twins { __typename } } }", id="2")
-        await settle()
+        await settle(server, 2)
         await apply(server, mergeTwins=[{"id": "P-1", "name": "Pump"}])
         found = {(message := await socket.receive())["id"]: message["payload"]["data"] for _ in range(2)}
         assert found["2"]["changes"]["twins"] == [{"__typename": "PumpTwin"}]
@@ -251,7 +255,7 @@ async def test_server_sent_events(server: Any) -> None:
         client.stream("POST", "/graphql", json=body, headers=headers) as response,
     ):
         assert response.headers["content-type"].startswith("text/event-stream")
-        await settle()
+        await settle(server)
         await post(server, lines([21.5, 22.5]))
         events: list[str] = []
         async for chunk in response.aiter_text():
@@ -309,7 +313,7 @@ async def test_a_revoked_token_ends_a_subscription(guarded: Any, token: Callable
     text, writer = token(Role.ANALYST, "reader"), token(Role.ADMIN)
     async with opened(guarded, {"Authorization": f"Bearer {text}"}) as socket:
         await socket.subscribe(CHANGES)
-        await settle()
+        await settle(guarded)
         guarded.tokens.revoke("reader")
         change = {"site": "campus", "mergeTwins": [{"id": "AHU-1", "name": "secret"}]}
         await asyncio.to_thread(guarded.data, APPLY, {"i": change}, writer)
@@ -328,7 +332,7 @@ async def test_a_partner_hears_only_its_share(guarded: Any, token: Callable[...,
         await socket.subscribe(CHANGES)
         await socket.subscribe('subscription { readings(points: ["T-1"]) { value } }', id="2")
         assert (await socket.receive())["payload"][0]["extensions"]["code"] == "TWIN_UNKNOWN"
-        await settle()
+        await settle(guarded)
         for change in (
             {"mergeTwins": [{"id": "VAV-1", "name": "hidden"}]},
             {"mergeTwins": [{"id": "VAV-1", "name": "hidden too"}, {"id": "AHU-2", "name": "shown"}]},
@@ -377,7 +381,7 @@ async def test_an_event_stream_that_nobody_reads_is_bounded(server: Any) -> None
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     writer.write(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
     await reader.readuntil(b"\r\n\r\n")
-    await settle()
+    await settle(server)
     await asyncio.to_thread(record_many, server)
     assert watched_rows(server) <= READINGS_ROWS_MAX
     found: list[dict[str, Any]] = []
@@ -395,7 +399,7 @@ async def test_an_event_stream_that_nobody_reads_is_bounded(server: Any) -> None
 async def test_a_socket_that_nobody_reads_is_bounded(server: Any) -> None:
     async with opened(server) as socket:
         await socket.subscribe(READINGS)
-        await settle()
+        await settle(server)
         await asyncio.to_thread(record_many, server)
         assert watched_rows(server) <= READINGS_ROWS_MAX
         found = [(await socket.next())["readings"]]
@@ -416,7 +420,7 @@ async def test_streams_are_counted(mesh: Any, serve: Callable[..., Any]) -> None
                     client.post, "/graphql", json={"query": "{ sites { name } }"}
                 )
             assert (answer.status_code, answer.json()["code"]) == (429, "STREAMS_FULL")
-        await settle()
+        await asyncio.sleep(0.3)
         async with opened(server):
             pass
 
