@@ -88,6 +88,7 @@ def test_growth_is_measured_on_right_answers(servers: dict[str, Server]) -> None
     assert server.resident_mb() > 10 and server.processor_s() > 0
 
 
+@pytest.mark.long  # what `make test` sets up has no Rust
 @pytest.mark.usefixtures("compiler")
 def test_the_load_generator_counts(servers: dict[str, Server], tmp_path: Path) -> None:
     loader = Loader(tmp_path)
@@ -99,6 +100,7 @@ def test_the_load_generator_counts(servers: dict[str, Server], tmp_path: Path) -
     assert (wrong.requests, wrong.failures) == (1, 1) and not wrong.good
 
 
+@pytest.mark.long  # what `make test` sets up has no Rust
 @pytest.mark.usefixtures("compiler")
 def test_a_wrong_answer_is_told(servers: dict[str, Server], tmp_path: Path) -> None:
     measuring = Measuring(Place(tmp_path))
@@ -199,6 +201,7 @@ def test_the_data_is_the_same_each_time() -> None:
     assert len(record["points"]) == 9 and record["points"][8]["id"].endswith("pump-0000002-s8")
 
 
+@pytest.mark.long  # what `make test` sets up has no Rust
 @pytest.mark.usefixtures("compiler")
 def test_the_bench_runs_and_tells(tmp_path: Path) -> None:
     environment = {**os.environ, "TWINMESH_BENCH_QUICK": "1", "TWINMESH_BENCH_DIR": str(tmp_path)}

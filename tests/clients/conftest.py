@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import socket
@@ -26,6 +25,7 @@ from api.commands.folders import open_to_write
 from api.demo.build import build
 from api.schema.changes import schema_text
 from tests.conftest import missing
+from tests.outside.npm import trusting
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".tools" / "clients"
@@ -111,7 +111,7 @@ def done(*words: object, cwd: Path | None = None, **env: str) -> str:
     ended = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**trusting(), **env},
         capture_output=True,
         text=True,
         timeout=INSTALL_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,12 @@ from tests.conftest import missing
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".tools" / "npm"
 INSTALL_S_MAX = 240
+
+
+def trusting() -> dict[str, str]:
+    """The environment, with the certificates that Python and uv were told to trust for node as well."""
+    known = os.environ.get("NODE_EXTRA_CA_CERTS") or os.environ.get("SSL_CERT_FILE")
+    return {**os.environ, **({"NODE_EXTRA_CA_CERTS": known} if known else {})}
 
 
 def node() -> str:
@@ -31,7 +38,7 @@ def package(name: str, version: str) -> Path:
         options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
         done = subprocess.run(
             ["npm", "install", *options, "--prefix", str(folder), f"{name}@{version}"],
-            capture_output=True, text=True, timeout=INSTALL_S_MAX, cwd=folder,
+            capture_output=True, text=True, timeout=INSTALL_S_MAX, cwd=folder, env=trusting(),
         )  # fmt: skip
         if done.returncode != 0:
             missing(f"npm cannot install {name}@{version}: {done.stderr.strip()[-200:]}")
