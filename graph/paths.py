@@ -90,8 +90,9 @@ def _repeated(view: View, nodes: Rows, trail: Trail, kind: int) -> Pairs:
         if len(seen) >= _ROUNDS_TRUSTED:
             fresh = ~np.isin(_packed(now.owner, now.end), np.concatenate(seen))
             now = Pairs(now.owner[fresh], now.end[fresh])
-    ends = (np.concatenate([each.owner for each in met]), np.concatenate([each.end for each in met]))
-    return _distinct(*ends) if met else Pairs(np.zeros(0, np.int64), nodes)
+    if not met:
+        return Pairs(np.zeros(0, np.int64), nodes)
+    return _distinct(np.concatenate([each.owner for each in met]), np.concatenate([each.end for each in met]))
 
 
 def _distinct(owner: Numbers, end: Rows) -> Pairs:

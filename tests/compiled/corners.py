@@ -48,6 +48,11 @@ CORNERS: Final[Mapping[str, Operation]] = {
         " ... on RecRoomTwin { x: site } } } }",
         {},
     ),
+    "groups along a path from no twins at all": Operation(
+        '{ aggregate(filter: {id: {eq: "urn:nothing"}}, groupBy: ["^pointOf/partOf:rec:Level"],'
+        " measures: [{op: COUNT}]) { keys values } }",
+        {},
+    ),
     "texts that are hard to write": Operation(
         '{ twins(filter: {site: {eq: "odd"}}, first: 200) { nodes { id localId name externalIds { system id }'
         " attributes { name value unit source } out { nodes { group attributes { name value } } }"
