@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,13 @@ class Child:
     def __init__(self, engine: str) -> None:
         self.engine = engine
         self.started_s = time.perf_counter()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.stores.child", engine],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if "TWINMESH_BENCH_VERBOSE" not in os.environ else None,
+            stderr=self._complaints if "TWINMESH_BENCH_VERBOSE" not in os.environ else None,
         )
 
     def ask(self, do: str, timeout_s: float, **arguments: Any) -> dict[str, Any]:
@@ -49,10 +51,7 @@ class Child:
             answer: dict[str, Any] = json.loads(self._read_line(timeout_s))
         except (BrokenPipeError, ValueError) as error:
             self.kill()
-            raise ChildError(f"{do}: the process died") from error
-        if "error" in answer:
-            self.kill()
-            raise ChildError(f"{do}: {answer['error']}"[:MESSAGE_CHARACTERS_MAX])
+            raise ChildError(f"{do}: {self._last_words()}"[:MESSAGE_CHARACTERS_MAX]) from error
         return answer
 
     def kill(self) -> None:
@@ -68,12 +67,19 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        self._complaints.close()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             try:
                 pipe.close()
             except BrokenPipeError:
                 continue
+
+    def _last_words(self) -> str:
+        """The last line that the process complained: the error that ended it."""
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "the process died")
 
     def _read_line(self, timeout_s: float) -> bytes:
         assert self._process.stdout is not None

@@ -253,3 +253,10 @@ def _is_nested(type_: Any) -> bool:
     return isinstance(named, GraphQLInputObjectType) and any(
         isinstance(get_named_type(item.type), GraphQLInputObjectType) for item in named.fields.values()
     )
+
+
+def role_of(field_name: str, argument: str) -> Role:
+    """What an argument of a field stands for."""
+    if (field_name, argument) == ("attribute", "name"):
+        return ("attribute",)
+    return (ROLES[argument],) if argument in ROLES else ()

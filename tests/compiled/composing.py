@@ -7,7 +7,7 @@ kinds, cursors of other lists, variables that do not fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -20,7 +20,6 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
-    GraphQLSchema,
     get_named_type,
     get_nullable_type,
     is_leaf_type,
@@ -28,8 +27,7 @@ from graphql import (
     is_required_argument,
 )
 
-from api.policy import LOCAL, Principal
-from tests.compiled.arguments import CHANCES, ROLES, Role, Values, misfit
+from tests.compiled.arguments import CHANCES, Role, Values, misfit, role_of
 from tests.compiled.document import (
     STYLES,
     Field,
@@ -43,13 +41,12 @@ from tests.compiled.document import (
     selection_text,
 )
 from tests.compiled.drawing import Draw
-from tests.compiled.world import PRINCIPALS, Vocabulary
+from tests.compiled.operations import CursorSlot, Operation, Shapes, family_of, objects_expected
+from tests.compiled.world import PRINCIPALS
 
 _WIDTH_MAX: Final = 150  # objects expected at a place; wider places get leaves only
 _DEPTH_MAX: Final = 6
 _VARIABLE: Final = re.compile(r"\$([a-z]+[0-9]+)")
-# Lists that begin with twins of the odd site, or hold many of them.
-_ODD_LISTS: Final = ("pointList", "assetList", "pressList", "exPressList", "temperatureSensorList")
 _OFTEN: Final = ("history", "history", "value", "attribute")
 _INTROSPECTION: Final = (
     "__schema { queryType { name } mutationType { name fields { name } } }",
@@ -58,83 +55,6 @@ _INTROSPECTION: Final = (
     '__type(name: "TwinFilter") { name inputFields { name type { name kind ofType { name } } } }',
     '__type(name: "nothing") { name }',
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CursorSlot:
-    """A variable that takes a cursor of an earlier answer, and where in the answer such cursors stand."""
-
-    variable: str
-    path: tuple[str, ...]  # response keys from the root to the connection
-    info: str  # response key of its pageInfo
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A document with what is sent beside it."""
-
-    text: str
-    variables: Mapping[str, Any]
-    name: str | None = None
-    principal: Principal = LOCAL
-    other: Principal | None = None  # who asks the same afterwards
-    limits: str = "wide"
-    slots: tuple[CursorSlot, ...] = ()
-    flips: tuple[str, ...] = ()  # boolean variables of directives
-    used: frozenset[str] = field(
-        default=frozenset(), repr=False
-    )  # "Type.field", "Type.field(argument)", "Input.field"
-    features: frozenset[str] = field(default=frozenset(), repr=False)
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """A schema, and what is asked of it again and again."""
-
-    schema: GraphQLSchema
-    words: Vocabulary
-
-    @cached_property
-    def _overlaps(self) -> dict[str, tuple[str, ...]]:
-        return {}
-
-    def conditions(self, parent: GraphQLObjectType | GraphQLInterfaceType) -> tuple[str, ...]:
-        """Types that a fragment at this place may name; those that some twin has come first."""
-        known = self._overlaps.get(parent.name)
-        if known is None:
-            objects = self._objects(parent)
-            types = [
-                each
-                for each in self.schema.type_map.values()
-                if isinstance(each, GraphQLObjectType | GraphQLInterfaceType)
-                and not each.name.startswith("__")
-                and self._objects(each) & objects
-            ]
-            types.sort(key=lambda each: (not self._objects(each) & self.words.typenames, each.name))
-            known = self._overlaps[parent.name] = tuple(each.name for each in types)
-        return known
-
-    def _objects(self, type_: GraphQLObjectType | GraphQLInterfaceType) -> frozenset[str]:
-        if isinstance(type_, GraphQLObjectType):
-            return frozenset({type_.name})
-        return frozenset(each.name for each in self.schema.get_possible_types(type_))
-
-    def objects_met(self, parent: GraphQLInterfaceType) -> list[str]:
-        """Object types at a place that some twin has."""
-        return sorted(self._objects(parent) & self.words.typenames)
-
-    @cached_property
-    def roots(self) -> list[tuple[int, list[str]]]:
-        """Names of root fields in groups, with how often each group is asked."""
-        query = self.schema.query_type
-        assert query is not None
-        fixed = {"twins": 18, "node": 9, "nodes": 8, "search": 7, "reachable": 7, "paths": 5, "aggregate": 8}
-        fixed |= {"sites": 3, "simulation": 1}
-        rest = [name for name in query.fields if name not in fixed]
-        lists = [name for name in rest if name.endswith("List")]
-        others = [name for name in rest if name not in lists]
-        odd = [name for name in _ODD_LISTS if name in query.fields]
-        return [(weight, [name]) for name, weight in fixed.items()] + [(20, lists), (10, odd), (12, others)]
 
 
 def compose(draw: Draw, shapes: Shapes) -> Operation:
@@ -391,7 +311,7 @@ class _Composer:
             return Field(name, alias, arguments, directives)
         own_path = None if path is None else (*path, alias or name)
         selections = self.selections(
-            inner, below, own_path, width * _expected(definition, arguments, depth), depth + 1
+            inner, below, own_path, width * objects_expected(definition, arguments, depth), depth + 1
         )
         if slots and own_path is not None:
             selections = (*selections, self._cursors(below, own_path, slots))
@@ -418,7 +338,7 @@ class _Composer:
             if key == "last" and any(other == "first" for other, _ in found) and not self.draw.chance(4):
                 continue
             self.used.add(f"{parent}.{name}({key})")
-            found.append((key, self.argument(argument, _role(name, key), slots)))
+            found.append((key, self.argument(argument, role_of(name, key), slots)))
         return tuple(found)
 
     def argument(self, argument: GraphQLArgument, role: Role, slots: list[str] | None) -> str:
@@ -494,7 +414,7 @@ class _Composer:
 
     def _declare(self, name: str, type_: Any, default: str | None, value: Any) -> None:
         self.declared[name] = (str(type_), default)
-        self.features.add(f"variable of {_family(type_)}")
+        self.features.add(f"variable of {family_of(type_)}")
         if self.draw.chance(1):
             self.features.add("variable that does not fit")
             value = misfit(type_, self.draw)
@@ -567,26 +487,3 @@ class _Composer:
         """A name that nothing else in the document has."""
         self.numbers += 1
         return f"{prefix}{self.numbers}"
-
-
-def _role(field_name: str, argument: str) -> Role:
-    """What an argument of a field stands for."""
-    if (field_name, argument) == ("attribute", "name"):
-        return ("attribute",)
-    return (ROLES[argument],) if argument in ROLES else ()
-
-
-def _expected(definition: GraphQLField, arguments: tuple[tuple[str, str], ...], depth: int) -> int:
-    """How many objects a field may give, roughly."""
-    stated = dict(arguments)
-    size = next((stated[name] for name in ("first", "last", "k") if name in stated), None)
-    if size is not None:
-        return int(size) if size.isdigit() else 5
-    if "first" in definition.args:
-        return 50 if depth == 0 else 6
-    return 4 if is_list_type(get_nullable_type(definition.type)) else 1
-
-
-def _family(type_: Any) -> str:
-    named = get_named_type(type_)
-    return "an input object" if isinstance(named, GraphQLInputObjectType) else named.name

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.compiled.composing import Shapes
+from tests.compiled.operations import Shapes
 from tests.compiled.world import World, opened_world, vocabulary_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tests.compiled.composing import Operation
+from tests.compiled.operations import Operation
 
 CORNERS: Final[Mapping[str, Operation]] = {
     "an infinite sum in a leaf": Operation(

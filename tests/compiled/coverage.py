@@ -14,7 +14,7 @@ from graphql import (
     get_named_type,
 )
 
-from tests.compiled.composing import Operation
+from tests.compiled.operations import Operation
 from tests.compiled.oracle import Seen
 
 

@@ -12,7 +12,7 @@ from api.failures import graphql_errors
 from api.operation import Answer, Request, encode
 from api.policy import Principal
 from api.schema.context import RequestContext
-from tests.compiled.composing import Operation
+from tests.compiled.operations import Operation
 from tests.compiled.world import World
 
 Answerer: TypeAlias = Callable[[World, Request, Principal, str], Answer]

@@ -10,10 +10,11 @@ from functools import partial
 
 import pytest
 
-from tests.compiled.composing import Operation, Shapes, compose
+from tests.compiled.composing import compose
 from tests.compiled.corners import CORNERS
 from tests.compiled.coverage import Coverage
 from tests.compiled.drawing import fresh_seed, long_budget_s, run_examples, run_plain
+from tests.compiled.operations import Operation, Shapes
 from tests.compiled.oracle import compared
 from tests.compiled.world import World
 

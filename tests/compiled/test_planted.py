@@ -14,10 +14,11 @@ from api.operation import Request
 from api.policy import Principal
 from graph.view import Budget
 from tests.compiled.compiled_defects import COMPILED_DEFECTS
-from tests.compiled.composing import Operation, Shapes, compose
+from tests.compiled.composing import compose
 from tests.compiled.corners import CORNERS
 from tests.compiled.defects import DEFECTS, Defect, defective
 from tests.compiled.drawing import fresh_seed, plain_draw
+from tests.compiled.operations import Operation, Shapes
 from tests.compiled.oracle import Different, body_of, compared, resolved, rounds
 from tests.compiled.world import World
 

@@ -15,10 +15,11 @@ from graphql import parse, validate
 from api.operation import Request, encode
 from api.policy import LOCAL
 from graph.values import Change, TwinRecord, Value
-from tests.compiled.composing import Operation, Shapes, compose
+from tests.compiled.composing import compose
 from tests.compiled.coverage import Coverage
 from tests.compiled.drawing import fresh_seed, long_budget_s, plain_draw
 from tests.compiled.odd_site import iri
+from tests.compiled.operations import Operation, Shapes
 from tests.compiled.oracle import compared
 from tests.compiled.world import World, opened_world, vocabulary_of
 from tests.compiled.writing import prepare, write_once
