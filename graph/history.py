@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from graph.stores.faults import SQLITE_FAULTS
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class SqliteHistory:
         """Errors of SQLite as StoreError; numbers given out in a transaction that failed are forgotten."""
         try:
             yield
-        except sqlite3.Error as error:
+        except SQLITE_FAULTS as error:
             self._points.clear()
             self._codes.clear()
             raise StoreError(f"history: {error}", place=Place(path=str(self._path))) from error

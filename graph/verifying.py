@@ -20,6 +20,7 @@ from graph.marks import compare_marks, mark_file
 from graph.pools import Pools
 from graph.rebuild import rebuild
 from graph.sealing import check_seal
+from graph.stores.faults import SQLITE_FAULTS
 from graph.stores.reading import connect_unchanged, open_unchanged
 from graph.stores.wal import check_log
 from ontology.errors import Place, Problem, StoreError
@@ -197,7 +198,7 @@ def _check_history(path: Path, report: SiteReport) -> None:
             found = [text for (text,) in connection.execute("PRAGMA integrity_check(100)") if text != "ok"]
             if not found:
                 found = _lost_readings(connection)
-    except (sqlite3.Error, OSError) as error:
+    except (*SQLITE_FAULTS, OSError) as error:
         found = [f"unreadable: {error}"]
     report.problems += [Problem("HISTORY_CORRUPT", text, Place(path=str(path)), _RESTORE) for text in found]
     report.checked.append("the structure of the history")

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from graph.files import sync_file
+from graph.stores.faults import SQLITE_FAULTS, means_corrupt
 from graph.stores.reading import connect_unchanged
 from ontology.errors import Place, StoreError
 
@@ -37,12 +38,11 @@ def copying(path: Path, code: str) -> Generator[None]:
     """Errors of SQLite as StoreError `code`, with what an operator can do about it."""
     try:
         yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "")
+    except SQLITE_FAULTS as error:
         place = Place(path=str(path))
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        if means_corrupt(error):
             hint = "run twinmesh verify, then restore a backup"
             raise StoreError(f"copying: {error}", code="JOURNAL_CORRUPT", place=place, hint=hint) from error
-        full = name == "SQLITE_FULL"
+        full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
         hint = "the disk is full: make room, then repeat" if full else "nothing is left behind; then repeat"
         raise StoreError(f"copying: {error}", code=code, place=place, hint=hint) from error

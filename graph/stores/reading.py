@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from graph.stores.protocol import Header
-from graph.stores.sqlite import SqliteStore, check_version, store_errors
+from graph.stores.faults import store_errors
+from graph.stores.sqlite import SqliteStore, check_version, read_header
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def connect_unchanged(path: Path) -> sqlite3.Connection:
-    """A connection that writes nothing; it sees what is in the write-ahead log too. sqlite3.Error."""
+    """A connection that writes nothing; it sees what is in the write-ahead log too. SQLITE_FAULTS."""
     options = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
     address = f"file:{quote(str(path.absolute()))}?{options}"
     return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
@@ -35,8 +35,6 @@ def open_unchanged(path: Path) -> SqliteStore:
         undo.callback(connection.close)
         connection.execute("BEGIN")
         version = check_version(connection, path)
-        row = connection.execute("SELECT site, base FROM header").fetchone()
-        if row is None:
-            raise StoreError("the header is missing", code="JOURNAL_CORRUPT", place=Place(path=str(path)))
+        header = read_header(connection, path)
         undo.pop_all()
-    return SqliteStore(path, connection, Header(*row), version)
+    return SqliteStore(path, connection, header, version)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from graph.folders import sync_folder
 from graph.stores.chain import first_digest, follows
+from graph.stores.faults import SQLITE_FAULTS, as_store_error, store_errors
 from graph.stores.layout import (
     APPLICATION_ID,
     FORMAT_VERSION,
@@ -74,9 +75,9 @@ class SqliteStore:
             with ExitStack() as undo:
                 undo.callback(connection.close)
                 version = check_version(connection, path)
-                site, base = connection.execute("SELECT site, base FROM header").fetchone()
+                header = read_header(connection, path)
                 undo.pop_all()
-        return cls(path, connection, Header(site, base), version)
+        return cls(path, connection, header, version)
 
     # The writer
 
@@ -112,7 +113,7 @@ class SqliteStore:
         header = Header(self.header.site, base)
         with self._transaction() as connection:
             connection.execute("UPDATE header SET base = ?", (base,))
-            row = replace(self._head_row(), digest=first_digest(header))
+            row = replace(self._sealed_head(), digest=first_digest(header))
             connection.execute("UPDATE head SET digest = ?, seal = ?", (row.digest, row.seal))
             self._held = self._held and row
         self.header = header
@@ -135,8 +136,8 @@ class SqliteStore:
             if answers:
                 self._put_answers(held, moved, answers)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _as_store_error(self.path, error) from error
+        except SQLITE_FAULTS as error:
+            raise as_store_error(self.path, error) from error
         finally:
             if connection.in_transaction:
                 self._roll_back()
@@ -184,7 +185,7 @@ class SqliteStore:
             ]
             problems = [self._problem(text, None) for text in damaged] + self._verify_chain()
             return problems if self.version == 1 else problems + self._verify_answers()
-        except (sqlite3.DatabaseError, StoreError) as error:
+        except (*SQLITE_FAULTS, StoreError) as error:
             return [self._problem(f"unreadable: {error}", None)]
         except (TypeError, ValueError, OverflowError) as error:
             # A bit that flips in the head of a record gives a column another type.
@@ -209,8 +210,8 @@ class SqliteStore:
 
     def _verify_answers(self) -> list[Problem]:
         """The head against its seal, the answers against theirs and against the count."""
-        seal: bytes = (self._row("SELECT seal FROM head") or (b"",))[0]
-        head, problems = self._head_row(), list[Problem]()
+        head, seal = self._head_row()
+        problems: list[Problem] = []
         if seal != head.seal:
             problems.append(self._problem("the head does not match its seal", "head"))
         query = "SELECT number, digest, key, request, revision, result FROM answers ORDER BY number"
@@ -229,11 +230,20 @@ class SqliteStore:
 
     # Inside
 
-    def _head_row(self) -> HeadRow:
+    def _head_row(self) -> tuple[HeadRow, bytes]:
+        """The head and the seal that is stored with it."""
         row = self._row(f"SELECT {HEAD_COLUMNS} FROM head")
         if row is None:
             raise StoreError("the head is missing", code="JOURNAL_CORRUPT", place=Place(path=str(self.path)))
-        return HeadRow(*row[:-1])
+        return HeadRow(*row[:-1]), row[-1]
+
+    def _sealed_head(self) -> HeadRow:
+        """The head to write on from. A damaged one would be sealed anew, and its damage never be found."""
+        head, seal = self._head_row()
+        if seal != head.seal:
+            place = Place(path=str(self.path), item="head")
+            raise StoreError("the head does not match its seal", code="JOURNAL_CORRUPT", place=place)
+        return head
 
     def _bump(self, expected: int | None) -> HeadRow:
         """Write the next epoch; with `expected` only if nobody else did so meanwhile."""
@@ -242,7 +252,7 @@ class SqliteStore:
             place = Place(path=str(self.path))
             raise StoreError(message, code="STORE_VERSION", place=place, hint="twinmesh migrate")
         with self._transaction():
-            row = self._head_row()
+            row = self._sealed_head()
             if expected not in (None, row.epoch):
                 raise self._fenced(f"the journal is at epoch {row.epoch}, this writer had {expected}")
             self._reserve_log()
@@ -341,24 +351,6 @@ def _make(path: Path, header: Header) -> None:
         raise StoreError(message, place=Place(path=str(path))) from error
 
 
-@contextmanager
-def store_errors(path: Path) -> Generator[None]:
-    """Errors of SQLite as StoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _as_store_error(path, error) from error
-
-
-def _as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    code = "JOURNAL_CORRUPT" if _means_corrupt(error) else "STORE_FAILED"
-    return StoreError(f"journal: {error}", code=code, place=Place(path=str(path)))
-
-
-def _means_corrupt(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     # The Twin lets one thread at a time in, but not always the same one.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
@@ -368,6 +360,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     return connection
+
+
+def read_header(connection: sqlite3.Connection, path: Path) -> Header:
+    row = connection.execute("SELECT site, base FROM header").fetchone()
+    if row is None:
+        raise StoreError("the header is missing", code="JOURNAL_CORRUPT", place=Place(path=str(path)))
+    return Header(*row)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
