@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Python reads SQLite's messages as UTF-8: a damaged table definition that is quoted in one cannot be read.
 SQLITE_FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
-# A text that is none, or a table of ours that is no longer there: every statement was right when it was written.
+# A text that is none, or a table that is gone: every statement was right when the journal was made.
 _DAMAGED = ("Could not decode to UTF-8", "no such table", "no such column", "no such index")
 
 
