@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from graph.values import ItemResult, ItemStatus, Value
 from ontology.errors import Place, Problem
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from graph.bulk_drafting import BulkDraft
     from graph.values import Change, ExternalId
     from ontology.schema import Schema
+
+F = TypeVar("F")
 
 
 @dataclass(slots=True)
@@ -27,16 +29,15 @@ class TwinFields:
     origins: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class TwinDraft:
-    """A twin that the change puts, merges or withdraws."""
+class _Item(Generic[F]):
+    """What is told of a twin or a relationship that a change puts."""
 
-    row: int  # may lie beyond the table: then it is added, in order
-    iri: str
+    __slots__ = ()
+
     living: bool  # before the change
-    before: TwinFields
-    after: TwinFields
-    values: dict[str, Value | None] = field(default_factory=dict[str, "Value | None"])  # None: cleared
+    before: F
+    after: F
+    values: dict[str, Value | None]  # None: cleared
 
     @property
     def changed(self) -> bool:
@@ -50,13 +51,25 @@ class TwinDraft:
 
 
 @dataclass(slots=True)
+class TwinDraft(_Item[TwinFields]):
+    """A twin that the change puts, merges or withdraws."""
+
+    row: int  # may lie beyond the table: then it is added, in order
+    iri: str
+    living: bool  # before the change
+    before: TwinFields
+    after: TwinFields
+    values: dict[str, Value | None] = field(default_factory=dict[str, "Value | None"])  # None: cleared
+
+
+@dataclass(slots=True)
 class EdgeFields:
     stated: str | None = None
     origins: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class EdgeDraft:
+class EdgeDraft(_Item[EdgeFields]):
     """A relationship that the change puts. Its ends, relation and group never change."""
 
     edge: int  # may lie beyond the table: then it is added, in order
@@ -70,16 +83,6 @@ class EdgeDraft:
     before: EdgeFields
     after: EdgeFields
     values: dict[str, Value | None] = field(default_factory=dict[str, "Value | None"])
-
-    @property
-    def changed(self) -> bool:
-        return not self.living or bool(self.values) or self.before != self.after
-
-    @property
-    def status(self) -> ItemStatus:
-        if not self.living:
-            return ItemStatus.CREATED
-        return ItemStatus.UPDATED if self.changed else ItemStatus.UNCHANGED
 
 
 @dataclass(slots=True)

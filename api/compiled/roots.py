@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import orjson
@@ -22,7 +22,7 @@ from graphql import (
 )
 
 from api.compiled.arena import Deopt, Pieces
-from api.compiled.frames import Listing, Paged, Twins
+from api.compiled.frames import Frame, Listing, Paged, Twins
 from api.compiled.plain import info_of, plain_object
 from api.compiled.reaching import Walked, reachable
 from api.compiled.selecting import Unplannable
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from api.compiled.selecting import Arguments, Asked
     from api.compiled.twins import Planner
 
+Found = TypeVar("Found")
+F = TypeVar("F", bound=Frame)
 Text: TypeAlias = "bytes | memoryview"
 _NULL: Final = b"null"
 
@@ -95,9 +97,12 @@ def _answer(planner: Planner, asked: Asked, field: GraphQLField) -> Answer:
     kind = get_named_type(field.type)
     shape = get_nullable_type(field.type)
     if isinstance(kind, GraphQLObjectType) and kind.name.endswith("Connection"):
-        return _Connection(woven(planner.connection(asked, field, _PAGE_FIELDS, _page, _cursors)))
+        page_text = woven(planner.connection(asked, field, _PAGE_FIELDS, _page, _cursors))
+        return _Framed(TwinListing, Listing, lambda page: page.twins, page_text)
     if isinstance(kind, GraphQLObjectType) and kind.name == "Reachable":
-        return _Reachable(woven(reachable(planner, asked, field)))
+        return _Framed(
+            ReachedListing, Walked, lambda walked: walked.met, woven(reachable(planner, asked, field))
+        )
     if isinstance(kind, GraphQLInterfaceType):
         made = woven(planner.twins(asked, kind))
         return _Nodes(made) if isinstance(shape, GraphQLList) else _Node(made)
@@ -115,25 +120,19 @@ class _PlainList:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Connection:
-    woven: Woven[Listing]
+class _Framed(Generic[Found, F]):
+    """What the resolver found, as one frame."""
+
+    kind: type[Found]
+    frame: Callable[[Run, Found], F]
+    inside: Callable[[F], Frame]  # what there may be many of
+    woven: Woven[F]
 
     def __call__(self, run: Run, found: object) -> Text:
-        if not isinstance(found, TwinListing):
+        if not isinstance(found, self.kind):
             raise Deopt
-        listing = Listing(run, found)
-        return written(listing, self.woven, few=listing.twins.count <= FEW)[0]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reachable:
-    woven: Woven[Walked]
-
-    def __call__(self, run: Run, found: object) -> Text:
-        if not isinstance(found, ReachedListing):
-            raise Deopt
-        walked = Walked(run, found)
-        return written(walked, self.woven, few=walked.met.count <= FEW)[0]
+        frame = self.frame(run, found)
+        return written(frame, self.woven, few=self.inside(frame).count <= FEW)[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

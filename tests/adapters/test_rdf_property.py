@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +33,9 @@ sys.path.append(str(Path(__file__).parent))
 from import_helpers import BASE, REQUEST, SCHEMA, UNITS, isomorphic, quads, triples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adapters.model import Parsed
     from graph.snapshot import Snapshot
 
 
@@ -148,6 +150,17 @@ def has_lonely_nodes(graph: list[Triple]) -> bool:
     return any(triple.predicate == name("tm:relation") for triple in graph)
 
 
+def assert_read_or_refused(read: Callable[[], Parsed], path: Path) -> None:
+    """Whatever the bytes are: something read from this file, or problems that name it."""
+    try:
+        parsed = read()
+    except InputError as error:
+        assert error.problems
+        assert {problem.place.path for problem in error.problems} == {str(path)}
+    else:
+        assert parsed.path == str(path)
+
+
 CSV_LETTERS = 'id,kind;\n\r"A brick:AHU0.5é\ufeff\x00source,relation,target'
 CSV_PARTS = ["id", "kind", ",", "\n", '"', "A", "brick:AHU", "x:", "[kW]", "[", "]", "external:"]
 
@@ -163,8 +176,7 @@ CSV_PARTS = ["id", "kind", ",", "\n", '"', "A", "brick:AHU", "x:", "[kW]", "[", 
 def test_no_bytes_break_the_csv_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.csv"
     path.write_bytes(content)
-    with suppress(InputError):
-        read_csv(path, REQUEST, SCHEMA, UNITS)
+    assert_read_or_refused(lambda: read_csv(path, REQUEST, SCHEMA, UNITS), path)
 
 
 PIECES = [
@@ -202,5 +214,4 @@ def test_no_bytes_break_the_rdf_reader(
         "@prefix brick: <https://brickschema.org/schema/Brick#> . @prefix tm: <https://twinmesh.dev/ns#> . "
     )
     path.write_bytes((head + "@prefix ex: <http://e.x/#> . " + " ".join(pieces)).encode() + junk)
-    with suppress(InputError):
-        read_rdf("ttl", path, REQUEST, SMALL, UNITS)
+    assert_read_or_refused(lambda: read_rdf("ttl", path, REQUEST, SMALL, UNITS), path)
