@@ -61,7 +61,7 @@ def read_rdf(format_name: str, path: Path, request: ImportRequest, schema: Schem
     facts = Facts(mapped, Names(census.schema), units, request.source, kept)
     edges = EdgeReader(facts, census.schema, request.base)
     relationships = edges.read(mapped)
-    reader = TwinReader(facts, census.schema)
+    reader = TwinReader(facts, census.schema, request.base)
     twins = [reader.read(subject, kinds) for subject, kinds in census.twins.items()]
     stated = {subject.value for subject in census.twins}
     loose, otherwise = _loose(mapped, reader, {*census.twins, *edges.nodes})

@@ -10,7 +10,7 @@ from pyoxigraph import Literal, NamedNode, Quad
 from adapters.rdf.config import LABEL, LOCAL_ID, REFERENCES, STRING, TYPE
 from adapters.rdf.lines import external_line, label_line, local_id_line, type_line
 from adapters.rdf.literals import attribute_lines, external_system
-from graph.ids import is_valid_iri
+from graph.ids import is_valid_iri, local_id_of
 from graph.values import ExternalId, TwinRecord, Value
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ class TwinReader:
 
     facts: Facts
     schema: Schema
+    base: str  # of the site
 
     def read(self, subject: NamedNode, kinds: tuple[str, ...]) -> TwinRecord:
         """The record of a subject. Relations are left alone: `edges.py` reads them."""
-        draft = _Draft(self.facts, subject.value, kinds)
+        draft = _Draft(self.facts, self.base, subject.value, kinds)
         for predicate, quads in self.facts.document.predicates(subject).items():
             rest = [quad for quad in quads if relation_of(quad, self.schema) is None]
             reader = _READERS.get(predicate, _Draft.read_attribute)
@@ -48,8 +49,9 @@ def relation_of(quad: Quad, schema: Schema) -> Relation | None:
 class _Draft:
     """A twin record as it is put together."""
 
-    def __init__(self, facts: Facts, iri: str, kinds: tuple[str, ...]) -> None:
+    def __init__(self, facts: Facts, base: str, iri: str, kinds: tuple[str, ...]) -> None:
         self.facts = facts
+        self.base = base
         self.iri = iri
         self.kinds = kinds
         self.name: str | None = None
@@ -85,10 +87,12 @@ class _Draft:
         self.facts.keep(quad for quad in quads if quad is not chosen)
 
     def read_local_id(self, predicate: str, quads: Sequence[Quad]) -> None:
-        if len(quads) == 1 and (text := _text(quads[0])):
-            self.local_id = text
+        text = _text(quads[0]) if len(quads) == 1 else None
+        self.local_id = text or None
+        if text and text != local_id_of(self.iri, self.base):
             self.facts.settle(quads, (local_id_line(self.iri, text),))
         else:
+            # Kept too where it follows from the IRI: an export does not write it then.
             self.facts.keep(quads)
 
     def read_attribute(self, predicate: str, quads: Sequence[Quad]) -> None:

@@ -122,6 +122,15 @@ def imported(path: Path, format: str) -> Snapshot:
     return state.freeze()
 
 
+@pytest.mark.parametrize("local_id", ["A", "B", ""])
+def test_a_local_id_that_follows_from_the_iri_comes_back_too(tmp_path: Path, local_id: str) -> None:
+    path = tmp_path / "graph.nq"
+    kind, stated = Triple(name("a:A"), name("rdf:type"), name("brick:AHU")), Literal(local_id)
+    path.write_text(f"{kind} .\n{Triple(name('a:A'), name('tm:localId'), stated)} .\n")
+    out = write_rdf([select(imported(path, "nq"))], "nq")
+    assert isomorphic(quads(path.read_bytes(), RdfFormat.N_QUADS), triples(out, RdfFormat.N_QUADS))
+
+
 @settings(
     max_examples=150 if not os.environ.get("TWINMESH_LONG") else 2000,
     deadline=None,
