@@ -80,7 +80,7 @@ def check(serve, cli, data, acknowledged):
 
 
 def check_whole(serve, cli, data):
-    """A kill may cut off a transaction that nobody was told of: the hint says to start once and look again."""
+    """A kill may cut off a transaction that nobody was told of: the hint says start once and look again."""
     verified = cli("verify", "--data", data, "--json")
     if verified.code:
         found = [each for site in json.loads(verified.out)["sites"] for each in site["problems"]]
