@@ -153,7 +153,10 @@ def _point_tags(snapshot: Snapshot, rows: Rows) -> npt.NDArray[np.uint8]:
     column = snapshot.attribute("valueType")
     if column is None:
         return tags
-    stated, codes = column.tag.take(rows) == Tag.TEXT, column.word.take(rows)
+    stated = column.tag.take(rows) == Tag.TEXT
+    if not stated.any():
+        return tags
+    codes = column.word.take(rows)
     for value_type, tag in _TAG_OF_VALUE_TYPE.items():
         code = snapshot.pools.texts.find(value_type.value)
         tags[stated & (codes == code)] = tag

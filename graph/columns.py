@@ -6,6 +6,7 @@ page of zeros that every absent page shares; sparse columns cost only the pages 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -21,6 +22,7 @@ PAGE_ROWS = 1 << PAGE_BITS
 _PAGE_MASK = PAGE_ROWS - 1
 # Below this many rows, plain item access beats the fixed cost of numpy's fancy indexing.
 _FEW_ROWS = 12
+_VERY_FEW_ROWS = 6
 # From so many rows on, one gather from a flat view beats looking up pages, by three times.
 _SOME_ROWS = 48
 # Only for so many is one made where it costs more than nothing.
@@ -193,8 +195,14 @@ class FrozenColumn(Generic[D]):
 
     def take(self, rows: Rows) -> npt.NDArray[D]:
         count = len(rows)
-        if count >= _SOME_ROWS and self._is_flat_for(count) and self._holds(rows):
-            return self.flat[rows]
+        if count >= _SOME_ROWS and self._is_flat_for(count):
+            # Rows outside read as zero: the flat view has none for them. As unsigned numbers, those below
+            # zero lie far behind its end too, so numpy itself finds all of them.
+            if rows.dtype == np.int32:
+                with suppress(IndexError):
+                    return self.flat.take(rows.view(np.uint32))
+            elif rows.min() >= 0 and rows.max() < self._rows:
+                return self.flat.take(rows)
         return _take(self._pages, self._table, rows)
 
     def at(self, row: int) -> Any:
@@ -237,10 +245,6 @@ class FrozenColumn(Generic[D]):
             self._lies_flat = _in_order(self._slots())
         return self._lies_flat or (count >= _MANY_ROWS and count >= self._rows >> _FLATTEN_SHARE_BITS)
 
-    def _holds(self, rows: Rows) -> bool:
-        """Rows outside read as zero: the flat view has none for them."""
-        return bool(rows.min() >= 0 and rows.max() < self._rows)
-
     def _slots(self) -> npt.NDArray[np.int32]:
         pages = np.arange((self._rows + PAGE_ROWS - 1) >> PAGE_BITS)
         return self._table[np.minimum(pages, len(self._table) - 1)]
@@ -277,6 +281,10 @@ def _in_order(slots: npt.NDArray[np.int32]) -> bool:
 
 
 def _take(pages: npt.NDArray[D], table: npt.NDArray[np.int32], rows: Rows) -> npt.NDArray[D]:
+    if len(rows) <= _VERY_FEW_ROWS:
+        last = len(table) - 1
+        found = [pages[table[min(row >> PAGE_BITS, last)], row & _PAGE_MASK] for row in rows.tolist()]
+        return np.array(found, pages.dtype)
     slots = table[np.minimum(rows >> PAGE_BITS, len(table) - 1)]
     if len(rows) < _FEW_ROWS:
         return pages[slots, rows & _PAGE_MASK]

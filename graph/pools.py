@@ -81,6 +81,9 @@ class Pool(Generic[T]):
             return len(self._values) - 1
 
 
+_FEW_CODES = 12  # one by one is faster then
+
+
 class TextPool:
     """Texts <-> codes 1, 2, 3, ...: as `Pool`, without an object for each."""
 
@@ -119,6 +122,8 @@ class TextPool:
         return self._texts.text(code - 1) if code else None
 
     def values(self, codes: Iterable[int]) -> list[str | None]:
+        if isinstance(codes, list) and len(codes) <= _FEW_CODES:
+            return [self.value(code) for code in codes]
         numbers = np.fromiter(codes, np.int64) - 1
         known = self._texts.texts(np.maximum(numbers, 0)) if len(self._texts) else [""] * len(numbers)
         return [text if number >= 0 else None for text, number in zip(known, numbers.tolist(), strict=True)]

@@ -22,6 +22,7 @@ SEED_BYTES = 16
 _WORD_BYTES = 8
 _KEYS_MIN = 64
 _CUT_SHARE_BITS = 4
+_FEW_STRINGS = 12  # one by one is faster then
 _HALF_BITS = np.uint64(32)
 _HALF_MASK = np.uint64(0xFFFFFFFF)
 # How much of a word counts where only so many bytes of it (0 to 8) belong to the string.
@@ -58,8 +59,8 @@ class Strings:
 
     def texts_at(self, places: Rows) -> list[str]:
         """Some of them, read as UTF-8."""
-        if not len(places):
-            return []
+        if len(places) <= _FEW_STRINGS:
+            return [decode_text(self.get(place)) for place in places.tolist()]
         # Cutting from one decoded text is much faster a piece, but all between must be decoded for it.
         low, high = int(places.min()), int(places.max()) + 1
         if len(places) < (high - low) >> _CUT_SHARE_BITS:

@@ -105,16 +105,18 @@ class Arena:
 
     def repeat(self, text: bytes, count: int) -> Pieces:
         """The same piece n times."""
-        return Pieces(np.full(count, self.put(text)), np.full(count, len(text)))
+        made = _empty(count)
+        made.start[:], made.length[:] = self.put(text), len(text)
+        return made
 
     def quoted(self, data: Bytes, start: Places, length: Places) -> Pieces:
         """Texts of another array as JSON in quotes; null where the length is negative."""
         made, data = _empty(len(start)), read_only(data)
-        self._reserve(int(np.maximum(length, 2).sum()) + 2 * len(start))
+        # To add up what it takes costs more than to find out, in memory that was used before.
         while (at := write_quoted(self._data, self._at, data, start, length, made.start, made.length)) < 0:
             if at == IRREGULAR:
                 raise Deopt
-            self._reserve(2 * len(self._data))  # escapes take more room than the texts themselves
+            self._reserve(2 * len(self._data))
         self._at = at
         return made
 

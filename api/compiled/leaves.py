@@ -201,7 +201,8 @@ def _are_codes(twins: Twins) -> npt.NDArray[np.bool_]:
     code = twins.snapshot.pools.texts.find("code")
     if column is None or not code:
         return np.zeros(twins.count, np.bool_)
-    return (column.tag.take(twins.rows) == Tag.TEXT) & (column.word.take(twins.rows) == code)
+    stated = column.tag.take(twins.rows) == Tag.TEXT
+    return stated & (column.word.take(twins.rows) == code) if stated.any() else stated
 
 
 def _values(twins: Twins) -> Pieces:

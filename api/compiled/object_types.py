@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,8 +12,6 @@ import numpy as np
 from api.schema.generated import leading_type_name, plain_type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     import numpy.typing as npt
     from graphql import GraphQLSchema
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from graph.snapshot import Snapshot
 
 _TABLES_MAX: Final = 16
+_NAMES_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +28,18 @@ class TypeTable:
 
     names: tuple[str, ...]
     number: npt.NDArray[np.int32]
+    _known: dict[frozenset[str], npt.NDArray[np.bool_]] = field(
+        default_factory=dict[frozenset[str], "npt.NDArray[np.bool_]"]
+    )
 
-    def is_one_of(self, names: Container[str]) -> npt.NDArray[np.bool_]:
-        """bool[types]"""
-        return np.array([name in names for name in self.names], np.bool_)
+    def is_one_of(self, names: frozenset[str]) -> npt.NDArray[np.bool_]:
+        """bool[codes of kind sets]: whether their type is one of these; the same array each time."""
+        known = self._known.get(names)
+        if known is None:
+            known = np.array([name in names for name in self.names], np.bool_)[self.number]
+            if len(self._known) < _NAMES_MAX:
+                self._known[names] = known
+        return known
 
 
 class Types:

@@ -292,7 +292,7 @@ class _OfTypes:
 
     def __call__(self, twins: Twins) -> None:
         table = twins.run.types.of(twins.run.schema, twins.snapshot)
-        check(table.is_one_of(self.names)[table.number[twins.kind_sets]].all())
+        check(table.is_one_of(self.names)[twins.kind_sets].all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
