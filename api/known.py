@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graphql import FieldNode, OperationDefinitionNode, OperationType, VariableNode, get_operation_ast
 
-from api.limits import Price, price_of, walk_nodes
+from api.limits import Price, price_of
+from api.syntax import nodes_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -187,7 +188,7 @@ class KnownDocument:
 
 def _traits_of(document: DocumentNode, operation: OperationDefinitionNode) -> Traits:
     """Fragments that the operation does not use count too: they make it slower at worst."""
-    fields = [node for node, _ in walk_nodes(document) if isinstance(node, FieldNode)]
+    fields = [node for node in nodes_below(document) if isinstance(node, FieldNode)]
     roots = [node for node in operation.selection_set.selections if isinstance(node, FieldNode)]
     asked = {node.name.value for node in roots if len(roots) == len(operation.selection_set.selections)}
     is_query = operation.operation is OperationType.QUERY
@@ -221,5 +222,5 @@ def _stated(node: FieldNode) -> Iterator[str]:
     for argument in node.arguments or ():
         if isinstance(argument.value, VariableNode):
             yield argument.name.value
-        elif any(isinstance(each, VariableNode) for each, _ in walk_nodes(argument.value)):
+        elif any(isinstance(each, VariableNode) for each in nodes_below(argument.value)):
             yield "*"

@@ -30,7 +30,6 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
-    Node,
     OperationDefinitionNode,
     SchemaMetaFieldDef,
     SelectionSetNode,
@@ -43,11 +42,12 @@ from graphql import (
 )
 
 from api.scanning import scan
+from api.syntax import walk_nodes
 from graph.plan import PAGE_DEFAULT, PAGE_MAX
 from ontology.errors import LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from graphql import GraphQLField, GraphQLNamedType, ValueNode
 
@@ -289,24 +289,6 @@ def _most_repeated(node: SelectionSetNode) -> int:
     )
     inline = sum(isinstance(item, InlineFragmentNode) for item in node.selections)
     return max([inline, *names.values()])
-
-
-def walk_nodes(top: Node) -> Iterator[tuple[Node, int]]:
-    """Every node below one with its depth, and itself; without calling itself."""
-    stack: list[tuple[Node, int]] = [(top, 0)]
-    while stack:
-        node, depth = stack.pop()
-        yield node, depth
-        stack.extend((child, depth + 1) for child in _children(node))
-
-
-def _children(node: Node) -> Iterator[Node]:
-    for key in node.keys:
-        value = getattr(node, key, None)
-        if isinstance(value, Node):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from (item for item in value if isinstance(item, Node))
 
 
 def _at_most(code: str, what: str, found: int, limit: int) -> None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from graphql import GraphQLError, GraphQLInterfaceType, GraphQLSchema, specified_rules, validate
 from graphql.pyutils import did_you_mean, suggestion_list
-from graphql.validation import FieldsOnCorrectTypeRule, KnownTypeNamesRule, ValidationRule
+from graphql.validation import ASTValidationRule, FieldsOnCorrectTypeRule, KnownTypeNamesRule, ValidationRule
 
 from api.schema.typed import EXTENSION
+from api.syntax import nodes_below
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -34,7 +36,16 @@ _NAMED_MAX: Final = 5
 
 def find_errors(schema: GraphQLSchema, document: DocumentNode, errors_max: int) -> list[GraphQLError]:
     """What is wrong with a document; the list ends after `errors_max`."""
-    return validate(schema, document, _RULES, max_errors=errors_max)
+    kinds = {node.kind for node in nodes_below(document)}
+    rules = [rule for rule in _RULES if not kinds.isdisjoint(_kinds_of(rule))]
+    return validate(schema, document, rules, max_errors=errors_max)
+
+
+@cache
+def _kinds_of(rule: type[ASTValidationRule]) -> frozenset[str]:
+    """The kinds of nodes that a rule looks at: others never come to it, and to ask it for each takes time."""
+    names = (name.partition("_") for name in dir(rule))
+    return frozenset(kind for verb, _, kind in names if verb in ("enter", "leave"))
 
 
 class _Suggesting(ValidationRule):

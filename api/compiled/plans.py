@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from graphql import DirectiveNode, VariableNode
 
 from api.compiled.compiler import Tables, compile_operation
-from api.compiled.selecting import nodes_below
+from api.syntax import nodes_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -19,8 +19,10 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FragmentDetails, collect_fields, collect_subfields
 
+from api.syntax import nodes_below
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from graphql import (
         DocumentNode,
@@ -160,14 +162,3 @@ def _selections(node: SelectionSetNode | None) -> Sequence[Any]:
 
 def _uses_variables(node: Any) -> bool:
     return any(isinstance(each, VariableNode) for each in nodes_below(node))
-
-
-def nodes_below(node: Any) -> Iterator[Any]:
-    """A node of a document and all that is in it."""
-    stack = [node]
-    while stack:
-        each = stack.pop()
-        yield each
-        for key in getattr(each, "keys", ()):
-            value = getattr(each, key, None)
-            stack.extend(value if isinstance(value, tuple | list) else () if value is None else (value,))
