@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graph.check import Checker
-from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty, verify_checkpoints
+from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
 from graph.following import (
@@ -29,6 +29,7 @@ from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.lock import locked
 from graph.opening import LOCK, open_store, prepare, take_lock
+from graph.past import Past
 from graph.pools import Pools
 from graph.recording import living, texts_of, write_last_values
 from graph.sealing import write_seal
@@ -36,7 +37,7 @@ from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
 from graph.tables import Memory
 from graph.trouble import Medium
-from graph.writer import Ticket, Writer, Written, new_state, read_commits, replay
+from graph.writer import Ticket, Writer, Written, new_state
 from ontology.errors import NotFoundError, StoreError, UsageError
 from ontology.units import load_units
 
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
 HISTORY = "history.sqlite"
 # Changes that share one transaction; a batch is never held back to fill up.
 BATCH_CHANGES_MAX = 128
-_PAST_SNAPSHOTS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,14 @@ class Twin:
         self._folder = folder
         self._file = JournalFile.at(folder / JOURNAL)
         self._store = store
-        # A second connection, so that reading the journal never meets an open transaction.
-        self._reader = reader
+        self._past = Past(reader, self._begin_at)
         self._writer = writer
         self._writer_lock = lock
         self._lock = Lock()  # guards the state and the store
-        self._reading = Lock()  # guards the reader
         self._waiting: deque[Ticket] = deque()
         self._feed = Feed()
         self._version = 0
         self._published: Published | None = None
-        self._past: dict[int, Snapshot] = {}
         self._last_batch = 0
         self._pursued = False
         self._fresh_s = time.monotonic()  # when a follower last had everything
@@ -264,8 +261,7 @@ class Twin:
 
     def newest_revision(self) -> int:
         """The last revision on disk; a follower may not have taken it over yet."""
-        with self._reading:
-            return self._reader.head().sequence
+        return self._past.newest_revision
 
     def lag(self) -> Lag:
         """How far a follower may be behind the process that writes; of the writer itself nothing."""
@@ -280,22 +276,15 @@ class Twin:
         Raises NotFoundError REVISION_UNKNOWN.
         """
         if revision is None:
-            with self._reading:
-                revision = self._reader.sequence_at(time.time_ns() if time_ns is None else time_ns)
+            revision = self._past.revision_at(time.time_ns() if time_ns is None else time_ns)
         elif not 0 <= revision <= self.snapshot().revision:
             message = f"site {self.site} has no revision {revision}"
             raise NotFoundError(message, code="REVISION_UNKNOWN", hint=f"0 to {self.snapshot().revision}")
-        known = self._past.get(revision)
-        if known is None:
-            known = self._past[revision] = self._build_past(revision)
-            while len(self._past) > _PAST_SNAPSHOTS_MAX:
-                self._past.pop(next(iter(self._past)))
-        return known
+        return self._past.snapshot(revision)
 
     def commits(self, after: int = 0, limit: int = 1000) -> list[Commit]:
         """Commits with sequence > after, in order."""
-        with self._reading:
-            return read_commits(self._reader.entries(after, after + limit))
+        return self._past.commits(after, limit)
 
     def watch(self, resume_from: int | None = None, notify: Callable[[], None] | None = None) -> Watch:
         """Commits after `resume_from` (None: from now on) and readings from now on.
@@ -314,8 +303,7 @@ class Twin:
 
     def verify(self) -> list[Problem]:
         """Every place at which the journal or a checkpoint is not what was written."""
-        with self._reading:
-            return [*self._reader.verify(), *verify_checkpoints(self._folder, self._reader)]
+        return self._past.verify(self._folder)
 
     @property
     def checkpoint_problems(self) -> list[Problem]:
@@ -332,11 +320,11 @@ class Twin:
         for medium in self.media:
             medium.close()
         self._keeper.close()
-        with self._lock, self._reading:
+        with self._lock:
             if not self.read_only and self.media[0].trouble is None:
                 self._keeper.finish()
             self._feed.close()
-            self._reader.close()
+            self._past.close()
             self._store.close()
             self.history.close()
             if self._writer_lock is not None:
@@ -455,17 +443,17 @@ class Twin:
 
     def _reopen(self) -> None:
         """Begin again with the journal that is there now. Watches end: their numbers mean nothing in it."""
-        with self._reading, ExitStack() as undo:
+        with self._past.paused(), ExitStack() as undo:
             file = JournalFile.at(self._folder / JOURNAL)
             store = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
             reader = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
             history = undo.enter_context(closing(SqliteHistory(self._folder / HISTORY, read_only=True)))
             undo.pop_all()
-            for old in (self._store, self._reader, self.history):
-                old.close()
-            self._file, self._store, self._reader, self.history = file, store, reader, history
+            self._store.close()
+            self.history.close()
+            self._past.replace(reader)
+            self._file, self._store, self.history = file, store, history
             self.base = store.header.base
-            self._past.clear()
         self._feed.close()
         self._version += 1
         self._writer.begin_again(store)
@@ -477,13 +465,9 @@ class Twin:
         # A reading may be of a point that was made after the state was read: a follower looks once more.
         self._last_batch = 0 if self.read_only else batch
 
-    def _build_past(self, revision: int) -> Snapshot:
-        with self._reading:
-            state, head = self._load_saved(self._reader, revision) or (None, None)
-            if state is None:
-                state = new_state(Header(self.site, self.base), self._writer.base_schema, self.pools)
-            replay(state, self._reader, head, until=revision)
-        return state.freeze()
+    def _begin_at(self, store: Store, revision: int) -> tuple[State, Head | None]:
+        saved = self._load_saved(store, revision)
+        return saved or (new_state(Header(self.site, self.base), self._writer.base_schema, self.pools), None)
 
     def _load_saved(self, store: Store, until: int | None = None) -> tuple[State, Head] | None:
         self.pools.users.add(self.site)

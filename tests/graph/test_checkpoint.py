@@ -144,7 +144,7 @@ def _taken(twin, path):
 
 def replayed(twin, until=None, pools=None):
     state = new_state(twin._store.header, twin._writer.base_schema, pools or Pools())
-    replay(state, twin._reader, until=until)
+    replay(state, twin._store, until=until)
     return state
 
 
@@ -177,7 +177,7 @@ def test_it_goes_on_as_if_it_had_never_been_saved(open_twin, schema, tmp_path, s
     author.work(40)
     pools = Pools()
     state, head = load_checkpoint(path, schema, pools)
-    replay(state, twin._reader, head)
+    replay(state, twin._store, head)
     assert everything(state.freeze()) == everything(twin.snapshot())
     # And saved again, and once more loaded.
     again = tmp_path / "two.tmc"
