@@ -103,6 +103,10 @@ class Interned:
         """The strings numbered first to last - 1."""
         return self._strings.slice(first, last)
 
+    def ready_ranking(self) -> Ranking | None:
+        """As `ranking`, where it is there already."""
+        return self._ranking.ready(self._count)
+
     def ranking(self) -> Ranking:
         """All strings in order, and perhaps some that are added meanwhile. Sorted when first asked for."""
         return self._ranking.upto(self._count, lambda: self._strings.slice(0, self._count))

@@ -92,6 +92,10 @@ class Ids(Protocol):
         """All rows in order of IRI, and perhaps later ones than the snapshot's."""
         ...
 
+    def ready_ranking(self) -> Ranking | None:
+        """As `ranking`, where it is there already."""
+        ...
+
     def by_local(self, text: str) -> Sequence[int]:
         """Rows that may have been given this local id."""
         ...
@@ -168,6 +172,9 @@ class SiteIds:
         """All rows in order of IRI."""
         return self._texts.table.ranking()
 
+    def ready_ranking(self) -> Ranking | None:
+        return self._texts.table.ready_ranking()
+
     def by_end_key(self, key: int) -> list[int]:
         """Rows whose IRI has this `end_key`. The index is made when first asked for: few ever ask."""
         with self._ends_lock:
@@ -215,6 +222,9 @@ class SiteIdsView:
 
     def ranking(self) -> Ranking:
         return self.ids.ranking()
+
+    def ready_ranking(self) -> Ranking | None:
+        return self.ids.ready_ranking()
 
     def by_local(self, text: str) -> Sequence[int]:
         return [row for row in self.ids.local.rows(text) if row < self.size]

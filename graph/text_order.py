@@ -97,6 +97,11 @@ class GrowingRanking:
         self._known: Ranking | None = None
         self._lock = Lock()
 
+    def ready(self, count: int) -> Ranking | None:
+        """As `upto`, where it is there already."""
+        known = self._known
+        return known if known is not None and len(known) >= count else None
+
     def upto(self, count: int, strings: Callable[[], Strings]) -> Ranking:
         """A ranking of the first `count` strings at least; `strings` gives all there are."""
         known = self._known
@@ -197,12 +202,16 @@ class MergedRankings:
 
         sort: ranks them from nothing, where the parts mix too much.
         """
-        for known in self._known:
-            if known.is_of(parts, sizes):
-                return known.ranking
+        known = self.ready(parts, sizes)
+        if known is not None:
+            return known
         made = _merge([part.first(size) for part, size in zip(parts, sizes, strict=True)]) or sort()
         self._known = (_Merged(tuple(parts), tuple(sizes), made), *self._known[: _MERGED_MAX - 1])
         return made
+
+    def ready(self, parts: Sequence[Ranking], sizes: Sequence[int]) -> Ranking | None:
+        """As `of`, where it is there already."""
+        return next((known.ranking for known in self._known if known.is_of(parts, sizes)), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

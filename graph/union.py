@@ -172,6 +172,13 @@ class _UnionIds:
         sizes = [part.size for part in self.parts]
         return self.parts[0].pools.merged.of(rankings, sizes, self._sort)
 
+    def ready_ranking(self) -> Ranking | None:
+        rankings = [part.twins.ids.ready_ranking() for part in self.parts]
+        known = [ranking for ranking in rankings if ranking is not None]
+        if len(known) < len(rankings):
+            return None
+        return self.parts[0].pools.merged.ready(known, [part.size for part in self.parts])
+
     def _sort(self) -> Ranking:
         return ranking_of(pack_texts(self.iris(np.arange(self.starts.size))))
 

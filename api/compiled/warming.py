@@ -7,7 +7,7 @@ import numpy as np
 from api.compiled.arena import Arena, Thread, lists_of
 from api.compiled.kernels import local_parts
 from api.compiled.leaves import PLAIN
-from graph.id_order import copy_all, sort_groups
+from graph.id_order import copy_all, in_order, sort_groups
 from graph.jit import read_only
 from graph.strings import PAD_BYTES
 
@@ -25,3 +25,5 @@ def warm() -> None:
     local_parts(text, start.copy(), length.copy(), np.frombuffer(b"a", np.uint8), PLAIN)
     copy_all(text, start, np.zeros(8, np.uint8), start, length)
     sort_groups(read_only(text), start, length, np.array([0, 2]), np.arange(2))
+    rows = read_only(np.arange(2, dtype=np.int32))
+    in_order(rows, rows, np.array([0, 2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import given, settings
@@ -14,6 +15,11 @@ from graph.mesh import Mesh
 from graph.strings import pack_texts
 from graph.values import Change, TwinRecord
 from ontology.schema import load_schema
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from graph.snapshot import Snapshot
 
 TEXTS = st.text(max_size=12) | st.sampled_from(
     ["", "a", "a\0", "a\0\0", "aaaaaaaaa", "aaaaaaaab", "é", "\U0001f600"]
@@ -44,6 +50,16 @@ def test_twins_of_several_sites(tmp_path: Path) -> None:
         snapshot = mesh.snapshot()
         rows = np.random.default_rng(3).integers(0, snapshot.size, 200).astype(np.int32)
         owner = np.sort(np.random.default_rng(4).integers(0, 9, 200)).astype(np.int32)
-        order = order_by_id(snapshot, rows, bounds_of(owner, 9))
-        ids, owners = snapshot.ids(rows), owner.tolist()
-        assert order.tolist() == sorted(range(200), key=lambda place: (owners[place], ids[place]))
+        check_order(snapshot, rows, owner)
+        ranking = snapshot.twins.ids.ranking()
+        check_order(snapshot, rows, owner)  # rows of any order, though the ids are ranked now
+        ascending = rows[np.lexsort((ranking.rank[rows], owner))]
+        check_order(snapshot, ascending, owner)
+        check_order(snapshot, np.sort(rows), np.arange(200, dtype=np.int32) // 30)
+
+
+def check_order(snapshot: Snapshot, rows: npt.NDArray[np.int32], owner: npt.NDArray[np.int32]) -> None:
+    """In each group by id, equal ones as they stand."""
+    order = order_by_id(snapshot, rows, bounds_of(owner, 9))
+    ids, owners = snapshot.ids(rows), owner.tolist()
+    assert order.tolist() == sorted(range(len(rows)), key=lambda place: (owners[place], ids[place]))
