@@ -16,6 +16,7 @@ from api.compiled.kernels import (
     spans,
     split,
     weave,
+    write_numbered,
     write_quoted,
     write_times,
 )
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
+
+    from graph.strings import Strings
 
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Places: TypeAlias = npt.NDArray[np.int64]
@@ -114,11 +117,27 @@ class Arena:
         made, data = _empty(len(start)), read_only(data)
         # To add up what it takes costs more than to find out, in memory that was used before.
         while (at := write_quoted(self._data, self._at, data, start, length, made.start, made.length)) < 0:
-            if at == IRREGULAR:
-                raise Deopt
-            self._reserve(2 * len(self._data))
+            self._make_room(at)
         self._at = at
         return made
+
+    def numbered(self, strings: Strings, numbers: npt.NDArray[np.integer], first: int = 0) -> Pieces:
+        """Strings by number as JSON in quotes, numbered from `first` on; null for the number before that.
+
+        Raises Deopt for numbers that nothing has.
+        """
+        made, data, offsets = _empty(len(numbers)), read_only(strings.data), read_only(strings.offsets)
+        into = (made.start, made.length)
+        numbers = read_only(numbers)
+        while (at := write_numbered(self._data, self._at, data, offsets, numbers, first, *into)) < 0:
+            self._make_room(at)
+        self._at = at
+        return made
+
+    def _make_room(self, refused: int) -> None:
+        if refused == IRREGULAR:
+            raise Deopt
+        self._reserve(2 * len(self._data))
 
     def numbers(self, values: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> Pieces:
         """Numbers as JSON; NaN and infinity as null."""

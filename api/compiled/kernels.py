@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Bytes = npt.NDArray[np.uint8]
     Places = npt.NDArray[np.int64]
+    Numbers = npt.NDArray[np.integer]
 
 TOO_SMALL: Final = -1
 IRREGULAR: Final = -2
@@ -50,30 +51,63 @@ def write_quoted(
     length_out: Places,
 ) -> int:
     """Texts as JSON, quotes included; `null` where a length is negative. `data` has PAD_BYTES at its end."""
-    room = len(out)
     for i in range(len(start)):
-        begin, size = at, length[i]
-        if size < 0:
-            if at + 4 > room:
-                return TOO_SMALL
-            copy_bytes(out, at, _NULL, 0, 4)
-            at += 4
-        else:
-            if at + size + 2 > room:
-                return TOO_SMALL
-            out[at] = _QUOTE
-            first = start[i]
-            if _is_odd(data, first, size):
-                at = _write_odd(out, at + 1, data, first, size)
-            else:
-                copy_bytes(out, at + 1, data, first, size)
-                at += 1 + size
-            if at < 0 or at + 1 > room:
-                return min(at, TOO_SMALL)
-            out[at] = _QUOTE
-            at += 1
+        begin = at
+        at = _write_one(out, at, data, start[i], length[i])
+        if at < 0:
+            return at
         start_out[i], length_out[i] = begin, at - begin
     return at
+
+
+@kernel
+def write_numbered(
+    out: Bytes,
+    at: int,
+    data: Bytes,
+    offsets: Places,
+    numbers: Numbers,
+    first: int,
+    start_out: Places,
+    length_out: Places,
+) -> int:
+    """As `write_quoted`, of texts by number: text i is data[offsets[i]:offsets[i + 1]], the lowest number
+    `first`. `null` for the number before it; IRREGULAR for all others that nothing has."""
+    count = len(offsets) - 1
+    for i in range(len(numbers)):
+        begin, number = at, int(numbers[i]) - first
+        if number < -1 or number >= count:
+            return IRREGULAR
+        if number < 0:
+            at = _write_one(out, at, data, 0, -1)
+        else:
+            at = _write_one(out, at, data, offsets[number], offsets[number + 1] - offsets[number])
+        if at < 0:
+            return at
+        start_out[i], length_out[i] = begin, at - begin
+    return at
+
+
+@kernel
+def _write_one(out: Bytes, at: int, data: Bytes, start: int, size: int) -> int:
+    room = len(out)
+    if size < 0:
+        if at + 4 > room:
+            return TOO_SMALL
+        copy_bytes(out, at, _NULL, 0, 4)
+        return at + 4
+    if at + size + 2 > room:
+        return TOO_SMALL
+    out[at] = _QUOTE
+    if _is_odd(data, start, size):
+        at = _write_odd(out, at + 1, data, start, size)
+    else:
+        copy_bytes(out, at + 1, data, start, size)
+        at += 1 + size
+    if at < 0 or at + 1 > room:
+        return min(at, TOO_SMALL)
+    out[at] = _QUOTE
+    return at + 1
 
 
 @kernel

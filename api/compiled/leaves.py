@@ -55,16 +55,7 @@ class Leaf:
 
 def text_pieces(arena: Arena, pools: Pools, codes: npt.NDArray[np.integer[Any]]) -> Pieces:
     """Texts of the pool by code, null for code 0. Deopt for codes that nothing has."""
-    count = len(pools.texts) - 1
-    check(not len(codes) or bool(codes.min() >= 0 and codes.max() <= count))
-    if not count:
-        return arena.repeat(_NULL, len(codes))
-    strings = pools.texts.table.between(0, count)
-    number = np.maximum(codes.astype(np.int64) - 1, 0)
-    start = strings.offsets[number]
-    length = strings.offsets[number + 1] - start
-    length[codes == 0] = -1
-    return arena.quoted(strings.data, start, length)
+    return arena.numbered(pools.texts.table.between(0, len(pools.texts) - 1), codes, first=1)
 
 
 def _ids(twins: Twins) -> Pieces:
@@ -72,8 +63,7 @@ def _ids(twins: Twins) -> Pieces:
 
 
 def _quoted_ids(twins: Twins, table: IdTable) -> Pieces:
-    start = table.strings.offsets[table.numbers]
-    return twins.arena.quoted(table.strings.data, start, table.strings.offsets[table.numbers + 1] - start)
+    return twins.arena.numbered(table.strings, table.numbers)
 
 
 def _by_table(twins: Twins, read: Callable[[Twins, IdTable], Pieces]) -> Pieces:

@@ -9,7 +9,7 @@ from api.compiled.kernels import local_parts
 from api.compiled.leaves import PLAIN
 from graph.id_order import copy_all, in_order, sort_groups
 from graph.jit import read_only
-from graph.strings import PAD_BYTES
+from graph.strings import PAD_BYTES, Strings
 
 
 def warm() -> None:
@@ -18,6 +18,9 @@ def warm() -> None:
     start, length = np.zeros(2, np.int64), np.array([2, 3])
     arena = Arena()
     texts = arena.quoted(text, start, length)
+    strings = Strings(text, np.array([0, 2]))
+    for kind in (np.int32, np.int64):
+        arena.numbered(strings, np.zeros(1, kind), first=1)
     numbers = arena.numbers(np.array([0.5, 1.5]))
     woven = arena.woven(Thread.of((b"{", b":", b"},")), (texts, numbers), 2)
     lists_of(np.array([0, 2]), arena.joined(woven))

@@ -56,6 +56,24 @@ def test_a_negative_length_is_null() -> None:
     assert parts(arena, pieces) == [b'"ab"', b"null", b'"bc"']
 
 
+@unhurried
+@given(TEXTS, st.data(), st.sampled_from([np.int32, np.int64]), st.integers(0, 1))
+def test_texts_by_number_are_those_texts(
+    texts: list[str], data: st.DataObject, kind: type, first: int
+) -> None:
+    asked = data.draw(st.lists(st.integers(first - 1, first + len(texts) - 1), max_size=9))
+    arena = Arena()
+    pieces = arena.numbered(pack_texts(texts), np.array(asked, kind), first)
+    expected = [texts[number - first] if number >= first else None for number in asked]
+    assert parts(arena, pieces) == [orjson.dumps(text) for text in expected]
+
+
+@pytest.mark.parametrize("number", [-2, 2, 2**31 - 1, -(2**31)])
+def test_a_number_that_nothing_has_is_left_to_the_resolvers(number: int) -> None:
+    with pytest.raises(Deopt):
+        Arena().numbered(pack_texts(["a", "b"]), np.array([0, number], np.int32))
+
+
 NUMBERS = st.lists(st.floats() | st.sampled_from([-0.0, 1e16, 1e22, 5e-324, 2.0**53, 1e300, 0.1]), max_size=9)
 
 
