@@ -128,8 +128,8 @@ class Arena:
         """
         made, data, offsets = _empty(len(numbers)), read_only(strings.data), read_only(strings.offsets)
         into = (made.start, made.length)
-        numbers = read_only(numbers)
-        while (at := write_numbered(self._data, self._at, data, offsets, numbers, first, *into)) < 0:
+        places = read_only(numbers.astype(np.int64, copy=False))  # for other numbers it is compiled anew
+        while (at := write_numbered(self._data, self._at, data, offsets, places, first, *into)) < 0:
             self._make_room(at)
         self._at = at
         return made

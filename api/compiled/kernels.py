@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Bytes = npt.NDArray[np.uint8]
     Places = npt.NDArray[np.int64]
-    Numbers = npt.NDArray[np.integer]
 
 TOO_SMALL: Final = -1
 IRREGULAR: Final = -2
@@ -66,7 +65,7 @@ def write_numbered(
     at: int,
     data: Bytes,
     offsets: Places,
-    numbers: Numbers,
+    numbers: Places,
     first: int,
     start_out: Places,
     length_out: Places,
@@ -78,10 +77,11 @@ def write_numbered(
         begin, number = at, int(numbers[i]) - first
         if number < -1 or number >= count:
             return IRREGULAR
-        if number < 0:
-            at = _write_one(out, at, data, 0, -1)
-        else:
-            at = _write_one(out, at, data, offsets[number], offsets[number + 1] - offsets[number])
+        start, size = 0, -1
+        if number >= 0:
+            start = int(offsets[number])
+            size = int(offsets[number + 1]) - start
+        at = _write_one(out, at, data, start, size)
         if at < 0:
             return at
         start_out[i], length_out[i] = begin, at - begin

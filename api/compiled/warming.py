@@ -19,8 +19,7 @@ def warm() -> None:
     arena = Arena()
     texts = arena.quoted(text, start, length)
     strings = Strings(text, np.array([0, 2]))
-    for kind in (np.int32, np.int64):
-        arena.numbered(strings, np.zeros(1, kind), first=1)
+    arena.numbered(strings, np.zeros(1, np.int32), first=1)
     numbers = arena.numbers(np.array([0.5, 1.5]))
     woven = arena.woven(Thread.of((b"{", b":", b"},")), (texts, numbers), 2)
     lists_of(np.array([0, 2]), arena.joined(woven))
