@@ -213,13 +213,19 @@ def _release(reader: _Reader, document: Mapping[str, Any]) -> Release:
 def _term(reader: _Reader, key: str) -> Callable[[str], str | None]:
     """A check of kinds or relations: any name the schema knows, as its IRI."""
     schema = reader.known.schema
+    hidden = {shadow.bare: shadow for shadow in schema.shadowed()} if key == "kinds" else {}
 
     def check(item: str) -> str | None:
+        if item in hidden:
+            names = " or ".join((hidden[item].winner, *hidden[item].hidden))
+            message = f"{item!r} means more than one kind"
+            reader.wrong("CONTRACT_UNKNOWN_NAME", message, key, item, f"write {names}")
+            return None
         try:
             return schema.kind(item).iri if key == "kinds" else _canonical(schema, item)
         except NotFoundError as error:
-            hint = _no_star(item, error.hint)
-            reader.wrong("CONTRACT_UNKNOWN_NAME", error.message, key, item, hint)
+            near = error.hint or suggestion(item, [kind.name for kind in schema.kinds])
+            reader.wrong("CONTRACT_UNKNOWN_NAME", error.message, key, item, _no_star(item, near))
             return None
 
     return check
