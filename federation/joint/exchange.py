@@ -66,8 +66,7 @@ class RunExchange:
         self._said = dict.fromkeys(part.exports, ALL_WELL)
         self._said_now = self._said
         for row, pieces in case.pinned.items():
-            self.solver.see(row, Shown(pieces, pieces))
-            self.solver.see_rising(row, Shown(pieces, pieces))
+            self.solver.pin(row, Shown(pieces, pieces))
 
     def open(self, phase: Phase) -> None:
         self._stage, self._loops = phase.stage, phase.loops

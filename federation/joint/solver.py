@@ -6,6 +6,8 @@ from collections import defaultdict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from simulation.levels import March, Rules, Run, Waves
 from simulation.tracks import Clock, Track
 from simulation.world import FULL
@@ -64,8 +66,9 @@ class PartSolver:
         self._unit_of = {row: unit for unit, rows in enumerate(self._units) for row in rows}
         self._loop_of = {row: name for name, rows in self.loops.items() for row in rows}
         self._strikes: dict[int | Token, list[tuple[int, int, int]]] = {}
-        self._stale = list(range(len(self._units)))
-        self.touched: set[Token] = set(self.loops)
+        disturbed = _disturbed(part, joint.plan, inputs)
+        self._stale = [unit for unit, rows in enumerate(self._units) if disturbed & set(rows)]
+        self.touched: set[Token] = {name for name, rows in self.loops.items() if disturbed & set(rows)}
         self._unrisen: set[Token] = set()
         self._index_readers()
         self.evaluations = 0
@@ -74,6 +77,12 @@ class PartSolver:
         """Everyone sees these levels of a row from now on."""
         self.outer[row] = waves_of(levels)
         self._mark(row)
+
+    def pin(self, row: int, levels: Shown) -> None:
+        """For the whole run all see these levels of a row, also the twins of its loop."""
+        self.see(row, levels)
+        self.see_rising(row, levels)
+        self.touched |= self._rising_readers[row]
 
     def see_rising(self, row: int, levels: Shown) -> None:
         """Twins of the row's own loop see these levels while the loop rises."""
@@ -148,6 +157,22 @@ class PartSolver:
                     self._rising_readers[source].add(name)
             else:
                 self._loop_readers[source].add(name)
+
+
+def _disturbed(part: Part, plan: Plan, inputs: RunInputs) -> set[int]:
+    """Own twins that may be below full by themselves. All others are full while their suppliers are.
+
+    A loop with a rank is full when all outside is: each of its groups meets its need from lower ranks.
+    """
+    group_twin, edge_target = part.world.group_twin, part.edge_target
+    rows: set[int] = set(group_twin[plan.need > plan.group_weight].tolist())
+    for waves, twin in (
+        (inputs.health, np.arange(part.world.twins)),
+        (inputs.need_factor, group_twin),
+        (inputs.edge_cap, edge_target),
+    ):
+        rows |= set(twin[np.diff(waves.start) > 0].tolist())
+    return rows
 
 
 def _units(part: Part, plan: Plan, apart: set[int]) -> list[list[int]]:
