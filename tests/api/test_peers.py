@@ -3,101 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
-from api.cli import app
-from api.config import Settings
-from api.federation_http import node_settings
 from api.policy import Role
-from federation.http_peer import HELLO, HELLO_PURPOSE
 from federation.keys import KEY_FILE
-from federation.node import Node
-from federation.trust import HEADER, Message, seal
+from federation.trust import HEADER
 from graph.mesh import Mesh
-from ontology.errors import TwinmeshError
 from ontology.schema import Schema
 from ontology.units import Units
-from tests.api.conftest import Running, campus_change, plant_change, served
-
-SETTINGS = node_settings(Settings().federation)
-
-
-@dataclass
-class Site:
-    """A served data folder, and the command line on it."""
-
-    running: Running
-    node: Node
-
-    @property
-    def folder(self) -> Path:
-        return self.running.mesh.folder
-
-    @property
-    def url(self) -> str:
-        return self.running.url
-
-    @property
-    def key(self) -> str:
-        return self.node.key.fingerprint
-
-    def run(self, *words: str) -> tuple[int, Any]:
-        """Exit code and JSON of `twinmesh peers ...`."""
-        return run("peers", *words, "--data", str(self.folder))
-
-
-def run(*words: str) -> tuple[int, Any]:
-    """The command as `main` runs it: an error of ours is exit code 1 or 2 and one document."""
-    result = CliRunner().invoke(app, [*words, "--json"])
-    if isinstance(result.exception, TwinmeshError):
-        return 1, {"code": result.exception.code, "hint": result.exception.hint or ""}
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, json.loads(result.stdout)
+from tests.api.conftest import plant_change, served
+from tests.api.peer_pair import Site, befriend, greet, greeting, post, refused, run, two_sites
 
 
 @pytest.fixture
 def pair(tmp_path: Path, ontology: Schema, units: Units) -> Generator[tuple[Site, Site]]:
-    """Campus and plant, each a folder with a server of its own; nobody has added anybody."""
-    with ExitStack() as stack:
-        sites: list[Site] = []
-        for name, change in (("campus", campus_change()), ("plant", plant_change())):
-            mesh = stack.enter_context(Mesh.open(tmp_path / name, ontology, units=units))
-            mesh.create_site(name).apply(change)
-            running = stack.enter_context(served(mesh, dev=False))
-            sites.append(Site(running, stack.enter_context(Node.open(mesh.folder, SETTINGS))))
-        yield sites[0], sites[1]
+    with two_sites(tmp_path, ontology, units) as sites:
+        yield sites
 
 
 @pytest.fixture
 def friends(pair: tuple[Site, Site]) -> tuple[Site, Site]:
-    """Both have added each other."""
-    for one, other in (pair, pair[::-1]):
-        code, told = one.run("add", other.url, "--fingerprint", other.key)
-        assert code == 0, told
-    return pair
-
-
-def greet(one: Site, name: str) -> Any:
-    """`one` greets a peer; its identity."""
-    client = one.node.http_peer(one.node.peers.find(name))
-    return asyncio.run(client.hello(one.node.identity(one.running.mesh)))
-
-
-def refused(action: Callable[[], object]) -> TwinmeshError:
-    with pytest.raises(TwinmeshError) as caught:
-        action()
-    return caught.value
+    return befriend(pair)
 
 
 def test_identity_is_open_and_says_no_more_than_it_must(pair: tuple[Site, Site]) -> None:
@@ -166,18 +98,6 @@ def test_a_peer_is_unknown_until_both_have_added(pair: tuple[Site, Site]) -> Non
     assert greet(campus, "plant").identity.fingerprint == plant.key
     plant.run("remove", "campus")  # on a running server, at once
     assert "PEER_UNKNOWN" in refused(lambda: greet(campus, "plant")).message
-
-
-def post(url: str, token: str | None, body: bytes, **headers: str) -> httpx.Response:
-    given = {HEADER: token} if token is not None else {}
-    return httpx.post(f"{url}/federation/hello", content=body, headers={**given, **headers})
-
-
-def greeting(one: Site, other: Site, **changed: Any) -> tuple[str, bytes]:
-    """A right greeting of `one` for `other`, but for what is changed."""
-    body = changed.pop("body", msgspec.json.encode(one.node.identity(one.running.mesh)))
-    given = {"audience": other.key, "kind": HELLO, "purpose": HELLO_PURPOSE, **changed}
-    return seal(one.node.key, Message(body=body, **given), SETTINGS.rules).token, body
 
 
 def test_the_door_refuses_with_codes(friends: tuple[Site, Site]) -> None:
