@@ -19,6 +19,7 @@ import msgspec
 
 from federation.privacy.question import MICRO, WINDOW_DAYS_MAX
 from graph.folders import make_folder, sync_folder
+from graph.stores.faults import SQLITE_FAULTS
 from ontology.errors import LimitError, Place, StoreError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from federation.privacy.question import Allowance
 
+PRIVACY_FILE: Final = "privacy.sqlite"  # in a data folder
 APPLICATION_ID: Final = 0x7457_5031  # "tWP1"
 FORMAT_VERSION: Final = 1
 ANSWERS_MAX: Final = 256  # kept for each partner; one that was dropped is paid for again
@@ -232,6 +234,6 @@ def _corrupt(path: Path, message: str) -> StoreError:
 def _store_errors(path: Path) -> Generator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (*SQLITE_FAULTS, OSError) as error:
         message = f"the ledger of private answers: {error}"
         raise StoreError(message, code="PRIVACY_LEDGER", place=Place(path=str(path))) from error

@@ -322,6 +322,32 @@ def test_a_file_that_is_no_ledger_is_refused(path):
     assert caught.value.code == "PRIVACY_LEDGER"
 
 
+def test_a_full_disk_lets_no_answer_out(path):
+    with closing(BudgetLedger.open(path)) as ledger:
+        private = PrivateAggregates(ledger, clock_ns=Clock())
+        private.ask(allowance_of(1.0), question_of(epsilon=0.25), column_of([[]]), "1")
+        (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
+        ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+        many = question_of(epsilon=0.25, groups=[f"group {number}" for number in range(500)])
+        with pytest.raises(StoreError, match="full") as caught:
+            private.ask(allowance_of(1.0), many, column_of([[]]), "1")
+        assert caught.value.code == "PRIVACY_LEDGER"
+        assert ledger.balance(allowance_of(1.0), NOON_NS).spent_micro == 250_000
+        ledger._connection.execute(f"PRAGMA max_page_count = {1_000 * pages}")
+        assert private.ask(allowance_of(1.0), many, column_of([[]]), "1").left_micro == 500_000
+
+
+def test_a_ledger_that_somebody_holds_lets_no_answer_out(path):
+    with closing(BudgetLedger.open(path)) as ledger, closing(sqlite3.connect(path)) as other:
+        ledger._connection.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked") as caught:
+            settle(ledger, "q", 1)
+        assert caught.value.code == "PRIVACY_LEDGER"
+        other.rollback()
+        assert settle(ledger, "q", 1).balance.spent_micro == 1
+
+
 def test_every_commit_is_synced(ledger):
     """kill -9 cannot see the difference, a power loss can: see notes in graph/stores/sqlite.py."""
     connection = ledger._connection

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from federation.privacy.mechanism import load_mechanisms
 from federation.privacy.question import (
+    ROWS_MAX,
     Aggregate,
     Allowance,
     Bounds,
@@ -77,6 +81,25 @@ def test_values_are_as_near_as_they_say(opendp, aggregate, bounds):
     assert len(np.unique(values)) > 5, "it is noise"
 
 
+def test_the_document_tells_true_numbers(opendp):
+    """docs/privacy.md: from which size groups are shown at epsilon 1, and how far off sums are."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
+    shown = {
+        aggregate: many(aggregate, [], opendp).threshold
+        for aggregate in (Aggregate.COUNT, Aggregate.MEAN, Aggregate.SUM, Aggregate.QUANTILE)
+    }
+    count, mean, total, quantile = shown.values()
+    assert total == quantile
+    assert f"is {count} for a COUNT, {mean} for a MEAN, {total} for a SUM or QUANTILE" in " ".join(
+        text.split()
+    )
+    rows = re.findall(r"^\| ([\d.]+) \| [^|]* \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 4
+    for epsilon, error in rows:
+        told = many(Aggregate.SUM, [], opendp, epsilon=float(epsilon)).noise[1].error95
+        assert told == pytest.approx(float(error), rel=0.05)
+
+
 def test_more_epsilon_is_less_noise(opendp):
     scales = [many(Aggregate.SUM, [], opendp, epsilon=epsilon).noise[1].scale for epsilon in (0.1, 1.0, 10.0)]
     assert scales == pytest.approx([1 / 0.075, 1 / 0.75, 1 / 7.5], rel=1e-9)
@@ -88,6 +111,32 @@ def test_what_is_no_number_counts_as_missing():
     codes = np.array([0, 0, 0, 0, 0, -1, 1], np.int32)
     kept = rows_by_group(Column(values, valid, codes, np.arange(7)), 3)
     assert [rows.tolist() for rows in kept] == [[1.0], [4.0], []]
+
+
+def random_column(rng):
+    """Twins with several rows, in several groups or none, with all that is no number."""
+    rows, twins = int(rng.integers(1, 60)), int(rng.integers(1, 20))
+    odd = np.array([math.nan, math.inf, -math.inf, 1e308])
+    values = np.where(rng.random(rows) < 0.3, rng.choice(odd, rows), rng.normal(size=rows))
+    codes = rng.integers(-1, 4, rows).astype(np.int32)
+    return Column(values, rng.random(rows) < 0.8, codes, rng.integers(0, twins, rows))
+
+
+def test_a_twin_less_is_one_row_less():
+    """What all the mathematics stands on, on random columns: neighbours differ in one row of one group."""
+    rng = np.random.default_rng(fresh_seed("private rows"))
+    differed = 0
+    for _ in range(500):
+        column = random_column(rng)
+        rest = column.twins != rng.choice(column.twins)
+        less = Column(column.values[rest], column.valid[rest], column.groups[rest], column.twins[rest])
+        pairs = zip(rows_by_group(column, 4), rows_by_group(less, 4), strict=True)
+        gone = [(Counter(whole.tolist()) - Counter(part.tolist())) for whole, part in pairs]
+        back = zip(rows_by_group(less, 4), rows_by_group(column, 4), strict=True)
+        assert not any(Counter(part.tolist()) - Counter(whole.tolist()) for part, whole in back)
+        assert sum(map(Counter.total, gone)) <= 1
+        differed += sum(map(Counter.total, gone))
+    assert differed > 100, "most twins have a usable row"
 
 
 def test_a_twin_counts_once_with_its_first_usable_row():
@@ -158,6 +207,13 @@ def test_columns_that_do_not_fit_are_refused():
         with pytest.raises(TwinmeshError) as caught:
             check_column(column, groups)
         assert caught.value.code == "PRIVACY_COLUMNS"
+
+
+def test_more_rows_than_are_looked_at_are_refused():
+    values = np.broadcast_to(np.float64(0.0), ROWS_MAX + 1)  # takes no room
+    with pytest.raises(TwinmeshError) as caught:
+        check_column(Column(values, values, values, values), 1)
+    assert caught.value.code == "PRIVACY_ROWS"
 
 
 @pytest.mark.parametrize("wrong", [("", 1, 30, 5), ("p", -1, 30, 5), ("p", 1, 0, 5), ("p", 1, 30, 1)])
