@@ -223,7 +223,11 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
     """Whether Python, packages and services are as twinmesh needs them; with --data also its peers."""
     from api.commands.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(data, as_json=as_json))
+    if data is None:
+        raise typer.Exit(run_doctor(as_json=as_json))
+    from api.commands.peer_health import peer_findings
+
+    raise typer.Exit(run_doctor(peer_findings(data), as_json=as_json))
 
 
 @app.command()

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, say, say_json
 from api.commands.finding import Finding
-from api.commands.peer_health import peer_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PACKAGES = ("ontology", "graph", "simulation", "adapters", "federation", "api")
 PYTHON_MIN = (3, 11)
@@ -25,10 +24,9 @@ SERVICES = {"mosquitto": "live telemetry of the demo and its tests"}
 SERVICE_PATH = ":".join(("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 
 
-def run_doctor(folder: Path | None = None, *, as_json: bool) -> int:
-    findings = [_python(), _layout(), *_requirements(), *_services()]
-    if folder is not None:
-        findings += peer_findings(folder)
+def run_doctor(more: Sequence[Finding] = (), *, as_json: bool) -> int:
+    """Tell what was found here, and `more`. Imports little: it has to run where packages are in disorder."""
+    findings = [_python(), _layout(), *_requirements(), *_services(), *more]
     healthy = all(finding.state != "problem" for finding in findings)
     if as_json:
         say_json({"healthy": healthy, "findings": [asdict(finding) for finding in findings]})
