@@ -1,4 +1,4 @@
-"""A post in memory that delivers in random order, sometimes twice, sometimes long after its phase."""
+"""Posts in memory: one by rounds, and one in random order, at times twice or long after the phase."""
 
 from __future__ import annotations
 
@@ -8,6 +8,25 @@ if TYPE_CHECKING:
     from random import Random
 
 REPLAYED_MAX = 256
+
+
+class Rounds:
+    """Each round every site gets all that was sent in the round before, at once."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[int, str], list[bytes]] = {}
+
+    def send(self, receiver: str, letter: bytes, depth: int) -> None:
+        self._waiting.setdefault((depth, receiver), []).append(letter)
+
+    def deliver(self) -> tuple[str, list[bytes], int] | None:
+        if not self._waiting:
+            return None
+        depth, receiver = min(self._waiting)
+        return receiver, self._waiting.pop((depth, receiver)), depth
+
+    def drop(self) -> None:
+        self._waiting.clear()
 
 
 class Mailboxes:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from enum import Enum
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 
 from federation.joint.part import Token
 from ontology.errors import InputError
-from simulation.world import FULL
+from simulation.world import FULL, UNRANKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from federation.joint.pieces import Pieces
 
 LETTER_BYTES_MAX = 64 << 20
+Rank: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=UNRANKED)]
 
 
 class Stage(Enum):
@@ -70,7 +71,7 @@ class Ranked(msgspec.Struct, frozen=True, tag="rank", forbid_unknown_fields=True
     """The lowest token known of a token's loop, and ranks that fell."""
 
     loops: dict[Token, Token] = {}
-    ranks: dict[Token, int] = {}
+    ranks: dict[Token, Rank] = {}
 
 
 class Waved(msgspec.Struct, frozen=True, tag="wave", forbid_unknown_fields=True):

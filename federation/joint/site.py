@@ -120,6 +120,8 @@ class LocalSite:
         self._run = RunExchange(self._part, self.plan, case, self._scheme)
 
     def open(self, phase: Phase) -> Outgoing:
+        if phase.number <= self._number:
+            raise InputError(f"phase {phase.number} after phase {self._number}", code="JOINT_ORDER")
         self._number, self._stage = phase.number, phase.stage
         if phase.stage is Stage.REACH:
             self._reach = ReachExchange(self._part)

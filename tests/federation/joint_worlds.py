@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from federation.joint.coordinator import Coordinator, Limits, RunReport
+from federation.joint.coordinator import Coordinator, Limits, Post, RunReport
 from federation.joint.cutting import Cut, cut_inputs, cut_world, unite
 from federation.joint.exchange import Scheme
-from federation.joint.mailboxes import Mailboxes
+from federation.joint.mailboxes import Mailboxes, Rounds
 from federation.joint.site import LocalSite
 from simulation.world import Solution
 from tests.simulation.cascade_worlds import Case, random_case
@@ -25,7 +25,7 @@ class Joint:
     cuts: list[Cut]
     sites: list[LocalSite]
     coordinator: Coordinator
-    post: Mailboxes
+    post: Post
 
     def solve(self) -> tuple[Solution, RunReport]:
         for site, cut in zip(self.sites, self.cuts, strict=True):
@@ -54,12 +54,13 @@ def joint_of(
     *,
     scheme: Scheme | None = None,
     limits: Limits | None = None,
+    by_rounds: bool = False,
 ) -> Joint:
     tokens = [random.randbytes(16) for _ in range(case.world.twins)]
     names = [f"site-{number}" for number in range(sites)]
     cuts = cut_world(case.world, owners, names, tokens.__getitem__)
     locals_ = [LocalSite(cut.part, scheme) for cut in cuts]
-    post = Mailboxes(random, repeat=random.choice([0.0, 0.2]))
+    post = Rounds() if by_rounds else Mailboxes(random, repeat=random.choice([0.0, 0.2]))
     Coordinator(locals_, post).plan()
     coordinator = Coordinator(locals_, post, limits, first_phase=3)
     return Joint(case, cuts, locals_, coordinator, post)
@@ -72,8 +73,9 @@ def random_joint(
     twins_max: int = 30,
     scheme: Scheme | None = None,
     limits: Limits | None = None,
+    by_rounds: bool = False,
 ) -> Joint:
     random = Random(f"{seed} {index}")
     case = random_case(seed, index, twins_max=twins_max)
     owners, sites = random_owners(random, case.world.twins)
-    return joint_of(case, owners, sites, random, scheme=scheme, limits=limits)
+    return joint_of(case, owners, sites, random, scheme=scheme, limits=limits, by_rounds=by_rounds)

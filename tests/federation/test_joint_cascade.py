@@ -13,7 +13,7 @@ from tests.federation.joint_worlds import Joint, random_joint
 from tests.simulation.cascade_properties import KERNEL, REFERENCE, equal, nowhere_above, run
 from tests.simulation.cascade_worlds import fresh_seed, long_budget_s
 
-SHORT_WORLDS = 60
+SHORT_WORLDS = 40
 LONG_WORLDS = 2000
 DEFECTS = {
     "falling values merge by the last one": Scheme(fall=lambda _, last: last),
@@ -31,7 +31,7 @@ def test_sites_together_equal_one_machine() -> None:
     """The kernel and the reference, on worlds of which many have loops and circles through several sites."""
     seed, seen = fresh_seed("joint = one machine"), Counter[str]()
     for index in range(SHORT_WORLDS):
-        joint = random_joint(seed, index, twins_max=24)
+        joint = random_joint(seed, index, twins_max=20)
         same, report = is_equal(joint)
         assert same, f"seed {seed}, world {index}"
         assert equal(joint.united(), run(joint.case, REFERENCE)), f"seed {seed}, world {index}"
@@ -41,6 +41,16 @@ def test_sites_together_equal_one_machine() -> None:
         seen["many rounds"] += max(phase.rounds for phase in report.phases) > 3
     assert all(seen[name] >= 3 for name in ("loop through sites", "more than one turn", "damage")), seen
     assert seen["many rounds"] >= 3, seen
+
+
+def test_rounds_in_step_give_the_same() -> None:
+    """All letters of a round at once: the fewest rounds, and the answer of any other order."""
+    seed = fresh_seed("by rounds")
+    for index in range(SHORT_WORLDS // 4):
+        found, report = random_joint(seed, index, twins_max=20, by_rounds=True).solve()
+        other, mixed = random_joint(seed, index, twins_max=20).solve()
+        assert report.exact and equal(found, other), f"seed {seed}, world {index}"
+        assert report.turns == mixed.turns
 
 
 @pytest.mark.long
@@ -58,27 +68,33 @@ def test_sites_together_equal_one_machine_on_many_worlds() -> None:
         most["bytes"] = max(most["bytes"], sum(phase.bytes for phase in report.phases))
         most["loops"] += any(site.plan.loops for site in joint.sites)
         count += 1
-    print(f"joint = one machine: {count} worlds, {dict(most)}")
+        if count % 200 == 0:
+            print(f"joint = one machine: {count} worlds, {dict(most)}", flush=True)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_planted_defect_is_caught(defect: str) -> None:
-    """The scheme as it is gives one machine's answer on the very world on which the defect does not."""
+    """It ends in a wrong answer that says it is exact, on a world on which the scheme as it is is right."""
     seed = fresh_seed(defect)
-    limits = Limits(rounds_max=200, turns_max=50)
-    worlds = range(300)
-    caught = next(
-        (i for i in worlds if not is_equal(random_joint(seed, i, scheme=DEFECTS[defect], limits=limits))[0]),
-        None,
-    )
+    caught = next((index for index in range(1000) if is_wrong(seed, index, DEFECTS[defect])), None)
     assert caught is not None, f"seed {seed}"
-    assert is_equal(random_joint(seed, caught))[0], f"seed {seed}, world {caught}"
+    assert is_equal(random_joint(seed, caught, twins_max=20))[0], f"seed {seed}, world {caught}"
+
+
+def is_wrong(seed: int, index: int, scheme: Scheme) -> bool:
+    """Some defects go round for ever: such worlds end at the limits and are not counted as caught."""
+    limits = Limits(rounds_max=60, turns_max=10)
+    joint = random_joint(seed, index, twins_max=20, scheme=scheme, limits=limits)
+    found, report = joint.solve()
+    return report.exact and not equal(found, run(joint.case, KERNEL))
 
 
 def test_past_the_cap_bounds_hold_the_answer_and_nothing_claims_to_be_exact() -> None:
     seed, bounded = fresh_seed("bounds past the cap"), 0
     for index in range(SHORT_WORLDS):
-        joint = random_joint(seed, index, limits=Limits(rounds_max=2 + index % 3, turns_max=1 + index % 3))
+        joint = random_joint(
+            seed, index, twins_max=20, limits=Limits(rounds_max=2 + index % 3, turns_max=1 + index % 3)
+        )
         high, report = joint.solve()
         truth, low = run(joint.case, KERNEL), joint.united(low=True)
         if report.exact:

@@ -127,18 +127,20 @@ def token_of(number: int) -> bytes:
     [
         b"",
         b"\xc1",
-        encode(Letter(1, Reached()))[:-1],
-        msgspec.msgpack.encode({"phase": 1, "body": {"type": "reach"}, "name": "AHU-3"}),
-        msgspec.msgpack.encode({"phase": 1, "body": {"type": "reach", "any": {b"x": ["AHU-3"]}}}),
-        encode(Letter(1, Reached(any={b"never agreed upon": []}))),
-        encode(Letter(1, Ranked())),
-        encode(Letter(1, Waved())),
+        encode(Letter(9, Reached()))[:-1],
+        msgspec.msgpack.encode({"phase": 9, "body": {"type": "reach"}, "name": "AHU-3"}),
+        msgspec.msgpack.encode({"phase": 9, "body": {"type": "reach", "any": {b"x": ["AHU-3"]}}}),
+        encode(Letter(9, Reached(any={b"never agreed upon": []}))),
+        encode(Letter(9, Ranked())),
+        encode(Letter(9, Waved())),
+        encode(Letter(9, Ranked(ranks={b"x": -1}))),
+        encode(Letter(9, Ranked(ranks={b"x": UNRANKED}))),
     ],
 )
 def test_garbage_is_refused(letter: bytes) -> None:
     joint = random_joint(1, 1)
     site = joint.sites[0]
-    site.open(Phase(1, Stage.REACH))
+    site.open(Phase(9, Stage.REACH))
     with pytest.raises(InputError) as caught:
         site.take([letter])
     assert caught.value.code == "JOINT_MESSAGE_INVALID"
@@ -165,6 +167,8 @@ def test_phases_out_of_order_are_refused() -> None:
         site.open(Phase(1, Stage.FALL))
     planned = joint_of(case, owners, 2, Random(3)).sites[0]
     planned.open(Phase(10, Stage.REACH))
+    with pytest.raises(InputError, match="JOINT_ORDER"):
+        planned.open(Phase(10, Stage.RANK))
     with pytest.raises(InputError, match="JOINT_ORDER"):
         planned.take([encode(Letter(11, Reached()))])
     assert planned.take([encode(Letter(9, Waved()))]) == {}  # late: dropped
