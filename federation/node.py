@@ -68,7 +68,7 @@ class Node:
                 Peers(store),
                 Contracts(store, key),
                 Ledger(store, key),
-                Nonces(store),
+                Nonces(store, window_ms=settings.rules.window_ms),
                 Rates(),
                 settings,
             )

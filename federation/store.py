@@ -69,8 +69,12 @@ CREATE TABLE nonces (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX nonces_by_expiry ON nonces (expires_ms);
 -- Nonces that expire up to here were forgotten: such an envelope is refused, whatever the clock says.
-CREATE TABLE forgotten (one INTEGER PRIMARY KEY CHECK (one = 1), until_ms INTEGER NOT NULL) STRICT;
-INSERT INTO forgotten VALUES (1, 0);
+CREATE TABLE forgotten (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    until_ms INTEGER NOT NULL,
+    boot TEXT NOT NULL
+) STRICT;
+INSERT INTO forgotten VALUES (1, 0, '');
 """
 
 
@@ -113,9 +117,13 @@ class FederationStore:
         self.close()
 
     @contextmanager
-    def writing(self) -> Generator[sqlite3.Connection]:
-        """One transaction, durable when the block ends well. StoreError."""
+    def writing(self, *, synced: bool = True) -> Generator[sqlite3.Connection]:
+        """One transaction, durable when the block ends well. StoreError.
+
+        synced False: it outlives the process but perhaps not a power loss, and costs no sync.
+        """
         with self._lock, _errors(self.path):
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

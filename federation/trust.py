@@ -60,6 +60,11 @@ class Rules:
     hops_max: int = 8
     body_bytes_max: int = 1 << 20
 
+    @property
+    def window_ms(self) -> int:
+        """From when an envelope may first be accepted to when it may be for the last time."""
+        return round((self.lifetime_s + 2 * self.skew_s_max) * 1_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Sealed:

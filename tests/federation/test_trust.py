@@ -243,6 +243,36 @@ def test_a_replay_is_refused_over_restarts(keys: tuple[OwnKey, ...], tmp_path: P
     assert code_of(lambda: server.open(a, b, sealed)) == "ENVELOPE_EXPIRED", "a clock that went back"
 
 
+def test_after_a_restart_of_the_machine_nothing_from_before_is_accepted(
+    keys: tuple[OwnKey, ...], tmp_path: Path
+) -> None:
+    """The nonces that were noted last may be gone with the power: here all of them are."""
+    a, b, _ = keys
+    early = letter(a, b, now_ms=NOW_MS + 30_000)  # by a clock that is as far ahead as it may be
+
+    def judged(sealed: Sealed, boot: str, now_ms: int, *, lose: bool = False) -> str:
+        with FederationStore.open(tmp_path) as store:
+            if lose:
+                with store.writing() as connection:
+                    connection.execute("DELETE FROM nonces")
+            book = Nonces(store, boot=boot, window_ms=RULES.window_ms)
+            judge = verifier(b, a, nonces=book, clock_ms=lambda: now_ms)
+            try:
+                judge.open(sealed.token, "hello")
+            except TwinmeshError as error:
+                return error.code
+            return "accepted"
+
+    assert judged(early, "first", NOW_MS) == "accepted"
+    assert judged(letter(a, b), "first", NOW_MS) == "accepted", "another process of the same run"
+    assert judged(early, "second", NOW_MS + 5_000, lose=True) == "ENVELOPE_EXPIRED"
+    for now_ms in range(NOW_MS + 5_000, NOW_MS + 130_000, 5_000):
+        assert judged(early, "second", now_ms) == "ENVELOPE_EXPIRED"
+        fresh = letter(a, b, now_ms=now_ms)
+        wanted = "ENVELOPE_EXPIRED" if now_ms <= NOW_MS + 35_000 else "accepted"
+        assert judged(fresh, "second", now_ms) == wanted, "half a minute later all is as before"
+
+
 def test_nonces_are_bounded_and_none_gives_way(keys: tuple[OwnKey, ...], tmp_path: Path) -> None:
     a, b, c = keys
     server = Clocked(tmp_path, per_peer_max=5)
