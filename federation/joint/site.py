@@ -62,7 +62,7 @@ class Site(Protocol):
 class Outcome:
     """By row of the part's own twins: service between `low` and `high`; equal where the answer is exact.
 
-    strikes: damage as (group, start_us, end_us), at the levels of `high`
+    strikes: damage as (group, start_us, end_us); says something only where the answer is exact
     """
 
     low: list[Pieces]

@@ -55,11 +55,12 @@ def joint_of(
     scheme: Scheme | None = None,
     limits: Limits | None = None,
     by_rounds: bool = False,
+    site_type: type[LocalSite] = LocalSite,
 ) -> Joint:
     tokens = [random.randbytes(16) for _ in range(case.world.twins)]
     names = [f"site-{number}" for number in range(sites)]
     cuts = cut_world(case.world, owners, names, tokens.__getitem__)
-    locals_ = [LocalSite(cut.part, scheme) for cut in cuts]
+    locals_ = [site_type(cut.part, scheme) for cut in cuts]
     post = Rounds() if by_rounds else Mailboxes(random, repeat=random.choice([0.0, 0.2]))
     Coordinator(locals_, post).plan()
     coordinator = Coordinator(locals_, post, limits, first_phase=3)
@@ -74,8 +75,11 @@ def random_joint(
     scheme: Scheme | None = None,
     limits: Limits | None = None,
     by_rounds: bool = False,
+    site_type: type[LocalSite] = LocalSite,
 ) -> Joint:
     random = Random(f"{seed} {index}")
     case = random_case(seed, index, twins_max=twins_max)
     owners, sites = random_owners(random, case.world.twins)
-    return joint_of(case, owners, sites, random, scheme=scheme, limits=limits, by_rounds=by_rounds)
+    return joint_of(
+        case, owners, sites, random, scheme=scheme, limits=limits, by_rounds=by_rounds, site_type=site_type
+    )

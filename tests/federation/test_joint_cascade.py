@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
 from federation.joint.coordinator import Limits, RunReport
 from federation.joint.exchange import ALL_WELL, Scheme
+from federation.joint.messages import Letter, Waved, decode, encode
+from federation.joint.site import LocalSite
 from tests.federation.joint_worlds import Joint, random_joint
 from tests.simulation.cascade_properties import KERNEL, REFERENCE, equal, nowhere_above, run
 from tests.simulation.cascade_worlds import fresh_seed, long_budget_s
@@ -81,10 +84,30 @@ def test_planted_defect_is_caught(defect: str) -> None:
     assert is_equal(random_joint(seed, caught, twins_max=20))[0], f"seed {seed}, world {caught}"
 
 
-def is_wrong(seed: int, index: int, scheme: Scheme) -> bool:
+class Gullible(LocalSite):
+    """Takes letters of phases that are over as if they were of this one."""
+
+    def take(self, letters: Iterable[bytes]) -> dict[str, bytes]:
+        read = [decode(letter) for letter in letters]
+        now = max(letter.phase for letter in read)
+        return super().take(
+            encode(Letter(now if isinstance(letter.body, Waved) else letter.phase, letter.body))
+            for letter in read
+        )
+
+
+@pytest.mark.long
+def test_letters_of_phases_that_are_over_would_do_harm() -> None:
+    seed = fresh_seed("late letters")
+    caught = next((index for index in range(1000) if is_wrong(seed, index, Scheme(), Gullible)), None)
+    assert caught is not None, f"seed {seed}"
+    assert is_equal(random_joint(seed, caught, twins_max=20))[0], f"seed {seed}, world {caught}"
+
+
+def is_wrong(seed: int, index: int, scheme: Scheme, site_type: type[LocalSite] = LocalSite) -> bool:
     """Some defects go round for ever: such worlds end at the limits and are not counted as caught."""
     limits = Limits(rounds_max=60, turns_max=10)
-    joint = random_joint(seed, index, twins_max=20, scheme=scheme, limits=limits)
+    joint = random_joint(seed, index, twins_max=20, scheme=scheme, limits=limits, site_type=site_type)
     found, report = joint.solve()
     return report.exact and not equal(found, run(joint.case, KERNEL))
 
