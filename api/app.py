@@ -24,6 +24,7 @@ from api.config import Settings
 from api.documents import document_door
 from api.engine import Engine
 from api.failures import problem_response
+from api.federation_http import FederationDoor
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
@@ -86,6 +87,7 @@ def create_app(
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
     figures, health = Figures(), Health(services, sources, following)
+    federation = FederationDoor(mesh, settings.federation)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -94,6 +96,7 @@ def create_app(
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", sockets.__call__),
+            *federation.routes(),
             *_routes(services, figures, health, engine),
         ],
         middleware=[
@@ -102,7 +105,7 @@ def create_app(
             Middleware(Shortcut, path="/graphql", door=graphql),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
-        lifespan=partial(_lifespan, services=services, engine=engine, health=health),
+        lifespan=partial(_lifespan, services=services, engine=engine, health=health, federation=federation),
     )
     app.state.engine = engine
     return app
@@ -150,7 +153,7 @@ class Shortcut:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    _: Starlette, *, services: Services, engine: Engine, health: Health
+    _: Starlette, *, services: Services, engine: Engine, health: Health, federation: FederationDoor
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     await anyio.to_thread.run_sync(engine.current_schema)
@@ -160,6 +163,7 @@ async def _lifespan(
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
     await anyio.to_thread.run_sync(engine.close)
+    await anyio.to_thread.run_sync(federation.close)
 
 
 async def _page(_: Request) -> Response:

@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 tokens = typer.Typer(help="API tokens of a data folder.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokens, name="tokens")
+peers = typer.Typer(help="Servers that this one knows.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(peers, name="peers")
 
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
@@ -217,11 +219,15 @@ def schema(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Whether Python, packages and services are as twinmesh needs them."""
+def doctor(data: Data = None, as_json: Json = False) -> None:
+    """Whether Python, packages and services are as twinmesh needs them; with --data also its peers."""
     from api.commands.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(as_json=as_json))
+    if data is None:
+        raise typer.Exit(run_doctor(as_json=as_json))
+    from api.commands.peer_health import peer_findings
+
+    raise typer.Exit(run_doctor(peer_findings(data), as_json=as_json))
 
 
 @app.command()
@@ -311,6 +317,71 @@ def tokens_revoke(
     from api.commands.tokens import run_revoke
 
     run_revoke(data, token, as_json=as_json)
+
+
+@peers.command("add")
+def peers_add(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where it is, e.g. https://plant.example.")],
+    data: DataDir,
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", metavar="F", help="Of its key, as its operator told you.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Default: the first site it hosts.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take the key that answers, unseen.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Pin the key of another server; without --fingerprint its key is shown and nothing is done."""
+    from api.commands.peers import AddCommand, run_add
+
+    run_add(data, AddCommand(url, fingerprint, name, yes), as_json=as_json)
+
+
+@peers.command("list")
+def peers_list(data: DataDir, as_json: Json = False) -> None:
+    """The added servers with their contracts, and the fingerprint of this folder's own key."""
+    from api.commands.peers import run_list
+
+    run_list(data, as_json=as_json)
+
+
+@peers.command("remove")
+def peers_remove(
+    peer: Annotated[str, typer.Argument(help="Name, URL or fingerprint.")],
+    data: DataDir,
+    as_json: Json = False,
+) -> None:
+    """Forget a server's key and end its contract, at once, on a running server too."""
+    from api.commands.peers import run_remove
+
+    run_remove(data, peer, as_json=as_json)
+
+
+@peers.command("contract")
+def peers_contract(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The contract as TOML.")],
+    data: DataDir,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare, change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Agree a new version of what a partner may see; tells what it widens and narrows."""
+    from api.commands.peers import run_contract
+
+    run_contract(data, file, dry_run=dry_run, as_json=as_json)
+
+
+@peers.command("ledger")
+def peers_ledger(
+    data: DataDir,
+    peer: Annotated[str | None, typer.Option("--peer", metavar="P", help="Only to this one.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Only entries behind this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many entries.")] = 100,
+    verify: Annotated[bool, typer.Option("--verify", help="Check every row first.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every fact that left: to whom, when, what for, under which version of which contract."""
+    from api.commands.ledger import LedgerCommand, run_ledger
+
+    raise typer.Exit(run_ledger(data, LedgerCommand(peer, after, limit, verify), as_json=as_json))
 
 
 def _place(data: Path | None, url: str | None, token: str | None) -> Place:

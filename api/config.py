@@ -94,6 +94,21 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
+class Federation:
+    """What other servers may do here, and how long they are waited for. See `docs/federation.md`."""
+
+    body_bytes_max: int = 1 << 20
+    answer_bytes_max: int = 1 << 20
+    clock_skew_s_max: float = 30.0  # how far two clocks may be apart
+    hops_max: int = 8
+    deadline_s: float = 5.0  # for a peer's answer, and for the body of a peer's request
+    identity_per_minute: int = 120  # of one address, which needs no key
+    calls_per_minute: int = 6_000  # of one address, before anything is verified
+    hello_per_minute: int = 60  # of one peer
+    plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default."""
 
@@ -104,6 +119,7 @@ class Settings:
     jobs: JobLimits = field(default_factory=JobLimits)
     streams: Streams = field(default_factory=Streams)
     follow: Follow = field(default_factory=Follow)
+    federation: Federation = field(default_factory=Federation)
 
 
 def load_settings(

@@ -28,6 +28,8 @@ LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # What is open to everybody: health for supervisors, and pages that hold no data.
 _OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/"})
 _OPEN_PREFIX: Final = "/web/"
+# Between servers: who asks there is proved by a signed envelope (see `api.federation_http`), not by a token.
+_PEERS_PREFIX: Final = "/federation/"
 _BEARER: Final = "bearer "
 
 
@@ -99,6 +101,8 @@ class Gate:
 
 def _is_open(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     path, is_get = scope["path"], scope["method"] in ("GET", "HEAD")
+    if path.startswith(_PEERS_PREFIX):
+        return True
     if not is_get:
         return False
     # The console is a page like any other; what it asks comes with a token.

@@ -39,6 +39,13 @@ class Levels(NamedTuple):
     service: int
 
 
+class Waves(NamedTuple):
+    """The two levels of a twin over time."""
+
+    mains: Track
+    service: Track
+
+
 NOTHING = Levels(0, 0)
 ALL_WELL = Levels(FULL, FULL)
 
@@ -79,32 +86,47 @@ def solve_reference(
     Components are solved suppliers first. Raises LimitError CASCADE_ROUNDS where a fixed point is not reached
     in `ROUNDS_MAX` rounds.
     """
-    run = _Run(world, plan, inputs, rules or Rules())
-    service = run.service
+    run = Run.fresh(world, plan, inputs, rules or Rules())
     strikes: list[tuple[int, int, int]] = []
     evaluations = 0
     for first, end in zip(plan.member_start[:-1].tolist(), plan.member_start[1:].tolist(), strict=True):
         members = plan.members[first:end].tolist()
         gridded = bool(plan.gridded[members[0]])
         clock = Clock(grid.cell_us, grid.levels, horizon_us) if gridded else Clock(1, FULL, horizon_us)
-        march = _March(run, clock, members)
+        march = March(run, clock, members)
         march.run(range(clock.cells) if gridded else march.moments())
         strikes += march.strikes()
         evaluations += march.evaluations
     struck = np.array(sorted(strikes), np.int64).reshape(-1, 3)
     damage = Damage(struck[:, 0].astype(np.int32), struck[:, 1].copy(), struck[:, 2].copy())
-    return Solution(Waveforms.of(track.pieces for track in service), damage, evaluations)
+    return Solution(Waveforms.of(waves.service.pieces for waves in run.outer), damage, evaluations)
 
 
-class _Run:
-    """All that the marches of one run share."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """All that the marches of one run share.
 
-    def __init__(self, world: World, plan: Plan, inputs: RunInputs, rules: Rules) -> None:
-        self.world, self.plan, self.inputs, self.rules = world, plan, inputs, rules
-        self.service = [Track() for _ in range(world.twins)]
-        self.groups: list[list[int]] = [[] for _ in range(world.twins)]
+    outer, inner: by twin, what marches read of twins they do not settle, and where they write (inner). One
+    list where a whole world is solved. Where a part of it rises from nothing, with all else as it is (a loop
+    through several sites), `inner` holds what rises in loops and `outer` what everyone else sees.
+    """
+
+    world: World
+    plan: Plan
+    inputs: RunInputs
+    rules: Rules
+    groups: list[list[int]]  # by twin
+    outer: list[Waves]
+    inner: list[Waves]
+
+    @classmethod
+    def fresh(cls, world: World, plan: Plan, inputs: RunInputs, rules: Rules) -> Run:
+        """Nothing settled yet."""
+        groups: list[list[int]] = [[] for _ in range(world.twins)]
         for group in range(world.groups):
-            self.groups[int(world.group_twin[group])].append(group)
+            groups[int(world.group_twin[group])].append(group)
+        waves = [Waves(Track(), Track()) for _ in range(world.twins)]
+        return cls(world, plan, inputs, rules, groups, waves, waves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +150,21 @@ class _Now:
     need: dict[int, int]  # by group
     known: dict[int, int]  # by edge: the lowest of all that arrives, without what is being settled
     live: set[int]  # edges over which arrives what is being settled
+    given: dict[int, Levels]  # by twin: of the own loop, but not settled here
 
 
-class _March:
-    """One component, marched from hour 0 to the horizon. Writes the service of its members."""
+class March:
+    """One component, marched from hour 0 to the horizon. Writes the levels of its members to `run.inner`.
 
-    def __init__(self, run: _Run, clock: Clock, members: list[int]) -> None:
+    With `rising`, members are twins of one loop, and all but the loop's own edges is read from `run.outer`.
+    """
+
+    def __init__(self, run: Run, clock: Clock, members: list[int], *, rising: bool = False) -> None:
         plan, inputs = run.plan, run.inputs
-        self._run, self._clock, self._members, self._service = run, clock, members, run.service
+        self._run, self._clock, self._members = run, clock, members
+        self._settled_here = frozenset[int]() if rising else frozenset(members)
+        for twin in members:
+            run.inner[twin] = Waves(Track(), Track())
         self._groups = {twin: run.groups[twin] for twin in members}
         owned = [group for groups in self._groups.values() for group in groups]
         self._edges = {group: self._new_edges(group) for group in owned}
@@ -164,7 +193,7 @@ class _March:
         for edge in (edge for edges in self._edges.values() for edge in edges):
             delay_us = int(self._run.inputs.edge_delay_us[edge.number])
             extras_us = {0} | {extra_us for _, extra_us in self._extra[edge.number].pieces}
-            for time_us in self._service[edge.source].times:
+            for time_us in self._run.outer[edge.source].service.times:
                 times |= {time_us + delay_us + extra_us for extra_us in extras_us}
         return sorted(times)
 
@@ -194,7 +223,7 @@ class _March:
     def _open(self, cell: int) -> _Now:
         """(1) A cell takes the lowest of what its microseconds take."""
         first_us, last_us = self._clock.span(cell)
-        now = _Now(cell, {}, {}, {}, {}, set())
+        now = _Now(cell, {}, {}, {}, {}, set(), {})
         for twin, groups in self._groups.items():
             now.health[twin] = min(self._health[twin].within(first_us, last_us))
             now.lowest[twin] = self._lowest_raw(twin, first_us, last_us)
@@ -219,15 +248,22 @@ class _March:
         arriving = self._cap[edge.number].within(first_us, last_us)
         if edge.looped:
             now.live.add(edge.number)
+            if edge.source not in self._groups:
+                now.given[edge.source] = self._given(edge.source, first_us, last_us)
         else:
             delay_us = int(self._run.inputs.edge_delay_us[edge.number])
             sent_first_us = first_us - delay_us - max(self._extra[edge.number].within(first_us, last_us))
             sent_last_us = last_us - delay_us
-            if edge.source in self._groups and sent_last_us >= first_us:
+            if edge.source in self._settled_here and sent_last_us >= first_us:
                 now.live.add(edge.number)
                 sent_last_us = first_us - 1
-            arriving += self._service[edge.source].within(sent_first_us, sent_last_us)
+            arriving += self._run.outer[edge.source].service.within(sent_first_us, sent_last_us)
         now.known[edge.number] = min(arriving)
+
+    def _given(self, source: int, first_us: int, last_us: int) -> Levels:
+        """(15, 16) A twin of the own loop that is settled elsewhere; without a rank it is sustained."""
+        waves = (self._run.outer if self._run.plan.unfounded[source] else self._run.inner)[source]
+        return Levels(*(min(track.within(first_us, last_us)) for track in waves))
 
     def _visit(self, now: _Now) -> list[int]:
         """Settle one cell, write it down, and name later cells at which this component changes by itself."""
@@ -238,7 +274,8 @@ class _March:
             raw = self._raw_levels(twin, now, settled, settled)
             for track, level in zip(self._raw[twin], raw, strict=True):
                 track.put(first_us, level)
-            self._service[twin].put(first_us, settled[twin].service)
+            for track, level in zip(self._run.inner[twin], settled[twin], strict=True):
+                track.put(first_us, level)
             for group in self._groups[twin]:
                 self._supply[group].enter(now.cell, self._share(group, now, settled, settled, mains=False))
                 moments += self._supply[group].next_changes(now.cell)
@@ -320,7 +357,7 @@ class _March:
             return known
         if not edge.looped:
             return min(known, outer[edge.source].service)
-        levels = inner[edge.source] if edge.source in inner else outer[edge.source]
+        levels = inner.get(edge.source) or outer.get(edge.source) or now.given[edge.source]
         sees_mains = mains or (edge.back and self._run.rules.back_sees_mains)
         return min(known, levels.mains if sees_mains else levels.service)
 

@@ -7,15 +7,16 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from api.commands.console import EXIT_DONE, EXIT_PROBLEM, say, say_json
+from api.commands.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PACKAGES = ("ontology", "graph", "simulation", "adapters", "federation", "api")
 PYTHON_MIN = (3, 11)
@@ -23,18 +24,9 @@ SERVICES = {"mosquitto": "live telemetry of the demo and its tests"}
 SERVICE_PATH = ":".join(("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. Only `problem` makes the exit code 1; `absent` is an option left out."""
-
-    name: str
-    state: Literal["ok", "absent", "problem"]
-    detail: str
-    hint: str | None = None
-
-
-def run_doctor(*, as_json: bool) -> int:
-    findings = [_python(), _layout(), *_requirements(), *_services()]
+def run_doctor(more: Sequence[Finding] = (), *, as_json: bool) -> int:
+    """Tell what was found here, and `more`. Imports little: it has to run where packages are in disorder."""
+    findings = [_python(), _layout(), *_requirements(), *_services(), *more]
     healthy = all(finding.state != "problem" for finding in findings)
     if as_json:
         say_json({"healthy": healthy, "findings": [asdict(finding) for finding in findings]})

@@ -1,7 +1,7 @@
 # pyright: reportArgumentType=false, reportReturnType=false
 """Kernels for twins in feedback, around the settling of a cell: what is fixed before, what remains after.
 
-Readable counterpart: `simulation.levels._March` without `_settle`. There every cell is visited; here those
+Readable counterpart: `simulation.levels.March` without `_settle`. There every cell is visited; here those
 are left out in which nothing can change (`next_visit`).
 """
 

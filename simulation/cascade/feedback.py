@@ -1,7 +1,7 @@
 # pyright: reportArgumentType=false, reportReturnType=false
 """Kernel for a component of twins in feedback: marched by cells, each settled as rule 15 says.
 
-Readable counterpart: `simulation.levels._March._settle` and below. Three things done there are saved here. A
+Readable counterpart: `simulation.levels.March._settle` and below. Three things done there are saved here. A
 twin that nothing has disturbed is full and is not looked at: it is *armed* when something of its own is
 disturbed, when a supplier falls, and, since founded loops rise from nothing, when it is onward of an armed
 twin of its loop (all others of the loop are held up by undisturbed twins nearer to the source). An armed twin

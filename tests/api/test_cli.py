@@ -29,6 +29,7 @@ VERBS = [
     "export",
     "import",
     "migrate",
+    "peers",
     "query",
     "restore",
     "schema",

@@ -53,7 +53,7 @@ def test_moments_that_are_visited_are_enough(monkeypatch: pytest.MonkeyPatch) ->
         skipping = run(case, REFERENCE)
         with monkeypatch.context() as patch:
             every = list(range(case.horizon_us))
-            patch.setattr(levels._March, "moments", lambda _, every=every: list(every))
+            patch.setattr(levels.March, "moments", lambda _, every=every: list(every))
             assert equal(run(case, REFERENCE), skipping), f"seed {seed}, world {index}"
         compared += 1
     assert compared >= 20

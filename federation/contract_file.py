@@ -1,0 +1,257 @@
+"""Contracts as TOML: read whole, every problem with its line and a hint, unknown names with suggestions."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from federation.contract import EVENT_TYPES, GROUP_MAX, GROUP_MIN, OWN_FIELDS, Contract, Purpose, Release
+from ontology.errors import InputError, NotFoundError, Place, Problem, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ontology.schema import Schema
+
+CONTRACT_BYTES_MAX: Final = 1 << 18
+NAMES_MAX: Final = 10_000
+_COUNT_MAX: Final = 1_000_000
+_TOP: Final = (
+    "partner", "sites", "kinds", "attributes", "relations", "release", "purposes", "events", "starts",
+    "expires", "window", "limits",
+)  # fmt: skip
+_WINDOW: Final = ("from", "until")
+_LIMITS: Final = ("per_minute", "scenarios_per_day", "rows_per_answer", "group_min")
+_NEEDED: Final = ("partner", "sites", "kinds", "release", "purposes", "expires")
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The names that a contract may use. partners: fingerprint by name and by fingerprint."""
+
+    schema: Schema
+    attributes: frozenset[str]
+    sites: tuple[str, ...]
+    partners: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One file that is read; problems are collected, so that all of them are told at once."""
+
+    text: str
+    path: str | None
+    known: Known
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    def wrong(
+        self, code: str, message: str, key: str, item: str | None = None, hint: str | None = None
+    ) -> None:
+        place = Place(self.path, line_of(self.text, key, item), item=key)
+        self.problems.append(Problem(code, message, place, hint))
+
+    def names(self, table: Mapping[str, Any], key: str, check: Callable[[str], str | None]) -> frozenset[str]:
+        """A list of names as `check` spells them; it returns None where it has told a problem."""
+        value = table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(x, str) for x in cast("list[object]", value)):
+            self.wrong("CONTRACT_TYPE", f"{key} must be a list of names", key, hint=f'{key} = ["..."]')
+            return frozenset()
+        items = cast("list[str]", value)
+        if len(items) > NAMES_MAX:
+            self.wrong("CONTRACT_TYPE", f"{key} holds more than {NAMES_MAX:,} names", key)
+            return frozenset()
+        return frozenset(found for item in items if (found := check(item)) is not None)
+
+    def one_of(self, key: str, known: Iterable[str]) -> Callable[[str], str | None]:
+        """A check against a list of names."""
+        names = sorted(known)
+
+        def check(item: str) -> str | None:
+            if item in names:
+                return item
+            hint = suggestion(item, names) or (f"one of {', '.join(names)}" if len(names) < 12 else None)
+            self.wrong(
+                "CONTRACT_UNKNOWN_NAME", f"unknown name {item!r} in {key}", key, item, _no_star(item, hint)
+            )
+            return None
+
+        return check
+
+    def time(self, table: Mapping[str, Any], key: str) -> int | None:
+        """Unix nanoseconds of a TOML time; None where it is absent or wrong."""
+        value = table.get(key)
+        if value is None:
+            return None
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return int(value.astimezone(UTC).timestamp()) * _NS + value.microsecond * 1_000
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return int(datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()) * _NS
+        hint = f"{key} = 2027-01-01T00:00:00Z, without quotes, with its zone"
+        self.wrong("CONTRACT_TYPE", f"{key} must be a time with a zone", key, hint=hint)
+        return None
+
+    def count(self, table: Mapping[str, Any], key: str, default: int, least: int = 0) -> int:
+        value = table.get(key, default)
+        most = GROUP_MAX if key == "group_min" else _COUNT_MAX
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self.wrong("CONTRACT_TYPE", f"{key} must be a whole number from {least} to {most:,}", key)
+        return default
+
+
+def parse_contract(text: str, known: Known, path: str | None = None) -> Contract:
+    """A contract, validated whole. InputError with every problem: CONTRACT_SYNTAX, CONTRACT_UNKNOWN_KEY,
+    CONTRACT_UNKNOWN_NAME, CONTRACT_TYPE, CONTRACT_MISSING, CONTRACT_TIMES.
+    """
+    if len(text.encode()) > CONTRACT_BYTES_MAX:
+        message = f"a contract has at most {CONTRACT_BYTES_MAX:,} bytes"
+        raise InputError(message, code="CONTRACT_SYNTAX", place=Place(path))
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        place = Place(path, int(found.group(1)) if found else None)
+        raise InputError(f"is not TOML: {error}", code="CONTRACT_SYNTAX", place=place) from error
+    reader = _Reader(text, path, known)
+    contract = _read(reader, document)
+    if reader.problems:
+        raise InputError.of(sorted(reader.problems, key=lambda problem: problem.place.line or 0))
+    return contract
+
+
+def line_of(text: str, key: str, item: str | None = None) -> int | None:
+    """The line of a key, or of an item in the list behind it; None where neither stands."""
+    lines = text.splitlines()
+    bare = key.rpartition(".")[2]
+    stated = re.compile(rf"""\s*(["']?){re.escape(bare)}\1\s*=|\s*\[\s*{re.escape(bare)}\s*\]""")
+    first = next((number for number, line in enumerate(lines) if stated.match(line)), None)
+    if first is None or item is None:
+        return None if first is None else first + 1
+    quoted = (f'"{item}"', f"'{item}'")
+    for number in range(first, len(lines)):
+        if any(each in lines[number] for each in quoted):
+            return number + 1
+    return first + 1
+
+
+def _read(reader: _Reader, document: dict[str, Any]) -> Contract:
+    for key in document:
+        if key not in _TOP:
+            reader.wrong("CONTRACT_UNKNOWN_KEY", f"unknown key {key}", key, hint=suggestion(key, _TOP))
+    for key in _NEEDED:
+        if key not in document:
+            reader.wrong("CONTRACT_MISSING", f"{key} is missing", key, hint="nothing is assumed")
+    window, limits = (_table(reader, document, name, keys) for name, keys in _TABLES)
+    release = _release(reader, document)
+    contract = Contract(
+        partner=_partner(reader, document),
+        sites=reader.names(document, "sites", reader.one_of("sites", reader.known.sites)),
+        kinds=reader.names(document, "kinds", _term(reader, "kinds")),
+        attributes=reader.names(document, "attributes", reader.one_of("attributes", _attributes(reader))),
+        relations=reader.names(document, "relations", _term(reader, "relations")),
+        release=release,
+        purposes=frozenset(
+            Purpose(name)
+            for name in reader.names(document, "purposes", reader.one_of("purposes", tuple(Purpose)))
+        ),
+        events=reader.names(document, "events", reader.one_of("events", EVENT_TYPES)),
+        starts_ns=reader.time(document, "starts") or 0,
+        expires_ns=reader.time(document, "expires") or 0,
+        window_from_ns=reader.time(window, "from"),
+        window_until_ns=reader.time(window, "until"),
+        per_minute=reader.count(limits, "per_minute", 60),
+        scenarios_per_day=reader.count(limits, "scenarios_per_day", 0),
+        rows_per_answer=reader.count(limits, "rows_per_answer", 1_000),
+        group_min=reader.count(limits, "group_min", GROUP_MIN, least=GROUP_MIN),
+    )
+    _check_whole(reader, contract)
+    return contract
+
+
+_TABLES: Final = (("window", _WINDOW), ("limits", _LIMITS))
+
+
+def _table(
+    reader: _Reader, document: Mapping[str, Any], name: str, keys: tuple[str, ...]
+) -> Mapping[str, Any]:
+    value = document.get(name, {})
+    if not isinstance(value, dict):
+        reader.wrong("CONTRACT_TYPE", f"{name} must be a table", name, hint=f"[{name}]")
+        return {}
+    table = cast("dict[str, Any]", value)
+    for key in table:
+        if key not in keys:
+            hint = suggestion(key, keys) or f"one of {', '.join(keys)}"
+            reader.wrong("CONTRACT_UNKNOWN_KEY", f"unknown key {name}.{key}", key, hint=hint)
+    return table
+
+
+def _partner(reader: _Reader, document: Mapping[str, Any]) -> str:
+    value = document.get("partner")
+    if value is None:
+        return ""
+    found = reader.known.partners.get(value) if isinstance(value, str) else None
+    if found is None:
+        hint = suggestion(str(value), reader.known.partners) or "`twinmesh peers list` names the partners"
+        message = f"no peer is called {value!r}"
+        reader.wrong("CONTRACT_UNKNOWN_NAME", message, "partner", hint=hint)
+    return found or ""
+
+
+def _release(reader: _Reader, document: Mapping[str, Any]) -> Release:
+    value = document.get("release", Release.AGGREGATES)
+    if value in tuple(Release):
+        return Release(value)
+    reader.wrong("CONTRACT_TYPE", f"release is {value!r}", "release", hint='"rows" or "aggregates"')
+    return Release.AGGREGATES
+
+
+def _term(reader: _Reader, key: str) -> Callable[[str], str | None]:
+    """A check of kinds or relations: any name the schema knows, as its IRI."""
+    schema = reader.known.schema
+    hidden = {shadow.bare: shadow for shadow in schema.shadowed()} if key == "kinds" else {}
+
+    def check(item: str) -> str | None:
+        if item in hidden:
+            names = " or ".join((hidden[item].winner, *hidden[item].hidden))
+            message = f"{item!r} means more than one kind"
+            reader.wrong("CONTRACT_UNKNOWN_NAME", message, key, item, f"write {names}")
+            return None
+        try:
+            return schema.kind(item).iri if key == "kinds" else _canonical(schema, item)
+        except NotFoundError as error:
+            near = error.hint or suggestion(item, [kind.name for kind in schema.kinds])
+            reader.wrong("CONTRACT_UNKNOWN_NAME", error.message, key, item, _no_star(item, near))
+            return None
+
+    return check
+
+
+def _canonical(schema: Schema, name: str) -> str:
+    """The relation that is stored: an inverse name shares the relation it turns round."""
+    relation = schema.relation(name)
+    return relation.iri if relation.inverse_of is None else schema.relations[relation.inverse_of].iri
+
+
+def _attributes(reader: _Reader) -> frozenset[str]:
+    return reader.known.attributes | OWN_FIELDS | frozenset(reader.known.schema.attributes)
+
+
+def _no_star(item: str, hint: str | None) -> str | None:
+    """There is no name for all: what is added tomorrow must not leave because of what was agreed today."""
+    return "name each one; nothing stands for all of them" if item in ("*", "all") else hint
+
+
+def _check_whole(reader: _Reader, contract: Contract) -> None:
+    if contract.expires_ns and contract.starts_ns >= contract.expires_ns:
+        reader.wrong("CONTRACT_TIMES", "the contract ends before it begins", "expires")
+    begins, ends = contract.window_from_ns, contract.window_until_ns
+    if begins is not None and ends is not None and begins >= ends:
+        reader.wrong("CONTRACT_TIMES", "the window ends before it begins", "until")
+    if contract.events and Purpose.CASCADE not in contract.purposes:
+        message = "events are for cascades, which the purposes do not name"
+        reader.wrong("CONTRACT_TYPE", message, "events", hint='purposes = [..., "cascade"]')

@@ -1,0 +1,158 @@
+"""Contracts as files: read whole, every mistake with its line and what was probably meant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from federation.contract import GROUP_MIN, Purpose, Release
+from federation.contract_file import CONTRACT_BYTES_MAX, Known, parse_contract
+from ontology.errors import InputError, Problem
+from ontology.schema import load_schema
+
+KNOWN = Known(load_schema(), frozenset({"assetTag"}), ("campus", "plant"), {"dock": "F" * 43})
+GOOD = """\
+partner = "dock"
+sites = ["campus"]
+kinds = [
+  "brick:AHU",
+  "rec:Room",
+]
+attributes = ["ratedPower", "assetTag", "name"]
+relations = ["isFedBy"]
+release = "rows"
+purposes = ["query", "cascade"]
+events = ["FAIL"]
+expires = 2027-06-30
+
+[window]
+from = 2026-01-01T00:00:00+02:00
+
+[limits]
+per_minute = 10
+"""
+
+
+def problems_of(text: str) -> list[Problem]:
+    with pytest.raises(InputError) as caught:
+        parse_contract(text, KNOWN, "c.toml")
+    return list(caught.value.problems)
+
+
+def ns(*parts: int) -> int:
+    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 10**9  # pyright: ignore
+
+
+def test_a_good_contract() -> None:
+    contract = parse_contract(GOOD, KNOWN)
+    schema = KNOWN.schema
+    assert contract.partner == "F" * 43
+    assert contract.sites == {"campus"}
+    assert contract.kinds == {schema.kind("brick:AHU").iri, schema.kind("rec:Room").iri}
+    assert contract.attributes == {"ratedPower", "assetTag", "name"}
+    # An inverse name shares the relation that is stored.
+    assert contract.relations == {schema.relations[schema.relation("isFedBy").inverse_of or 0].iri}
+    assert contract.release is Release.ROWS
+    assert contract.purposes == {Purpose.QUERY, Purpose.CASCADE}
+    assert contract.expires_ns == ns(2027, 6, 30)
+    assert contract.window_from_ns == ns(2025, 12, 31, 22)
+    assert contract.window_until_ns is None
+    assert (contract.per_minute, contract.scenarios_per_day, contract.group_min) == (10, 0, GROUP_MIN)
+
+
+def test_nothing_is_assumed() -> None:
+    told = problems_of("")
+    assert {problem.code for problem in told} == {"CONTRACT_MISSING"}
+    assert {problem.place.item for problem in told} == {
+        "partner", "sites", "kinds", "release", "purposes", "expires",
+    }  # fmt: skip
+
+
+# What is written, which line of GOOD it replaces, the code, what the hint or message says.
+MISTAKES = [
+    ('partner = "dok"', 1, "CONTRACT_UNKNOWN_NAME", "dock"),
+    ("partner = 7", 1, "CONTRACT_UNKNOWN_NAME", "peers list"),
+    ('sites = ["canpus"]', 2, "CONTRACT_UNKNOWN_NAME", "campus"),
+    ('sites = "campus"', 2, "CONTRACT_TYPE", "list"),
+    ('  "brick:AUH",', 4, "CONTRACT_UNKNOWN_NAME", "brick:AHU"),
+    ('  "Room",', 5, "CONTRACT_UNKNOWN_NAME", "write brick:Room or rec:Room"),
+    ('  "*",', 5, "CONTRACT_UNKNOWN_NAME", "name each one"),
+    ('attributes = ["ratedPwer"]', 7, "CONTRACT_UNKNOWN_NAME", "ratedPower"),
+    ('attributes = ["*"]', 7, "CONTRACT_UNKNOWN_NAME", "name each one"),
+    ('relations = ["feads"]', 8, "CONTRACT_UNKNOWN_NAME", "feeds"),
+    ('release = "all"', 9, "CONTRACT_TYPE", "aggregates"),
+    ('purposes = ["querry"]', 10, "CONTRACT_UNKNOWN_NAME", "query"),
+    ('events = ["FIAL"]', 11, "CONTRACT_UNKNOWN_NAME", "FAIL"),
+    ('expires = "2027-01-01"', 12, "CONTRACT_TYPE", "zone"),
+    ("expires = 2027-01-01T00:00:00", 12, "CONTRACT_TYPE", "zone"),
+    ("expires = 1969-01-01", 12, "CONTRACT_TIMES", "before"),
+    ("form = 2026-01-01", 15, "CONTRACT_UNKNOWN_KEY", "from"),
+    ("per_minute = -1", 18, "CONTRACT_TYPE", "whole number"),
+    ("per_minute = true", 18, "CONTRACT_TYPE", "whole number"),
+    ("group_min = 4", 18, "CONTRACT_TYPE", "5"),
+    ("per_mnute = 5", 18, "CONTRACT_UNKNOWN_KEY", "per_minute"),
+    ("per_minute = = 5", 18, "CONTRACT_SYNTAX", "TOML"),
+]
+
+
+@pytest.mark.parametrize(("written", "line", "code", "says"), MISTAKES, ids=[each[0] for each in MISTAKES])
+def test_mistakes_are_told_with_their_line(written: str, line: int, code: str, says: str) -> None:
+    lines = GOOD.splitlines()
+    lines[line - 1] = written
+    (problem,) = [each for each in problems_of("\n".join(lines)) if each.code == code]
+    assert problem.place.line == line
+    assert problem.place.path == "c.toml"
+    assert says in f"{problem.message} {problem.hint}"
+
+
+def test_all_mistakes_are_told_at_once_in_order() -> None:
+    text = GOOD.replace('"dock"', '"x"').replace("rec:Room", "rec:Rooom").replace("rows", "row")
+    assert [problem.place.line for problem in problems_of(text)] == [1, 5, 9]
+
+
+def test_events_need_the_purpose() -> None:
+    (problem,) = problems_of(GOOD.replace(', "cascade"', ""))
+    assert (problem.code, problem.place.line) == ("CONTRACT_TYPE", 11)
+
+
+def test_a_window_has_its_ends_in_order() -> None:
+    text = GOOD.replace("[limits]", "until = 2025-01-01\n[limits]")
+    (problem,) = problems_of(text)
+    assert (problem.code, problem.place.line) == ("CONTRACT_TIMES", 17)
+
+
+def test_a_huge_file_is_refused() -> None:
+    (problem,) = problems_of("#" * (CONTRACT_BYTES_MAX + 1))
+    assert problem.code == "CONTRACT_SYNTAX"
+
+
+VALUES = st.recursive(
+    st.one_of(st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5)),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = st.sampled_from(
+    ["partner", "sites", "kinds", "attributes", "relations", "release", "purposes", "events", "starts",
+     "expires", "window", "limits", "other"]
+)  # fmt: skip
+
+
+def toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(each) for each in value) + "]"  # pyright: ignore
+    if isinstance(value, str):
+        return (
+            '"' + "".join(f"\\U{ord(sign):08x}" for sign in value if not 0xD800 <= ord(sign) < 0xE000) + '"'
+        )
+    return str(value)
+
+
+@given(document=st.dictionaries(KEYS, VALUES, max_size=6))
+def test_anything_else_is_refused_with_codes(document: dict[str, object]) -> None:
+    text = "\n".join(f"{key} = {toml(value)}" for key, value in document.items())
+    assert all(problem.code.startswith("CONTRACT_") for problem in problems_of(text))
