@@ -20,6 +20,7 @@ from tests.graph.machine import run_machine
 EXAMPLES = 12
 LONG_EXAMPLES = 50
 DEFECT_EXAMPLES = 60
+DEFECT_SEEDS = 8
 
 
 def test_a_twin_is_what_its_model_says(schema, units):
@@ -195,7 +196,9 @@ DEFECTS = (
 def test_a_planted_defect_is_found(schema, units, monkeypatch, plant):
     plant(monkeypatch)
     with pytest.raises((AssertionError, TwinmeshError, BaseExceptionGroup)) as caught:
-        run_machine(schema, units, first_seed=1, examples=DEFECT_EXAMPLES, shrinks=False)
+        # Some defects show in few histories, and which ones are played changes with hypothesis and the code.
+        for first_seed in range(DEFECT_SEEDS):
+            run_machine(schema, units, first_seed=first_seed, examples=DEFECT_EXAMPLES, shrinks=False)
     print(f"{plant.__name__}: {caught.value!r:.200}")
     assert shows_a_difference(caught.value), caught.value
 
