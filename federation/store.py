@@ -13,6 +13,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from graph.folders import sync_folder
+from graph.stores.connecting import use_log
 from graph.stores.faults import SQLITE_FAULTS, means_corrupt
 from ontology.errors import Place, StoreError
 
@@ -167,7 +168,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=64
     )
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_log(connection, BUSY_TIMEOUT_S)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 

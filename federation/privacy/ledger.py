@@ -19,6 +19,7 @@ import msgspec
 
 from federation.privacy.question import MICRO, WINDOW_DAYS_MAX
 from graph.folders import make_folder, sync_folder
+from graph.stores.connecting import use_log
 from graph.stores.faults import SQLITE_FAULTS
 from ontology.errors import LimitError, Place, StoreError
 
@@ -96,7 +97,7 @@ class BudgetLedger:
                 path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S
             )
             undo.callback(connection.close)
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_log(connection, BUSY_TIMEOUT_S)
             connection.execute("PRAGMA synchronous = FULL")
             ledger = cls(path, connection)
             with ledger._transaction():
