@@ -13,7 +13,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from graph.folders import sync_folder
-from graph.stores.connecting import use_log
+from graph.stores.connecting import connect, transaction
 from graph.stores.faults import SQLITE_FAULTS, means_corrupt
 from ontology.errors import Place, StoreError
 
@@ -98,7 +98,7 @@ class FederationStore:
             is_new = not path.exists()
             if is_new:  # private from the first moment on
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = _connect(path)
+            connection = connect(path, BUSY_TIMEOUT_S)
             undo.callback(connection.close)
             _make_tables(connection)
             _check_version(connection, path)
@@ -125,13 +125,8 @@ class FederationStore:
         """
         with self._lock, _errors(self.path):
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._connection):
                 yield self._connection
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
 
     def rows(self, query: str, *values: object) -> list[Row]:
         """All rows of a query that is limited. StoreError."""
@@ -164,28 +159,14 @@ def _errors(path: Path) -> Generator[None]:
         raise StoreError(reason, code="FEDERATION_FAILED", place=place) from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=64
-    )
-    use_log(connection, BUSY_TIMEOUT_S)
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
 def _make_tables(connection: sqlite3.Connection) -> None:
     """In one transaction; another process that was first has made them."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in TABLES.split(";\n"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from graph.stores.connecting import connect
 from graph.stores.faults import SQLITE_FAULTS
 from ontology.errors import Place, StoreError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 RANGE_ROWS_MAX = 1_000_000
+BUSY_TIMEOUT_S = 5.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS points (point INTEGER PRIMARY KEY, iri TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS texts (code INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -126,7 +128,7 @@ class SqliteHistory:
         self._points: dict[str, int] = {}
         self._codes: dict[str, int] = {}
         with self._guard():
-            self._connection = _connect(path)
+            self._connection = connect(path, BUSY_TIMEOUT_S)
             self._connection.executescript(_TABLES)
             if read_only:
                 self._connection.execute("PRAGMA query_only = ON")
@@ -177,7 +179,7 @@ class SqliteHistory:
         with self._lock, self._guard():
             with suppress(sqlite3.Error):
                 self._connection.close()
-            self._connection = _connect(self._path)
+            self._connection = connect(self._path, BUSY_TIMEOUT_S)
             if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise StoreError("history: readers hold it", place=Place(path=str(self._path)))
             with self._connection as connection:
@@ -227,13 +229,6 @@ class SqliteHistory:
             self._points.clear()
             self._codes.clear()
             raise StoreError(f"history: {error}", place=Place(path=str(self._path))) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ import msgspec
 
 from federation.privacy.question import MICRO, WINDOW_DAYS_MAX
 from graph.folders import make_folder, sync_folder
-from graph.stores.connecting import use_log
+from graph.stores.connecting import connect, transaction
 from graph.stores.faults import SQLITE_FAULTS
 from ontology.errors import LimitError, Place, StoreError
 
@@ -93,12 +93,8 @@ class BudgetLedger:
         with _store_errors(path), ExitStack() as undo:
             make_folder(path.parent)
             # Whoever calls holds `_lock`, but it is not always the same thread.
-            connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S
-            )
+            connection = connect(path, BUSY_TIMEOUT_S)
             undo.callback(connection.close)
-            use_log(connection, BUSY_TIMEOUT_S)
-            connection.execute("PRAGMA synchronous = FULL")
             ledger = cls(path, connection)
             with ledger._transaction():
                 _prepare(path, connection)
@@ -190,14 +186,8 @@ class BudgetLedger:
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         connection = self._connection
-        with self._lock, _store_errors(self.path):
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        with self._lock, _store_errors(self.path), transaction(connection):
+            yield connection
 
 
 def _check(allowance: Allowance, balance: Balance, cost_micro: int) -> None:
