@@ -103,14 +103,14 @@ async def test_the_environment_turns_no_request_aside(monkeypatch: pytest.Monkey
 
 async def test_a_hostile_refusal_is_not_repeated() -> None:
     """What a stranger says must not reach logs and terminals, but for a code."""
-    body = b'{"code": "\\u001b[31mEVIL", "detail": "call +1 555"}'
+    body = b'{"code": "\\u001b[31mEVIL", "detail": "call this number"}'
     answer = b"HTTP/1.1 403 Forbidden\r\ncontent-length: %d\r\n\r\n" % len(body) + body
     with bad_peer(says(answer)) as peer:
         place = place_of(peer.url)
         with pytest.raises(TwinmeshError) as caught:
             await fetch_identity(egress_to(place), place)
     assert "EVIL" not in str(caught.value)
-    assert "555" not in str(caught.value)
+    assert "number" not in str(caught.value)
     assert "status 403" in str(caught.value)
 
 
