@@ -7,8 +7,11 @@ everybody: it says which key and which sites stand here, nothing of what they ho
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import dataclass
+from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio.to_thread
 import msgspec
@@ -23,14 +26,50 @@ from federation.trust import HEADER, Rules
 from ontology.errors import AccessError, InputError, LimitError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from starlette.requests import Request
 
     from api.config import Federation
+    from federation.contract import Grant
+    from federation.ledger import Disclosure
     from federation.trust import Opened
     from graph.mesh import Mesh
 
 _NO_STORE: Final = {"cache-control": "no-store"}
 _STRANGER: Final = "unknown address"
+_PACKED: Final = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """A message of a peer: proved to be its, in time, seen once. grant: what is agreed with it at now_ns."""
+
+    node: Node
+    opened: Opened
+    grant: Grant
+    body: bytes
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """An answer to a peer; `disclosure` None: it tells nothing but what everybody may ask for."""
+
+    body: bytes
+    disclosure: Disclosure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Answers one kind of message, in a thread. Errors go back as their code."""
+
+    answer: Callable[[Heard], Told]
+    per_minute: int
+
+
+Services: TypeAlias = "Mapping[str, Service]"
+"""By kind of message."""
 
 
 def node_settings(settings: Federation) -> NodeSettings:
@@ -51,9 +90,10 @@ def node_settings(settings: Federation) -> NodeSettings:
 class FederationDoor:
     """The door over one mesh. Its key and store are made when somebody comes first."""
 
-    def __init__(self, mesh: Mesh, settings: Federation) -> None:
+    def __init__(self, mesh: Mesh, settings: Federation, services: Services | None = None) -> None:
         self._mesh = mesh
         self._settings = settings
+        self._services = services or {}
         self._node: Node | None = None
         self._lock = Lock()
 
@@ -61,6 +101,10 @@ class FederationDoor:
         return [
             Route(IDENTITY_PATH, self.identity, methods=["GET"]),
             Route(f"/federation/{HELLO}", self.hello, methods=["POST"]),
+            *(
+                Route(f"/federation/{kind}", partial(self.serve, kind=kind), methods=["POST"])
+                for kind in self._services
+            ),
         ]
 
     def close(self) -> None:
@@ -83,6 +127,12 @@ class FederationDoor:
         sealed = await anyio.to_thread.run_sync(node.answer_hello, opened, self._mesh)
         headers = {**_NO_STORE, HEADER: sealed.token}
         return Response(sealed.body, headers=headers, media_type="application/json")
+
+    async def serve(self, request: Request, *, kind: str) -> Response:
+        """Any other kind of message, by its service; what the answer discloses is in the ledger first."""
+        service = self._services[kind]
+        node, opened, body = await self._received(request, kind, service.per_minute)
+        return await anyio.to_thread.run_sync(_served, service, node, opened, body)
 
     def node(self) -> Node:
         """The node, opened once. StoreError."""
@@ -107,6 +157,13 @@ class FederationDoor:
             message = f"the body took more than {self._settings.deadline_s:g} s"
             raise LimitError(message, code="BODY_TOO_SLOW") from error
         return node, opened, opened.check_body(body)
+
+
+def _served(service: Service, node: Node, opened: Opened, body: bytes) -> Response:
+    grant = node.contracts.grant(opened.claims.iss)
+    told = service.answer(Heard(node, opened, grant, body, time.time_ns()))
+    sealed = node.answer(opened, told.body, told.disclosure)
+    return Response(sealed.body, headers={**_NO_STORE, HEADER: sealed.token}, media_type=_PACKED)
 
 
 def _address(request: Request) -> str:
