@@ -36,6 +36,7 @@ from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
+from api.subgraph import subgraph_engines, subgraph_routes
 from api.transfer import export_door, import_door
 from graph.warming import warm_up
 from ontology.errors import TwinmeshError, UsageError
@@ -87,6 +88,7 @@ def create_app(
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
     figures, health = Figures(), Health(services, sources, following)
+    subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     federation = FederationDoor(mesh, settings.federation)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
@@ -97,6 +99,7 @@ def create_app(
             Route("/graphql", graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", sockets.__call__),
             *federation.routes(),
+            *subgraph_routes(subgraphs, WEB / "console.html", seats),
             *_routes(services, figures, health, engine),
         ],
         middleware=[
@@ -105,7 +108,9 @@ def create_app(
             Middleware(Shortcut, path="/graphql", door=graphql),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
-        lifespan=partial(_lifespan, services=services, engine=engine, health=health, federation=federation),
+        lifespan=partial(
+            _lifespan, services=services, engines=[engine, *subgraphs], health=health, federation=federation
+        ),
     )
     app.state.engine = engine
     return app
@@ -153,16 +158,23 @@ class Shortcut:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    _: Starlette, *, services: Services, engine: Engine, health: Health, federation: FederationDoor
+    _: Starlette,
+    *,
+    services: Services,
+    engines: list[Engine],
+    health: Health,
+    federation: FederationDoor,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
-    await anyio.to_thread.run_sync(engine.current_schema)
+    for engine in engines:
+        await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
     yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    await anyio.to_thread.run_sync(engine.close)
+    for engine in engines:
+        await anyio.to_thread.run_sync(engine.close)
     await anyio.to_thread.run_sync(federation.close)
 
 

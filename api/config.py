@@ -109,6 +109,13 @@ class Federation:
 
 
 @dataclass(frozen=True, slots=True)
+class Subgraph:
+    """Of supergraphs of Apollo Federation with several twinmesh servers. See `docs/standards.md`."""
+
+    name: str = ""  # stands before the roots and object types at `/subgraph`; empty: no such door
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default."""
 
@@ -120,6 +127,7 @@ class Settings:
     streams: Streams = field(default_factory=Streams)
     follow: Follow = field(default_factory=Follow)
     federation: Federation = field(default_factory=Federation)
+    subgraph: Subgraph = field(default_factory=Subgraph)
 
 
 def load_settings(

@@ -60,10 +60,11 @@ class Engine:
         threads: int = 8,
         persisted: PersistedQueries | None = None,
         is_alone: bool = False,
+        prefix: str = "",
     ) -> None:
-        """is_alone: the process does nothing but serve, see `SchemaSource`."""
+        """is_alone: the process does nothing but serve, see `SchemaSource`. prefix: of a subgraph's names."""
         self._services = services
-        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone)
+        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone, prefix=prefix)
         self._documents = KnownDocuments()
         self._introspection = Introspection()
         self.plans = Plans()

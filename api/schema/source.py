@@ -47,11 +47,16 @@ class SchemaSource:
         swapped: Callable[[GraphQLSchema], None] | None = None,
         *,
         is_alone: bool = False,
+        prefix: str = "",
     ) -> None:
-        """swapped: told of each new schema, in the thread that made it. is_alone: see `_uncollected`."""
+        """swapped: told of each new schema, in the thread that made it. is_alone: see `_uncollected`.
+
+        prefix: see `join`.
+        """
         self._fixed = fixed
         self._swapped = swapped
         self._is_alone = is_alone
+        self._prefix = prefix
         self._lock = threading.Lock()  # held while a schema is made; never by who only reads
         self._usage = Usage()
         self._made: _Made | None = None
@@ -95,7 +100,7 @@ class SchemaSource:
         if self._is_alone:
             _sweep(all_of_it=self._swaps % _SWAPS_PER_SWEEP == 0)
         with _uncollected(freeze=self._is_alone):
-            schema = join(self._fixed, ontology, use.kind_sets, use.attributes)
+            schema = join(self._fixed, ontology, use.kind_sets, use.attributes, self._prefix)
         self._made = _Made(schema, key, sites, revisions)
         if self._swapped is not None:
             self._swapped(schema)
