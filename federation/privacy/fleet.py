@@ -88,6 +88,7 @@ def over_all(asked: Asked, answers: tuple[PeerAnswer, ...]) -> FleetAnswer:
     """The figure over all peers, group by group, in the order in which they first appear."""
     told = [each.told for each in answers if isinstance(each.told, Figures)]
     units = {figures.unit for figures in told}
+    is_one = len(units) == 1
     names = dict.fromkeys(group.group for figures in told for group in figures.groups)
     parts = {name: list[Part]() for name in names}
     for figures in told:
@@ -95,10 +96,10 @@ def over_all(asked: Asked, answers: tuple[PeerAnswer, ...]) -> FleetAnswer:
             if not group.suppressed:
                 parts[group.group].append(Part(figures, group))
     groups = (
-        FleetGroup(name, len(shown), combine(asked.op, shown) if len(units) == 1 else None)
+        FleetGroup(name, len(shown), combine(asked.op, shown) if is_one else None)
         for name, shown in parts.items()
     )
-    return FleetAnswer(units.pop() if len(units) == 1 else None, tuple(groups), answers)
+    return FleetAnswer(next(iter(units)) if is_one else None, tuple(groups), answers)
 
 
 async def _ask(client: HttpPeer, asked: Asked, body: bytes) -> PeerAnswer:

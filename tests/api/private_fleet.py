@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from api.config import Settings
 from federation.node import Node
 from graph.mesh import Mesh
 from graph.values import Change, TwinRecord, Value
@@ -18,6 +19,8 @@ from tests.api.peer_pair import SETTINGS, Site, befriend
 
 PUMP = SCHEMA.kind("brick:Pump").iri
 CHILLER = SCHEMA.kind("brick:Chiller").iri
+# Tests ask more often than people do.
+FAST = Settings(federation=replace(Settings().federation, private_per_minute=100_000))
 SIZES = {"maker": 1, "north": 60, "south": 40}
 
 
@@ -27,7 +30,7 @@ def pumps(site: str, count: int) -> Change:
     def one(number: int) -> TwinRecord:
         power = Value(10, "kW") if number % 2 else Value(10_000, "W")
         hall = Value("A" if number < count // 2 else "B")
-        attributes = {"ratedPower": power, "x:hall": hall, "x:secret": Value(1.0)}
+        attributes = {"ratedPower": power, "hall": hall, "secret": Value(1.0)}
         return TwinRecord(f"https://twinmesh.invalid/{site}/P-{number}", (PUMP,), attributes=attributes)
 
     chillers = tuple(
@@ -47,7 +50,7 @@ def fleet(folder: Path, ontology: Schema, units: Units) -> Generator[dict[str, S
         for name, count in SIZES.items():
             mesh = stack.enter_context(Mesh.open(folder / name, ontology, units=units))
             mesh.create_site(name).apply(pumps(name, count))
-            running = stack.enter_context(served(mesh, dev=False))
+            running = stack.enter_context(served(mesh, FAST, dev=False))
             sites[name] = Site(running, stack.enter_context(Node.open(mesh.folder, SETTINGS)))
         for name in ("north", "south"):
             befriend((sites["maker"], sites[name]))
@@ -57,16 +60,17 @@ def fleet(folder: Path, ontology: Schema, units: Units) -> Generator[dict[str, S
 def agree(site: Site, **changed: Any) -> dict[str, Any]:
     """Put a contract with the maker that allows pumps, and epsilon 1,000 tenths, unless it is changed."""
     given = {"epsilon": 100.0, "kinds": ["brick:Pump", "brick:Chiller"], "expires": "2100-01-01", **changed}
-    more = given.get("more", "")
+    per_minute = given.get("per_minute", 100_000)
     text = f"""\
 partner = "maker"
 sites = ["{site.running.mesh.sites[0]}"]
 kinds = {given["kinds"]}
-attributes = ["x:hall"]
+attributes = ["hall"]
 release = "aggregates"
 purposes = ["private"]
 expires = {given["expires"]}
-{more}
+[limits]
+per_minute = {per_minute}
 [privacy]
 epsilon = {given["epsilon"]}
 [privacy.bounds]
@@ -101,7 +105,3 @@ def values(told: Any) -> dict[str, float | None]:
 def write(site: Site, change: Change) -> None:
     mesh = site.running.mesh
     mesh.twin(mesh.sites[0]).apply(change)
-
-
-def now_ns() -> int:
-    return time.time_ns()

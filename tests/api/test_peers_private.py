@@ -66,7 +66,7 @@ def test_sums_and_means_are_in_one_unit(agreed: dict[str, Site]) -> None:
 
 
 def test_groups_by_attribute_kind_and_site(agreed: dict[str, Site]) -> None:
-    _, told = ask(agreed["maker"], "--by", "x:hall", "--group", "A", "--group", "B")
+    _, told = ask(agreed["maker"], "--by", "hall", "--group", "A", "--group", "B")
     assert near(values(told)["A"], 50, 10)
     assert near(values(told)["B"], 50, 10)
     _, told = ask(agreed["maker"], "--by", "site")
@@ -74,7 +74,7 @@ def test_groups_by_attribute_kind_and_site(agreed: dict[str, Site]) -> None:
     assert near(values(told)["south"], SIZES["south"], 8)
     _, told = ask(agreed["maker"], "--by", "kind")
     assert near(values(told)["brick:Pump"], 100, 10)
-    code, told = ask(agreed["maker"], "--by", "x:hall")
+    code, told = ask(agreed["maker"], "--by", "hall")
     assert code == 1, "values are never looked up"
     assert states(told)["north"] == ("denied", "PRIVACY_GROUPS")
 
@@ -88,7 +88,7 @@ def test_small_groups_are_suppressed(agreed: dict[str, Site]) -> None:
     assert told["completeness"] == "PARTIAL"
     shown = [group for each in told["peers"] for group in each["groups"]]
     assert shown == [{"group": "all", "suppressed": True, "value": None, "error95": None, "count": None}] * 2
-    _, none = ask(agreed["maker"], "--by", "x:hall", "--group", "Z")
+    _, none = ask(agreed["maker"], "--by", "hall", "--group", "Z")
     assert [group["suppressed"] for each in none["peers"] for group in each["groups"]] == [True, True]
 
 
@@ -99,14 +99,14 @@ def test_the_same_question_is_the_same_answer_for_nothing(agreed: dict[str, Site
     assert values(first) == values(again)
     assert (account(again, "north")["paid_micro"], account(again, "north")["left_micro"]) == (0, 90_000_000)
     conditions = [
-        '[{"attribute": "x:hall", "operator": "eq", "operand": "A"}, '
-        '{"attribute": "x:hall", "operator": "ne", "operand": "B"}]',
-        '[{"operator": "ne", "attribute": "x:hall", "operand": "B"}, '
-        '{"attribute": "x:hall", "operand": "A", "operator": "eq"}]',
+        '[{"attribute": "hall", "operator": "eq", "operand": "A"}, '
+        '{"attribute": "hall", "operator": "ne", "operand": "B"}]',
+        '[{"operator": "ne", "attribute": "hall", "operand": "B"}, '
+        '{"attribute": "hall", "operand": "A", "operator": "eq"}]',
     ]
     paid = [account(ask(maker, "--peer", "north", "--where", each)[1], "north") for each in conditions]
     assert [each["paid_micro"] for each in paid] == [10_000_000, 0], "in whatever order it is put"
-    record = TwinRecord("https://twinmesh.invalid/north/NEW", (PUMP,), attributes={"x:hall": Value("A")})
+    record = TwinRecord("https://twinmesh.invalid/north/NEW", (PUMP,), attributes={"hall": Value("A")})
     write(north, Change(put_twins=(record,)))
     _, later = ask(maker, "--peer", "north")
     assert account(later, "north")["paid_micro"] == 10_000_000, "another revision is another question"
@@ -131,14 +131,14 @@ def test_one_refusal_whatever_is_not_shared(agreed: dict[str, Site]) -> None:
     maker = agreed["maker"]
     secret = '[{"attribute": "%s", "operator": "eq", "operand": 1}]'
     words = (
-        ("--op", "SUM", "--of", "x:secret"),
-        ("--op", "SUM", "--of", "x:nothing"),
-        ("--op", "COUNT", "--of", "x:secret"),
-        ("--by", "x:secret", "--group", "1"),
-        ("--by", "x:nothing", "--group", "1"),
+        ("--op", "SUM", "--of", "secret"),
+        ("--op", "SUM", "--of", "nothing"),
+        ("--op", "COUNT", "--of", "secret"),
+        ("--by", "secret", "--group", "1"),
+        ("--by", "nothing", "--group", "1"),
         ("--by", "partOf:rec:Level", "--group", "https://twinmesh.invalid/north/P-1"),
-        ("--where", secret % "x:secret"),
-        ("--where", secret % "x:nothing"),
+        ("--where", secret % "secret"),
+        ("--where", secret % "nothing"),
         ("--by", "site", "--group", "south"),
     )
     found = {each: states(ask(maker, "--peer", "north", *each)[1])["north"] for each in words}
@@ -168,7 +168,7 @@ def test_a_contract_narrowed_or_expired_or_without_terms(agreed: dict[str, Site]
 
 
 def test_the_rate_of_the_contract_holds(agreed: dict[str, Site]) -> None:
-    agree(agreed["south"], more="[limits]\nper_minute = 0")
+    agree(agreed["south"], per_minute=0)
     assert states(ask(agreed["maker"], "--peer", "south")[1])["south"] == ("denied", "RATE_LIMITED")
 
 
@@ -176,7 +176,7 @@ def test_the_ledger_tells_figures_and_no_sizes(agreed: dict[str, Site]) -> None:
     maker, north = agreed["maker"], agreed["north"]
     _, told = ask(maker, "--peer", "north", "--by", "kind", "--group", "brick:Pump", "--group", "brick:Fan")
     assert states(told)["north"] == ("denied", "PRIVACY_NOT_SHARED")
-    ask(maker, "--peer", "north", "--by", "x:hall", "--group", "A", "--group", "Z")
+    ask(maker, "--peer", "north", "--by", "hall", "--group", "A", "--group", "Z")
     (*_, last) = north.node.ledger.entries(partner=maker.key)
     assert (last.purpose, last.kind, last.twins) == ("private", "private", ())
     shown, suppressed = (
