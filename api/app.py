@@ -32,12 +32,14 @@ from api.ingest import ingest
 from api.observe import Figures, Health, Timing
 from api.persisted import PersistedQueries, load_trusted
 from api.policy import Action, Role
+from api.private_service import private_service
 from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
 from api.subgraph import subgraph_engines, subgraph_routes
 from api.transfer import export_door, import_door
+from federation.privacy.door import PRIVATE_KIND
 from graph.warming import warm_up
 from ontology.errors import TwinmeshError, UsageError
 from ontology.units import load_units
@@ -89,7 +91,8 @@ def create_app(
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
     figures, health = Figures(), Health(services, sources, following)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    federation = FederationDoor(mesh, settings.federation)
+    peers = {PRIVATE_KIND: private_service(mesh, services.units, settings.federation)}
+    federation = FederationDoor(mesh, settings.federation, peers)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)

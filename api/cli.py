@@ -384,6 +384,28 @@ def peers_ledger(
     raise typer.Exit(run_ledger(data, LedgerCommand(peer, after, limit, verify), as_json=as_json))
 
 
+@peers.command("private")
+def peers_private(
+    data: DataDir,
+    kind: Annotated[str, typer.Option("--kind", metavar="K", help="Of twins of this kind and those below.")],
+    op: Annotated[str, typer.Option("--op", help="COUNT, SUM, MEAN, P05, P50 or P95.")] = "COUNT",
+    of: Annotated[str | None, typer.Option("--of", metavar="ATTRIBUTE")] = None,
+    epsilon: Annotated[float, typer.Option("--epsilon", help="What each partner is paid.")] = 0.1,
+    by: Annotated[str | None, typer.Option("--by", help="kind, site, an attribute or a path.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", help="A value of it; again for more.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="JSON", help="A list of conditions.")
+    ] = None,
+    peer: Annotated[list[str] | None, typer.Option("--peer", metavar="P", help="Default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A noisy figure over the twins of all partners, none of which shows one; costs budget."""
+    from api.commands.private import PrivateCommand, run_private
+
+    command = PrivateCommand(kind, op, of, epsilon, by, tuple(group or ()), where, tuple(peer or ()))
+    raise typer.Exit(run_private(data, command, as_json=as_json))
+
+
 def _place(data: Path | None, url: str | None, token: str | None) -> Place:
     """Where to work; wrong usage is told before anything heavy is imported."""
     from api.commands.place import Place

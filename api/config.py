@@ -105,6 +105,7 @@ class Federation:
     identity_per_minute: int = 120  # of one address, which needs no key
     calls_per_minute: int = 6_000  # of one address, before anything is verified
     hello_per_minute: int = 60  # of one peer
+    private_per_minute: int = 30  # private figures, of one peer; its contract may say less
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from federation.private_terms import PrivateTerms, private_changes
 from ontology.errors import AccessError
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 GROUP_MIN: Final = 5  # fewer twins than that are never told as one figure
 GROUP_MAX: Final = 1_000_000
-OWN_FIELDS: Final = frozenset({"name", "localId", "externalIds"})
-"""What every twin has besides its attributes; leaves only where `attributes` names it."""
+OWN_FIELDS: Final = frozenset({"name", "localId", "externalIds", "value"})
+"""What every twin (a point: its last reading, `value`) has besides its attributes; leaves only where
+`attributes` names it."""
 
 
 class Purpose(StrEnum):
@@ -24,6 +26,7 @@ class Purpose(StrEnum):
     QUERY = "query"
     CASCADE = "cascade"
     SYNC = "sync"
+    PRIVATE = "private"  # noisy figures out of a budget, and nothing else
 
 
 class Release(StrEnum):
@@ -60,6 +63,7 @@ class Contract:
     scenarios_per_day: int = 0
     rows_per_answer: int = 0
     group_min: int = GROUP_MIN
+    private: PrivateTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,8 @@ def changes(before: Contract | None, after: Contract) -> tuple[list[str], list[s
         is_wider = after.expires_ns > old.expires_ns
         (wider if is_wider else narrower).append(f"expires: {_time(after.expires_ns)}")
     _compare_window(old, after, wider, narrower)
+    for is_wider, line in private_changes(old.private, after.private):
+        (wider if is_wider else narrower).append(line)
     return wider, narrower
 
 

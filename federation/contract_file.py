@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from federation.contract import EVENT_TYPES, GROUP_MAX, GROUP_MIN, OWN_FIELDS, Contract, Purpose, Release
+from federation.privacy.question import BOUND_MAX, EPSILON_MIN, WIDTH_MIN, WINDOW_DAYS_MAX
+from federation.private_terms import MICRO, WINDOW_DAYS_DEFAULT, PrivateBound, PrivateTerms
 from ontology.errors import InputError, NotFoundError, Place, Problem, suggestion
+from ontology.units import load_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,10 +26,13 @@ NAMES_MAX: Final = 10_000
 _COUNT_MAX: Final = 1_000_000
 _TOP: Final = (
     "partner", "sites", "kinds", "attributes", "relations", "release", "purposes", "events", "starts",
-    "expires", "window", "limits",
+    "expires", "window", "limits", "privacy",
 )  # fmt: skip
 _WINDOW: Final = ("from", "until")
 _LIMITS: Final = ("per_minute", "scenarios_per_day", "rows_per_answer", "group_min")
+_PRIVACY: Final = ("epsilon", "window_days", "bounds")
+_BOUND: Final = ("from", "to", "unit")
+_EPSILON_MAX: Final = 100.0  # in a window; a single answer takes at most a tenth of that
 _NEEDED: Final = ("partner", "sites", "kinds", "release", "purposes", "expires")
 _NS: Final = 1_000_000_000
 
@@ -167,6 +175,7 @@ def _read(reader: _Reader, document: dict[str, Any]) -> Contract:
         scenarios_per_day=reader.count(limits, "scenarios_per_day", 0),
         rows_per_answer=reader.count(limits, "rows_per_answer", 1_000),
         group_min=reader.count(limits, "group_min", GROUP_MIN, least=GROUP_MIN),
+        private=_private(reader, document),
     )
     _check_whole(reader, contract)
     return contract
@@ -188,6 +197,55 @@ def _table(
             hint = suggestion(key, keys) or f"one of {', '.join(keys)}"
             reader.wrong("CONTRACT_UNKNOWN_KEY", f"unknown key {name}.{key}", key, hint=hint)
     return table
+
+
+def _private(reader: _Reader, document: Mapping[str, Any]) -> PrivateTerms | None:
+    """The table `privacy`; without it no private figure leaves."""
+    if "privacy" not in document:
+        return None
+    table = _table(reader, document, "privacy", _PRIVACY)
+    epsilon = _number(table.get("epsilon"))
+    if epsilon is None or not EPSILON_MIN <= epsilon <= _EPSILON_MAX:
+        message = f"privacy.epsilon must be a number from {EPSILON_MIN} to {_EPSILON_MAX:g}"
+        reader.wrong("CONTRACT_TYPE", message, "epsilon", hint="1 for a window of 30 days is usual")
+        epsilon = EPSILON_MIN
+    days = table.get("window_days", WINDOW_DAYS_DEFAULT)
+    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= WINDOW_DAYS_MAX:
+        message = f"privacy.window_days must be a whole number from 1 to {WINDOW_DAYS_MAX:,}"
+        reader.wrong("CONTRACT_TYPE", message, "window_days")
+        days = WINDOW_DAYS_DEFAULT
+    stated = table.get("bounds", {})
+    if not isinstance(stated, dict):
+        reader.wrong("CONTRACT_TYPE", "privacy.bounds must be a table", "bounds", hint="[privacy.bounds]")
+        stated = {}
+    read = (_bound(reader, name, value) for name, value in sorted(cast("dict[str, Any]", stated).items()))
+    bounds = tuple(bound for bound in read if bound is not None)
+    return PrivateTerms(int(Fraction(repr(epsilon)) * MICRO), days, bounds)
+
+
+def _bound(reader: _Reader, name: str, value: object) -> PrivateBound | None:
+    """One line of `privacy.bounds`; None where a problem was told."""
+    if reader.one_of("bounds", _attributes(reader) - OWN_FIELDS)(name) is None:
+        return None
+    table = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    lower, upper = _number(table.get("from")), _number(table.get("to"))
+    unit = table.get("unit")
+    fits = lower is not None and upper is not None and max(abs(lower), abs(upper)) <= BOUND_MAX
+    if not fits or lower is None or upper is None or upper - lower < WIDTH_MIN or set(table) - set(_BOUND):
+        hint = f'{name} = {{ from = 0, to = 500, unit = "kW" }}: what is physically possible'
+        reader.wrong("CONTRACT_TYPE", f"the bounds of {name} are no range", name, hint=hint)
+        return None
+    if unit is not None and (not isinstance(unit, str) or load_units().find(unit) is None):
+        reader.wrong("CONTRACT_UNKNOWN_NAME", f"unknown unit {unit!r}", name, hint="a UCUM code, e.g. kW")
+        return None
+    declared = reader.known.schema.attribute(name)
+    unit = unit or (declared.unit if declared else None)
+    return PrivateBound(name, lower, upper, unit)
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(cast("float", value)) if is_number else None
 
 
 def _partner(reader: _Reader, document: Mapping[str, Any]) -> str:
@@ -252,6 +310,10 @@ def _check_whole(reader: _Reader, contract: Contract) -> None:
     begins, ends = contract.window_from_ns, contract.window_until_ns
     if begins is not None and ends is not None and begins >= ends:
         reader.wrong("CONTRACT_TIMES", "the window ends before it begins", "until")
+    if (contract.private is None) is (Purpose.PRIVATE in contract.purposes):
+        message = "private figures need both: the purpose and a table that says how much"
+        hint = 'purposes = [..., "private"] and [privacy] epsilon = ...'
+        reader.wrong("CONTRACT_MISSING", message, "privacy" if contract.private else "purposes", hint=hint)
     if contract.events and Purpose.CASCADE not in contract.purposes:
         message = "events are for cascades, which the purposes do not name"
         reader.wrong("CONTRACT_TYPE", message, "events", hint='purposes = [..., "cascade"]')

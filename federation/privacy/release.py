@@ -60,12 +60,14 @@ class GroupAnswer:
 
     error95: the value is at most so far from that of the clamped data, with a chance of 95 % (taken before
     groups are suppressed); None where it can only be told in ranks (QUANTILE: see `Released.noise`).
+    count: the noisy one that decided; it is paid for, and means of several sites are weighed by it.
     """
 
     group: str
     suppressed: bool
     value: float | None
     error95: float | None
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def release(question: Question, column: Column, size_min: int, mechanisms: Mecha
         # Drawn for every group, shown or not: the work does not tell which ones are suppressed.
         drawn = figure.draw(values, count) if figure else (float(max(count, 0)), count_noise.error95)
         shown = count >= threshold
-        answers.append(GroupAnswer(name, not shown, *(drawn if shown else (None, None))))
+        value, error = drawn if shown else (None, None)
+        answers.append(GroupAnswer(name, not shown, value, error, count if shown else None))
     noise = (count_noise, figure.noise) if figure else (count_noise,)
     return Released(question.aggregate, threshold, noise, tuple(answers))
 

@@ -12,6 +12,7 @@ import pytest
 from federation.contract import EVENT_TYPES, NOTHING, Contract, Grant, Purpose, Release, changes
 from federation.contracts import Contracts
 from federation.masks import masks
+from federation.private_terms import PrivateTerms
 from federation.store import FederationStore
 from graph.access import Scope
 from ontology.errors import AccessError, StoreError, TwinmeshError
@@ -234,6 +235,7 @@ def test_what_is_wider_and_what_narrower() -> None:
         "expires_ns": WIDE.expires_ns + 10**9, "window_from_ns": 0, "window_until_ns": None,
         "per_minute": 1_000, "scenarios_per_day": 9, "rows_per_answer": 8, "group_min": 4,
         "starts_ns": 0, "release": Release.ROWS, "purposes": frozenset(Purpose),
+        "private": PrivateTerms(1_000_000, 30),
     }  # fmt: skip
     old = replace(
         WIDE, starts_ns=50, window_from_ns=100, window_until_ns=200, release=Release.AGGREGATES,
