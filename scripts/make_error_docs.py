@@ -147,6 +147,7 @@ SPOKEN = {
     "STORE_LOCKED": "another process writes this site; the hint has the URL that it serves",
     "STORE_READ_ONLY": "the site takes no changes: it is only read here, or its disk refuses",
     "STORE_SITE": "the folder holds another site",
+    "SUBGRAPH_NAME": "the name of a subgraph is a small letter, then small letters and digits",
     "SUBSCRIPTION_FAILED": "the server refused a subscription, or ended it with errors",
     "TIME_RANGE": "a time is beyond what can be kept",
     "TIME_SYNTAX": "a text is not an ISO 8601 time",
