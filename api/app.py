@@ -37,6 +37,7 @@ from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
+from api.sparql import SparqlDoor
 from api.subgraph import subgraph_engines, subgraph_routes
 from api.transfer import export_door, import_door
 from federation.privacy.door import PRIVATE_KIND
@@ -46,7 +47,7 @@ from ontology.units import load_units
 from simulation.impact import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -93,6 +94,7 @@ def create_app(
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     peers = {PRIVATE_KIND: private_service(mesh, services.units, settings.federation)}
     federation = FederationDoor(mesh, settings.federation, peers)
+    sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -103,6 +105,7 @@ def create_app(
             WebSocketRoute("/graphql", sockets.__call__),
             *federation.routes(),
             *subgraph_routes(subgraphs, WEB / "console.html", seats),
+            Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
         middleware=[
@@ -112,7 +115,11 @@ def create_app(
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
         lifespan=partial(
-            _lifespan, services=services, engines=[engine, *subgraphs], health=health, federation=federation
+            _lifespan,
+            services=services,
+            engines=[engine, *subgraphs],
+            health=health,
+            doors=(federation, sparql),
         ),
     )
     app.state.engine = engine
@@ -166,7 +173,7 @@ async def _lifespan(
     services: Services,
     engines: list[Engine],
     health: Health,
-    federation: FederationDoor,
+    doors: Sequence[FederationDoor | SparqlDoor],
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
@@ -178,7 +185,8 @@ async def _lifespan(
     await anyio.to_thread.run_sync(services.simulations.close)
     for engine in engines:
         await anyio.to_thread.run_sync(engine.close)
-    await anyio.to_thread.run_sync(federation.close)
+    for door in doors:
+        await anyio.to_thread.run_sync(door.close)
 
 
 async def _page(_: Request) -> Response:

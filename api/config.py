@@ -117,6 +117,21 @@ class Subgraph:
 
 
 @dataclass(frozen=True, slots=True)
+class Sparql:
+    """What `/sparql` may take. See `docs/standards.md`."""
+
+    wall_s: float = 10.0  # of one query; then the kernel ends it
+    memory_mb: int = 512  # of one query, beyond the store
+    result_bytes_max: int = 16 << 20
+    query_bytes_max: int = 65_536
+    running_max: int = 2  # queries at a time
+    waiting_max: int = 50  # queries that run or wait; further ones are refused
+    stores_max: int = 3  # each is a process that holds what one scope sees
+    store_mb: int = 4_096
+    items_max: int = 2_000_000  # twins and relationships in a store
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default."""
 
@@ -129,6 +144,7 @@ class Settings:
     follow: Follow = field(default_factory=Follow)
     federation: Federation = field(default_factory=Federation)
     subgraph: Subgraph = field(default_factory=Subgraph)
+    sparql: Sparql = field(default_factory=Sparql)
 
 
 def load_settings(

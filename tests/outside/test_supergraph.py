@@ -140,7 +140,7 @@ def supergraph(sites: dict[str, Running]) -> Supergraph:
     return Supergraph(*found)
 
 
-def _told(name: str) -> list[dict[str, str]]:
+def _told(name: str) -> list[dict[str, Any]]:
     """The names of an order's twins, from what was put into the graphs."""
     names = {each.id: each.name for change in CHANGES.values() for each in change.put_twins}
     order = next(each for each in ORDERS if each["id"] == name)
