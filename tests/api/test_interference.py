@@ -38,6 +38,11 @@ DOORS = (
     *(f"/export?format={name}" for name in ("nq", "ttl", "jsonld", "csv", "graphml")),
     *(f"/id/{name}" for name in ("campus:AHU-1", "campus:VAV-1", "plant:P-1", "plant:P-7", "campus:NONE")),
     "/check",
+    "/sparql?query=SELECT (COUNT(*) AS ?n) WHERE { ?s ?p ?o }",
+    # Names of blank nodes are made anew for each store.
+    "/sparql?query=SELECT * { GRAPH ?g { ?s ?p ?o FILTER(!isBlank(?s) %26%26 !isBlank(?o)) } } "
+    "ORDER BY ?g ?s ?p ?o",
+    "/sparql?query=ASK { ?s ?p 'Oven 1' }",
     "/graphql?query={sites{name,twins,relationships,revision}}",
 )
 
