@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 GROUP_MIN: Final = 5  # fewer twins than that are never told as one figure
 GROUP_MAX: Final = 1_000_000
-OWN_FIELDS: Final = frozenset({"name", "localId", "externalIds"})
-"""What every twin has besides its attributes; leaves only where `attributes` names it."""
+OWN_FIELDS: Final = frozenset({"name", "localId", "externalIds", "value"})
+"""What every twin (a point: its last reading, `value`) has besides its attributes; leaves only where
+`attributes` names it."""
 
 
 class Purpose(StrEnum):

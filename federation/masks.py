@@ -64,6 +64,24 @@ def masks(grant: Grant, snapshot: Snapshot, purpose: Purpose, now_ns: int) -> Ma
     return Masks(counted, counted, edges & sites[snapshot.edges.site.flat], contract.attributes)
 
 
+def edges_to(
+    grant: Grant, snapshot: Snapshot, found: Masks, foreign: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """bool[edge_count]: relationships between a twin that may leave and one that the partner itself owns.
+
+    foreign: bool[size], stubs that stand for twins of the partner: it knows that end already, so only the
+    other end, the relation and the site have to be shared. None where `found` allows none.
+    """
+    contract = grant.contract
+    if contract is None or not found.shown.any():
+        return np.zeros(snapshot.edge_count, np.bool_)
+    sites = np.array([name in contract.sites for name in snapshot.sites], np.bool_)
+    source, target = snapshot.edge_source, snapshot.edge_target
+    ends = (found.shown[source] & foreign[target]) | (foreign[source] & found.shown[target])
+    allowed = _relations(contract, snapshot.schema)[snapshot.edge_relation]
+    return snapshot.edge_alive & ends & allowed & sites[snapshot.edges.site.flat]
+
+
 def _kinds(contract: Contract, schema: Schema) -> npt.NDArray[np.bool_]:
     """bool[kinds]: named ones and all below. One that this schema lacks allows nothing."""
     allowed = np.zeros(len(schema.kinds), np.bool_)

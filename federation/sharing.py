@@ -1,0 +1,128 @@
+"""A snapshot as one partner may see it: what its contract does not name is not there.
+
+Filters, searches and figures that run on it cannot tell a value that is hidden from one that never was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from federation.masks import edges_to, masks
+from graph.columns import ConstantColumn
+from graph.joined import MappedColumn
+from graph.plan import POINT_VALUE
+from graph.values import ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from federation.contract import Contract, Grant, Purpose
+    from federation.masks import Masks
+    from graph.attributes import Column
+    from graph.columns import Reader, Rows
+    from graph.snapshot import Snapshot
+    from graph.tables import TwinView
+
+VALUE_TYPE: Final = "valueType"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What of one snapshot a partner may see.
+
+    snapshot: with the columns of `masks.attributes` alone; its rows are those of the whole one, so it is read
+    under `masks.scope` (rows) or `masks.counted_scope` (figures) only. edges: bool[edge_count], relationships
+    that may leave: between twins that may, and from those to twins that the partner itself owns. sites: those
+    of the contract, as places in `snapshot.heads`.
+    """
+
+    snapshot: Snapshot
+    masks: Masks
+    edges: npt.NDArray[np.bool_]
+    sites: tuple[int, ...]
+
+
+def share(
+    grant: Grant, snapshot: Snapshot, purpose: Purpose, now_ns: int, bases: Sequence[str] = ()
+) -> Shared:
+    """Compile a grant over a snapshot; bases: of the IRIs of the partner's own twins."""
+    found = masks(grant, snapshot, purpose, now_ns)
+    edges = found.edges | edges_to(grant, snapshot, found, _owned(snapshot, tuple(bases)))
+    named = grant.contract.sites if grant.contract is not None else frozenset[str]()
+    sites = tuple(place for place, site in enumerate(snapshot.sites) if site in named)
+    return Shared(_masked(snapshot, found, grant.contract), found, edges, sites)
+
+
+def _masked(snapshot: Snapshot, found: Masks, contract: Contract | None) -> Snapshot:
+    """Parts too: what looks into single sites must not find more there."""
+    return replace(
+        snapshot,
+        twins=_twins(snapshot, found, contract),
+        edges=replace(snapshot.edges, attributes=_only(snapshot.edges.attributes, found)),
+        residue={},
+        parts=tuple(_masked(part, found, contract) for part in snapshot.parts),
+        _rows_of_kind={},
+        first_pages={},
+    )
+
+
+def _owned(snapshot: Snapshot, bases: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """bool[size]: stubs whose IRI begins with one of these bases."""
+    owned = np.zeros(snapshot.size, np.bool_)
+    if bases:
+        stubs = snapshot.rows_of_kind(snapshot.schema.external_kind)
+        named = [iri.startswith(bases) for iri in snapshot.ids(stubs)]
+        owned[stubs[np.array(named, np.bool_)]] = True
+    return owned
+
+
+def _only(columns: Mapping[str, Column], found: Masks) -> dict[str, Column]:
+    return {name: columns[name] for name in columns if name in found.attributes}
+
+
+def _twins(snapshot: Snapshot, found: Masks, contract: Contract | None) -> TwinView:
+    twins, names = snapshot.twins, found.attributes
+    nothing: Reader[np.int32] = ConstantColumn(np.int32(0), twins.size)
+    is_whole = {"name", "localId", "externalIds"} <= names
+    return replace(
+        twins,
+        name=twins.name if "name" in names else nothing,
+        local=twins.local if "localId" in names else nothing,
+        external=twins.external if "externalIds" in names else nothing,
+        origins=nothing,
+        point_time=_times(snapshot, found, contract),
+        attributes=_only(twins.attributes, found),
+        # An index over names that are hidden would find by them.
+        words=twins.words if is_whole else None,
+    )
+
+
+def _times(snapshot: Snapshot, found: Masks, contract: Contract | None) -> Reader[np.int64]:
+    """When points were read last; 0 where that reading may not leave: no contract for it, or out of window.
+
+    How the word of a reading is to be read follows from `valueType`: where that is hidden, only numbers go.
+    """
+    if contract is None or POINT_VALUE not in found.attributes:
+        return ConstantColumn(np.int64(0), snapshot.size)
+    begins, ends = contract.window_from_ns, contract.window_until_ns
+    stated = None if VALUE_TYPE in found.attributes else snapshot.attribute(VALUE_TYPE)
+
+    def within(rows: Rows, times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        keep = np.ones(len(times), np.bool_) if begins is None else times >= begins
+        keep &= True if ends is None else times < ends
+        if stated is not None:
+            keep &= _are_numbers(stated, rows)
+        return np.where(keep, times, 0)
+
+    return MappedColumn(snapshot.twins.point_time, within)
+
+
+def _are_numbers(stated: Column, rows: Rows) -> npt.NDArray[np.bool_]:
+    code = stated.pools.texts.find(ValueType.NUMBER)
+    words, tags = stated.word.take(rows), stated.tag.take(rows)
+    return (tags == 0) | (words == code)
