@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
+    from graph.tracing import Reads, TrailKey
     from ontology.terms import Kind
     from ontology.units import Units
 
@@ -71,6 +72,10 @@ class Trail:
     relations: npt.NDArray[np.bool_]  # bool[relations of the schema]
     way: Way
 
+    @property
+    def key(self) -> TrailKey:
+        return self.way, self.relations.tobytes()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hops:
@@ -92,6 +97,7 @@ class View:
     """A snapshot as one principal sees it. `visible` bool[size], None for all.
 
     scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
+    reads: notes what is read, where others are to be asked for the same.
     """
 
     snapshot: Snapshot
@@ -99,6 +105,7 @@ class View:
     budget: Budget
     visible: npt.NDArray[np.bool_] | None = field(default=None)
     scroll: Scroll | None = field(default=None)
+    reads: Reads | None = field(default=None)
 
     @property
     def is_narrowed(self) -> bool:
@@ -123,6 +130,8 @@ class View:
 
     def candidates(self, text: str) -> list[int]:
         """All rows in scope that an IRI, `site:localId` or local id may mean."""
+        if self.reads is not None:
+            self.reads.looked_up(text)
         found = self.snapshot.candidates(text)
         return found if self.visible is None else [row for row in found if self.visible[row]]
 
@@ -169,6 +178,8 @@ class View:
         self.budget.check_time()
         edges, owner = self.snapshot.expand(rows, trail.way, trail.relations)
         hops = Hops(edges, owner, self._far_ends(np.asarray(rows), owner, edges, trail.way))
+        if self.reads is not None:
+            self.reads.hopped(rows, trail.key, hops.others)
         return hops if self.visible is None else hops.keep(self.visible[hops.others])
 
     def hops_along(self, rows: Rows, trails: Sequence[Trail]) -> Hops:
