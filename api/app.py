@@ -25,6 +25,7 @@ from api.documents import document_door
 from api.engine import Engine
 from api.failures import problem_response
 from api.federation_http import FederationDoor
+from api.federation_queries import Queries
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
@@ -85,9 +86,12 @@ def create_app(
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
-    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
+    queries = Queries.over(mesh, services.units, settings)
+    engine = Engine(
+        services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=queries.federated
+    )
     figures, health = Figures(), Health(services, sources, following)
-    federation = FederationDoor(mesh, settings.federation)
+    federation = FederationDoor(mesh, settings.federation, queries.services())
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -105,7 +109,14 @@ def create_app(
             Middleware(Shortcut, path="/graphql", door=graphql),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
-        lifespan=partial(_lifespan, services=services, engine=engine, health=health, federation=federation),
+        lifespan=partial(
+            _lifespan,
+            services=services,
+            engine=engine,
+            health=health,
+            federation=federation,
+            queries=queries,
+        ),
     )
     app.state.engine = engine
     return app
@@ -153,16 +164,24 @@ class Shortcut:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    _: Starlette, *, services: Services, engine: Engine, health: Health, federation: FederationDoor
+    _: Starlette,
+    *,
+    services: Services,
+    engine: Engine,
+    health: Health,
+    federation: FederationDoor,
+    queries: Queries,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
-    yield
+    async with queries.running(federation):
+        yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
     await anyio.to_thread.run_sync(engine.close)
+    await anyio.to_thread.run_sync(queries.close)
     await anyio.to_thread.run_sync(federation.close)
 
 

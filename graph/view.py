@@ -16,7 +16,7 @@ from graph.values import Way
 from ontology.errors import InputError, LimitError, NotFoundError, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
     from graph.tracing import Reads, TrailKey
+    from ontology.errors import TwinmeshError
     from ontology.terms import Kind
     from ontology.units import Units
 
@@ -97,6 +98,7 @@ class View:
     """A snapshot as one principal sees it. `visible` bool[size], None for all.
 
     scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
+    dark: by base IRI, why twins below it could not be asked for; stubs stand for some of them.
     reads: notes what is read, where others are to be asked for the same.
     """
 
@@ -106,6 +108,7 @@ class View:
     visible: npt.NDArray[np.bool_] | None = field(default=None)
     scroll: Scroll | None = field(default=None)
     reads: Reads | None = field(default=None)
+    dark: Mapping[str, TwinmeshError] = field(default_factory=dict[str, "TwinmeshError"])
 
     @property
     def is_narrowed(self) -> bool:
@@ -146,6 +149,12 @@ class View:
             raise InputError(f"{text!r} means several twins", code="AMBIGUOUS_ID", hint="write the full IRI")
         # No suggestion: it would name twins that are out of scope.
         raise NotFoundError(f"no twin {text!r}", code="TWIN_UNKNOWN")
+
+    def check_lit(self, iri: str) -> None:
+        """Raises why a twin could not be asked for, where that is so."""
+        for base, error in self.dark.items():
+            if iri.startswith(base):
+                raise error
 
     def find_all(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
         return np.array([self.find(text) for text in texts], np.int32)
