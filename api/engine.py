@@ -66,7 +66,12 @@ class Engine:
         """is_alone: the process does nothing but serve, see `SchemaSource`. federated: asks peers too."""
         self._services = services
         self._federated = federated
-        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone)
+        self._source = SchemaSource(
+            fixed,
+            self._swapped,
+            is_alone=is_alone,
+            partners=None if federated is None else federated.gatherer.partners,
+        )
         self._documents = KnownDocuments()
         self._introspection = Introspection()
         self.plans = Plans()

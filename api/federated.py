@@ -71,11 +71,11 @@ class Federated:
         own = context.present().snapshot
         if not context.principal.sees_all:
             return _told(run(prepared), _denied(self.partners), is_full=False)
-        question = _Question(self, prepared, own, self._conversations(prepared, own))
+        words = _Words.of(prepared)
+        question = _Question(self, prepared, own, self._conversations(words, own), words.words)
         return question.answer(run, resolve)
 
-    def _conversations(self, prepared: Prepared, own: Snapshot) -> list[Conversation]:
-        words = _Words.of(prepared)
+    def _conversations(self, words: _Words, own: Snapshot) -> list[Conversation]:
         names = names_for(self.partners, own.sites)
         known = {*own.schema.attributes, *own.attribute_names(), *own.edge_attribute_names()}
         return [
@@ -98,10 +98,13 @@ class _Question:
     prepared: Prepared
     own: Snapshot
     conversations: list[Conversation]
+    words: frozenset[str]
 
     def answer(self, run: Run, resolve: Run) -> Answer:
         """Run and ask until nothing new is read, or too often."""
-        snapshot = self.own
+        names = {name for each in self.conversations for name in each.names.values()}
+        # A filter that names a peer's site has to find that there is one.
+        snapshot = self._joined() if names & self.words else self.own
         for _ in range(self.federated.settings.query_rounds_max):
             context, reads = self._context(snapshot)
             # Resolvers tell of each field that failed, so they answer where one may.

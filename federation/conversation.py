@@ -113,6 +113,8 @@ class Conversation:
             self.code = self.partner.refusal or "PEER_UNREACHABLE"
         elif not self.partner.gives_rows:
             self.code = ONLY_FIGURES
+        for site in self.partner.sites:
+            self.sites[site.name] = GatheredSite(self.names[site.name], site.base)
 
     # Asking
 
@@ -228,11 +230,8 @@ class Conversation:
             if bases.get(records.site) != records.base:
                 self.code = "PEER_FOREIGN"
                 continue
-            site = self.sites.get(records.site)
-            if site is None:
-                site = self.sites[records.site] = GatheredSite(self.names[records.site], records.base)
             try:
-                site.add(records, self.partner.bases, schema)
+                self.sites[records.site].add(records, self.partner.bases, schema)
             except StoreError as error:
                 self.code = error.code
                 return
@@ -274,7 +273,7 @@ class Conversation:
             "peer": self.partner.peer.name,
             "status": self.status.value,
             "ageS": age_s,
-            "revision": None if site is None else str(site.revision),
+            "revision": str(site.revision) if site is not None and self.answered_s is not None else None,
             "rows": 0 if site is None else len(site.twins),
         }
         if self.code is not None:

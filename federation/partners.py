@@ -61,6 +61,11 @@ class Partner:
         return self.catalogue is not None and self.catalogue.release == Release.ROWS
 
     @property
+    def is_refused(self) -> bool:
+        """Whether it shows us nothing, on purpose."""
+        return self.refusal is not None and self.refusal.startswith(("CONTRACT_", "PEER_UNKNOWN"))
+
+    @property
     def is_silent(self) -> bool:
         """Whether nothing was agreed with it, so that nobody misses its answer."""
         return self.refusal in NO_CONTRACT
@@ -74,11 +79,18 @@ class Partners:
         self._clock_s = clock_s
         self._known: tuple[Partner, ...] = ()
         self._dark: dict[str, float] = {}
+        self._catalogues: tuple[Catalogue, ...] = ()
+        self._last: dict[str, Catalogue] = {}
         self._lock = Lock()
 
     @property
     def known(self) -> tuple[Partner, ...]:
         return self._known
+
+    @property
+    def catalogues(self) -> tuple[Catalogue, ...]:
+        """What all of them show; the same object for as long as that does not change."""
+        return self._catalogues
 
     def is_dark(self, key: str) -> bool:
         """Whether it did not answer a moment ago: it is not asked again before a pause is over."""
@@ -108,6 +120,23 @@ class Partners:
             if partner.catalogue is not None:
                 self.answered(partner.key)
         self._known = without_overlaps(found, own)
+        self._show({partner.key: partner for partner in found}, before)
+
+    def _show(self, now: Mapping[str, Partner], before: Mapping[str, Partner]) -> None:
+        """Types do not come and go with a peer that does not answer for a while."""
+        shown: list[Catalogue] = []
+        for key in sorted(now):
+            partner = now[key]
+            if partner.catalogue is not None:
+                self._last[key] = partner.catalogue
+            elif partner.is_refused:
+                self._last.pop(key, None)
+            if key in self._last:
+                shown.append(self._last[key])
+        for gone in before.keys() - now.keys():
+            self._last.pop(gone, None)
+        if tuple(shown) != self._catalogues:
+            self._catalogues = tuple(shown)
 
 
 async def _asked(client: HttpPeer, before: Partner | None) -> Partner:
