@@ -116,9 +116,6 @@ class Partners:
                 return await _asked(client, before.get(client.peer.fingerprint))
 
         found = await asyncio.gather(*map(ask, clients))
-        for partner in found:
-            if partner.catalogue is not None:
-                self.answered(partner.key)
         self._known = without_overlaps(found, own)
         self._show({partner.key: partner for partner in found}, before)
 

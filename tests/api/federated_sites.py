@@ -68,6 +68,13 @@ def wait_until(holds: Callable[[], bool], what: str, limit_s: float = 60.0) -> N
         time.sleep(0.05)
 
 
+def at(question: str, *ids: str) -> str:
+    """A question with ids in place of each `%s`."""
+    for each in ids:
+        question = question.replace("%s", each, 1)
+    return question
+
+
 def whole_contract(partner: str, site: str) -> Contract:
     """All twins (stubs too), attributes in use in the tests, and relations."""
     return Contract(
