@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from graph.snapshot import Snapshot
 
 Run: TypeAlias = "Callable[[Prepared], Answer]"
+TWINS_MAX: Final = 100_000
+"""Twins of peers that one query holds; then it asks no more."""
 _OF_POINTS: Final = frozenset({"value", "text", "state", "time", "quality", "unit"})
 _ALIASES: Final = {"externalId": "externalIds"}
 _OWN: Final = ("name", "localId", "externalIds")
@@ -111,7 +113,9 @@ class _Question:
             answer = (resolve if context.present().dark else run)(replace(self.prepared, context=context))
             asks = self._asks(World(snapshot, self.own.size, self.own.bases, reads))
             if not asks:
-                return self._with_sources(answer, is_whole=True)
+                return self._with_sources(answer, is_whole=not reads.unread)
+            if self._twins > TWINS_MAX:
+                return self._with_sources(answer, is_whole=False)
             self._ask(asks)
             snapshot = self._joined()
         context, _ = self._context(snapshot)
@@ -129,6 +133,10 @@ class _Question:
             for base in each.partner.bases
         }
         return context, reads
+
+    @property
+    def _twins(self) -> int:
+        return sum(len(site.twins) for each in self.conversations for site in each.sites.values())
 
     def _asks(self, world: World) -> dict[str, tuple[Partner, QueryAsk]]:
         bytes_max = self.federated.settings.answer_bytes_max

@@ -151,8 +151,9 @@ class Queries:
         while True:
             try:
                 await self.refresh(door)
-            except TwinmeshError as error:
-                _LOG.warning("peers cannot be asked what they show: %s", error.code)
+            except (TwinmeshError, OSError, RuntimeError, ValueError):
+                # Nothing that a peer or a disk does may end this: it is tried again.
+                _LOG.warning("peers cannot be asked what they show", exc_info=True)
             await asyncio.sleep(self.every_s)
 
     def _bases(self) -> tuple[str, ...]:

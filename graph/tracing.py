@@ -24,7 +24,8 @@ class Reads:
 
     lookups: ids and local ids that were looked for. matches: (kind, predicate). searches: (text, kind).
     walked: by trail, bool[size], twins whose relationships were read. met: bool[size], twins at the other end
-    of those. deep: trails that are followed to the end.
+    of those. deep: trails that are followed to the end. unread: what would have had to be read elsewhere, and
+    cannot be asked for.
     """
 
     size: int
@@ -38,6 +39,7 @@ class Reads:
     )
     met: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     deep: set[TrailKey] = field(default_factory=set["TrailKey"])
+    unread: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
         self.met = np.zeros(self.size, np.bool_)
