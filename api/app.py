@@ -25,6 +25,7 @@ from api.documents import document_door
 from api.engine import Engine
 from api.failures import problem_response
 from api.federation_http import FederationDoor
+from api.federation_queries import Queries
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
@@ -47,7 +48,7 @@ from ontology.units import load_units
 from simulation.impact import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -89,10 +90,13 @@ def create_app(
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
-    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
+    queries = Queries.over(mesh, services.units, settings)
+    engine = Engine(
+        services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=queries.federated
+    )
     figures, health = Figures(), Health(services, sources, following)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    peers = {PRIVATE_KIND: private_service(mesh, services.units, settings.federation)}
+    peers = {**queries.services(), PRIVATE_KIND: private_service(mesh, services.units, settings.federation)}
     federation = FederationDoor(mesh, settings.federation, peers)
     sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
@@ -119,7 +123,9 @@ def create_app(
             services=services,
             engines=[engine, *subgraphs],
             health=health,
-            doors=(federation, sparql),
+            federation=federation,
+            queries=queries,
+            sparql=sparql,
         ),
     )
     app.state.engine = engine
@@ -173,20 +179,21 @@ async def _lifespan(
     services: Services,
     engines: list[Engine],
     health: Health,
-    doors: Sequence[FederationDoor | SparqlDoor],
+    federation: FederationDoor,
+    queries: Queries,
+    sparql: SparqlDoor,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
         await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
-    yield
+    async with queries.running(federation):
+        yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    for engine in engines:
-        await anyio.to_thread.run_sync(engine.close)
-    for door in doors:
-        await anyio.to_thread.run_sync(door.close)
+    for open_one in (*engines, queries, federation, sparql):
+        await anyio.to_thread.run_sync(open_one.close)
 
 
 async def _page(_: Request) -> Response:

@@ -106,6 +106,11 @@ class Federation:
     calls_per_minute: int = 6_000  # of one address, before anything is verified
     hello_per_minute: int = 60  # of one peer
     private_per_minute: int = 30  # private figures, of one peer; its contract may say less
+    query_deadline_s: float = 2.0  # for all answers of one peer to one query
+    query_pause_s: float = 5.0  # a peer that did not answer is not asked again for so long
+    query_per_minute: int = 3_000  # of one peer, whatever its contract says
+    query_rounds_max: int = 24  # times that peers are asked for one query, each time about what was learnt
+    refresh_s: float = 10.0  # how often peers are asked what their contracts show
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
 
 

@@ -127,6 +127,7 @@ SPOKEN = {
     "QUERY_FAILED": "the server refused the query, or answered it with errors",
     "QUERY_TOO_COSTLY": "the query would cost more than allowed; the numbers stand in the message",
     "QUERY_TOO_LARGE": "the query has more tokens than allowed",
+    "QUERY_FORMAT": "a peer speaks another version of federated queries",
     "RATE_LIMITED": "more requests a minute than are taken",
     "RDF_EMPTY": "the file holds no statement",
     "RDF_REMOTE_CONTEXT": "a JSON-LD context on another server is never fetched",
