@@ -60,7 +60,7 @@ def simulate(
     for number, compiled in enumerate(cases):
         share = None if progress is None else _share_of(progress, number, len(cases))
         outcome = run_case(compiled.case, scenario.runs, threads=threads, progress=share, cancel=cancel)
-        told.append(_tell(compiled, outcome, scenario))
+        told.append(tell(compiled, outcome, scenario))
     impact = with_uncertainty(told[0], told[1]) if high else told[0]
     return with_differences(impact, told[-1]) if against_baseline else impact
 
@@ -111,8 +111,10 @@ def _share_of(progress: Callable[[float], None], number: int, passes: int) -> Ca
     return lambda done, runs: progress((number + done / runs) / passes)
 
 
-def _tell(compiled: Compiled, outcome: Outcome, scenario: Scenario) -> Impact:
-    """The numbers of one pass in words."""
+def tell(
+    compiled: Compiled, outcome: Outcome, scenario: Scenario, name_of: Callable[[int], str] | None = None
+) -> Impact:
+    """The numbers of one pass in words. name_of: what `why` calls a node; default its local id."""
     snapshot = compiled.nodes.snapshot
     hours = scenario.horizon_hours
     return Impact(
@@ -126,7 +128,7 @@ def _tell(compiled: Compiled, outcome: Outcome, scenario: Scenario) -> Impact:
         ontology=snapshot.schema.version,
         completeness="FULL",
         summary=_summary(outcome),
-        impacts=_ranked(_twin_impacts(compiled, outcome)),
+        impacts=_ranked(_twin_impacts(compiled, outcome, name_of)),
     )
 
 
@@ -140,19 +142,21 @@ def _summary(outcome: Outcome) -> Summary:
     )
 
 
-def _twin_impacts(compiled: Compiled, outcome: Outcome) -> Iterator[TwinImpact]:
+def _twin_impacts(
+    compiled: Compiled, outcome: Outcome, name_of: Callable[[int], str] | None
+) -> Iterator[TwinImpact]:
     nodes, node = compiled.nodes, compiled.node
     explanation = Explanation(outcome.paths, compiled.case.world.edge_source, compiled.ids)
 
     @cache
-    def local_id(twin: int) -> str:
-        return nodes.local_id(int(node[twin]))
+    def called(twin: int) -> str:
+        return (name_of or nodes.local_id)(int(node[twin]))
 
     for twin in np.flatnonzero(outcome.hits).tolist():
         here = int(node[twin])
         yield TwinImpact(
             id=compiled.ids[twin],
-            local_id=local_id(twin),
+            local_id=nodes.local_id(here),
             name=nodes.name(here),
             kind=nodes.kind_name(here),
             site=nodes.site(here),
@@ -163,7 +167,7 @@ def _twin_impacts(compiled: Compiled, outcome: Outcome) -> Iterator[TwinImpact]:
             expected_cost=_mean_cost(outcome.cost.total(twin), outcome.runs),
             uncertain=False,
             probability_high=None,
-            why=tuple(map(local_id, explanation.why(twin))),
+            why=tuple(map(called, explanation.why(twin))),
         )
 
 
