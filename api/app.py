@@ -29,6 +29,7 @@ from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
 from api.ingest import ingest
+from api.joint_cascades import JointCascades, cascade_services
 from api.observe import Figures, Health, Timing
 from api.persisted import PersistedQueries, load_trusted
 from api.policy import Action, Role
@@ -76,18 +77,19 @@ def create_app(
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
+    federation = FederationDoor(mesh, settings.federation, cascade_services(mesh))
+    joint = JointCascades(mesh, settings.federation, federation.node)
     services = Services(
         mesh,
         load_units(),
         settings,
         tokens,
-        Simulations(mesh, settings.jobs, run_cascade),
+        Simulations(mesh, settings.jobs, partial(run_cascade, joint=joint)),
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
     figures, health = Figures(), Health(services, sources, following)
-    federation = FederationDoor(mesh, settings.federation)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -111,8 +113,10 @@ def create_app(
     return app
 
 
-def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
-    """A cascade on all processors; the job takes its progress and tells it when to stop."""
+def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> Document:
+    """A cascade on all processors, with partners where there are any; the job tells it when to stop."""
+    if cascade.is_whole and joint.has_peers():
+        return joint.run(cascade, job)
     impact = simulate(
         cascade.snapshot,
         cascade.scenario,

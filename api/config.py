@@ -105,6 +105,8 @@ class Federation:
     identity_per_minute: int = 120  # of one address, which needs no key
     calls_per_minute: int = 6_000  # of one address, before anything is verified
     hello_per_minute: int = 60  # of one peer
+    cascade_message_s: float = 15.0  # for a peer's answer within a cascade
+    cascade_s: float = 300.0  # for a whole cascade with peers; then bounds
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
 
 

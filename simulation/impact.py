@@ -74,7 +74,7 @@ def with_uncertainty(impact: Impact, high: Impact) -> Impact:
     told = {twin.id for twin in impact.impacts}
     marked = [_marked(twin, by_id.get(twin.id)) for twin in impact.impacts]
     marked += [_only_high(twin) for twin in high.impacts if twin.id not in told]
-    return replace(impact, impacts=_ranked(marked))
+    return replace(impact, impacts=ranked(marked))
 
 
 def with_differences(impact: Impact, baseline: Impact) -> Impact:
@@ -89,7 +89,7 @@ def with_differences(impact: Impact, baseline: Impact) -> Impact:
         delta_expected_cost=round(ours.expected_cost - theirs.expected_cost, _COST_DIGITS),
     )
     changed = [replace(twin, delta=_delta(twin, before.get(twin.id))) for twin in twins]
-    return replace(impact, summary=summary, impacts=_ranked(changed))
+    return replace(impact, summary=summary, impacts=ranked(changed))
 
 
 def nearest_rank(ordered: Int64s, percent: int) -> int:
@@ -128,7 +128,7 @@ def tell(
         ontology=snapshot.schema.version,
         completeness="FULL",
         summary=_summary(outcome),
-        impacts=_ranked(_twin_impacts(compiled, outcome, name_of)),
+        impacts=ranked(_twin_impacts(compiled, outcome, name_of)),
     )
 
 
@@ -212,6 +212,6 @@ def _delta(twin: TwinImpact, before: TwinImpact | None) -> Delta:
     )
 
 
-def _ranked(impacts: Iterable[TwinImpact]) -> tuple[TwinImpact, ...]:
+def ranked(impacts: Iterable[TwinImpact]) -> tuple[TwinImpact, ...]:
     """By expected cost and probability, both falling, then by id."""
     return tuple(sorted(impacts, key=lambda twin: (-twin.expected_cost, -twin.probability, twin.id)))

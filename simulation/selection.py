@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Selection:
     """n twins by id; e dependences by (dependent, group, supplier, relation); g groups as they come there.
 
-    node: int32[n] node of each twin    ids: its IRI, ascending, foreign ones behind all others    twin: int32[nodes], -1 for nodes left out
+    node: int32[n] node of each twin    ids: its IRI, ascending, foreign ones last
+    twin: int32[nodes], -1 for nodes left out
     hit: bool[n] those that can fall; the others are their direct suppliers, which stay healthy
     edge: int64[e] dependence of the network    group: int64[g] of `Groups`    group_start: int64[g + 1]
     """

@@ -50,6 +50,7 @@ TOKEN_BYTES = 16
 BOUNDARY_MAX = 20_000
 """Most twins of ours that one partner may read, and of others that we read."""
 _PLAN_STAGES = {Act.REACH: Stage.REACH, Act.RANK: Stage.RANK}
+_PREPARING = (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK)
 _RUN_STAGES = {Act.FALL: Stage.FALL, Act.RISE: Stage.RISE}
 
 
@@ -112,6 +113,8 @@ class CascadeSite:
         self._runs: RunsAtSite | None = None
         self._merger: Merger | None = None
         self._fell: list[int] = []
+        self._block: frozenset[int] = frozenset()
+        self.reading = ""  # whose letter is being read: to be blamed for an error
 
     @property
     def name(self) -> str:
@@ -119,7 +122,9 @@ class CascadeSite:
 
     def open(self, step: Step) -> dict[str, bytes]:
         """InputError JOINT_ORDER for an act out of its order."""
-        if step.number <= self._step.number:
+        acts = list(Act)
+        is_again = step.act in _PREPARING and acts.index(step.act) <= acts.index(self._step.act)
+        if step.number <= self._step.number or (is_again and self._step.number > 0):
             raise InputError(f"act {step.number} after act {self._step.number}", code="JOINT_ORDER")
         self._step = step
         if step.act is Act.AGREE:
@@ -136,6 +141,7 @@ class CascadeSite:
         """Letters with their senders. Those of earlier acts are dropped: they say nothing new."""
         outgoing: dict[str, bytes] = {}
         for sender, data in letters:
+            self.reading = sender
             letter = unpack(data)
             if letter.step > self._step.number:
                 raise InputError("a letter of an act that has not begun", code="JOINT_ORDER")
@@ -153,7 +159,8 @@ class CascadeSite:
         case, part = self._compiled.case, self._part
         is_bounded = any(owner not in self._lit for owner in part.owners)
         touched = self._runs.touched() if self._runs and self._step.act is Act.FALL else {}
-        return Report(case.random, is_bounded, touched, self._fell)
+        fell = self._fell if self._step.act is Act.SETTLE else []
+        return Report(case.random, is_bounded, touched, fell)
 
     def impact(self, called: Callable[[str, str], str]) -> Impact:
         """This server's own Impact. called(owner, id): what `why` says of a twin of another server."""
@@ -178,7 +185,7 @@ class CascadeSite:
         return {owner: self._packed(Asked(sorted(iris))) for owner, iris in wanted.items()}
 
     def _grant(self, sender: str, asked: Asked) -> dict[str, bytes]:
-        """Tokens made anew for this cascade and reader. What is not there and what is not shown look alike."""
+        """Tokens made anew for this cascade and reader. What is not there and not shown look alike."""
         if len(asked.iris) > BOUNDARY_MAX:
             raise LimitError(f"at most {BOUNDARY_MAX:,} twins may be read", code="JOINT_BOUNDARY")
         snapshot, boundary = self._world.snapshot, self._boundary
@@ -227,7 +234,9 @@ class CascadeSite:
     def _take_touch(self, sender: str, touched: Touched) -> None:
         rows = self._rows_of(sender)
         if not rows.keys() >= set(touched.tokens):
-            raise InputError("a partner sent a token that was never agreed upon", code="JOINT_MESSAGE_INVALID")
+            raise InputError(
+                "a partner sent a token that was never agreed upon", code="JOINT_MESSAGE_INVALID"
+            )
         hit = self._hit.copy()
         hit[[rows[token] for token in touched.tokens]] = True
         self._hit = reached_from(_there(self._draft), hit)
@@ -281,7 +290,12 @@ class CascadeSite:
             self._fell = _there(self._runs).settle()
             return
         if step.is_new_block:
+            if not step.runs or max(step.runs) >= self._world.scenario.runs:
+                raise InputError("a block of runs that the scenario does not have", code="JOINT_ORDER")
+            self._block = frozenset(step.runs)
             self._runs = self._new_runs(step)
+        if not self._block >= {*step.runs, *step.loops}:
+            raise InputError("runs that are not in the block", code="JOINT_ORDER")
         _there(self._runs).open(_RUN_STAGES[step.act], step.runs, step.loops)
 
     def _new_runs(self, step: Step) -> RunsAtSite:

@@ -10,11 +10,21 @@ from federation.joint.letters import Act, Step
 from ontology.errors import LimitError, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from federation.joint.cascading import CascadeSite, Report
 
 BLOCK_RUNS = 128
+BLAMED = ("JOINT_MESSAGE_INVALID", "JOINT_ORDER", "JOINT_BOUNDARY")
+"""What goes wrong while a letter is read is its writer's fault."""
+
+
+class PeerLost(Exception):
+    """A peer that does not take part any more; `code` is its refusal, or how it failed."""
+
+    def __init__(self, peer: str, code: str) -> None:
+        super().__init__(f"{peer}: {code}")
+        self.peer, self.code = peer, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +79,28 @@ class Here:
         return await asyncio.to_thread(lambda: Heard(self.site.open(step), self.site.report()))
 
     async def take(self, letters: Sequence[tuple[str, bytes]]) -> Heard:
-        return await asyncio.to_thread(lambda: Heard(self.site.take(letters), self.site.report()))
+        try:
+            return await asyncio.to_thread(lambda: Heard(self.site.take(letters), self.site.report()))
+        except TwinmeshError as error:
+            if error.code in BLAMED:
+                raise PeerLost(self.site.reading, error.code) from error
+            raise
 
 
 class Conductor:
     """Sees who writes to whom and how much; the letters are bytes to it."""
 
-    def __init__(self, sites: Iterable[SiteAtHand], bounds: Bounds, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        sites: Iterable[SiteAtHand],
+        bounds: Bounds,
+        progress: Callable[[int, int], None],
+        check: Callable[[], None],
+    ) -> None:
         self._sites = {site.name: site for site in sites}
-        self._bounds, self._progress = bounds, progress
+        self._bounds, self._progress, self._check = bounds, progress, check
         self._number = 0
+        self._runs: set[int] = set()
         self._reports: dict[str, Report] = {}
         self.traffic = Traffic()
 
@@ -105,7 +127,9 @@ class Conductor:
             if loops:
                 await self._act(Act.RISE, sorted(loops), loops)
                 await self._act(Act.SETTLE, sorted(loops), loops)
-            active = sorted({run for report in self._reports.values() for run in report.fell} if loops else ())
+            active = sorted(
+                {run for report in self._reports.values() for run in report.fell} if loops else ()
+            )
             if not active:
                 await self._act(Act.TALLY)
                 return
@@ -131,6 +155,8 @@ class Conductor:
         """Open an act everywhere, and carry letters until none is under way."""
         self._number += 1
         self.traffic.acts += 1
+        self._runs = {*runs}
+        self._check()
         step = Step(self._number, act, list(runs), dict(loops or {}), is_new, well)
         waiting = self._sorted(await together(site.open(step) for site in self._sites.values()), self._sites)
         rounds = 0
@@ -147,6 +173,8 @@ class Conductor:
         """Letters by receiver, with their senders."""
         waiting: dict[str, list[tuple[str, bytes]]] = {}
         for name, each in zip(names, heard, strict=True):
+            if not self._runs >= {*each.report.touched, *each.report.fell}:
+                raise PeerLost(name, "JOINT_MESSAGE_INVALID")
             self._reports[name] = each.report
             for receiver, letter in each.letters.items():
                 if receiver in self._sites and receiver != name:
@@ -156,16 +184,15 @@ class Conductor:
         return waiting
 
 
-async def together(calls: Iterable[object]) -> list[Heard]:
+async def together(calls: Iterable[Awaitable[Heard]]) -> list[Heard]:
     """All at once; the first error cancels the others."""
-    tasks = [asyncio.ensure_future(call) for call in calls]  # pyright: ignore
+    tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
-    except (TwinmeshError, asyncio.CancelledError):
+    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 def _unsettled(count: int, what: str) -> LimitError:

@@ -10,12 +10,12 @@ import numpy as np
 from federation.joint.exchange import RunCase, RunExchange, Scheme
 from federation.joint.messages import Phase, Stage, Wave, Waved
 from federation.joint.pieces import DOWN, WELL, lowest
+from simulation.cascade.causes import new_causes
 from simulation.cascade.layout import POOL, POOL_FULL, STRIKES, STRIKES_FULL
 from simulation.cascade.loading import enlarged
 from simulation.cascade.montecarlo import reduced
-from simulation.circles import components
-from simulation.cascade.causes import new_causes
 from simulation.cascade.tally import new_tally
+from simulation.circles import components
 from simulation.world import RunInputs, Steps, Waveforms
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def has_loops(joint: JointPlan) -> bool:
 
 
 def kernel_case(case: Case, part: Part, joint: JointPlan) -> Case:
-    """The case with its share of the joint plan: rows from outside are components of their own, solved before.
+    """The case with its share of the joint plan: rows from outside are components of their own.
 
     A circle that closes through other sites is cut here and solved by turns, on the grid like any other.
     """
@@ -87,7 +87,12 @@ class KernelRuns:
     """Runs of a part through which no founded loop leads to other sites: nothing rises, all falls."""
 
     def __init__(
-        self, part: Part, runs: GivenRuns, numbers: Iterable[int], pinned: Mapping[int, Pieces], horizon_us: int
+        self,
+        part: Part,
+        runs: GivenRuns,
+        numbers: Iterable[int],
+        pinned: Mapping[int, Pieces],
+        horizon_us: int,
     ) -> None:
         self._part, self._runs, self._horizon_us = part, runs, horizon_us
         self._pinned = frozenset(pinned)
@@ -184,12 +189,17 @@ class ReadableRuns:
         """The solved runs put where the kernels leave theirs, and counted by them."""
         case, part = self._runs.case, self._part
         count = len(self._runs_of)
-        tally, causes = new_tally(count, case.world.twins), new_causes(count, case.world.twins, case.world.edges)
+        tally, causes = (
+            new_tally(count, case.world.twins),
+            new_causes(count, case.world.twins, case.world.edges),
+        )
         for place, number in enumerate(sorted(self._runs_of)):
             solver = self._runs_of[number].solver
             rows = [waves.service.pieces for waves in solver.outer]
             self._runs.draw(number, rows[part.own :])
-            self._runs.desk = self._runs.desk._replace(tables=_held(self._runs.desk.tables, rows, solver.strikes))
+            self._runs.desk = self._runs.desk._replace(
+                tables=_held(self._runs.desk.tables, rows, solver.strikes)
+            )
             self._runs.tally_held(tally, causes, place)
         return reduced(count, tally, causes)
 
@@ -201,7 +211,8 @@ def inputs_of(case: Case, tables: Tables) -> RunInputs:
     def rows(first: str, end: str) -> list[Pieces]:
         spans = zip(twins[first].tolist(), twins[end].tolist(), strict=True)
         return [
-            list(zip(pieces["time"][a:b].tolist(), pieces["value"][a:b].tolist(), strict=True)) for a, b in spans
+            list(zip(pieces["time"][a:b].tolist(), pieces["value"][a:b].tolist(), strict=True))
+            for a, b in spans
         ]
 
     return replace(

@@ -43,7 +43,7 @@ Pieces = list[tuple[int, int]]
 
 
 class Given(NamedTuple):
-    """Levels of the rows from `first_row` on, of some runs: (run, row) by (run, row), laid out as Waveforms."""
+    """Levels of the rows from `first_row` on, of some runs: by run and row, laid out as Waveforms."""
 
     run: Int64s  # [k]
     first_row: int
@@ -54,7 +54,7 @@ class Given(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """Levels of some rows of the part, to be read out: (run, row) by (run, row), laid out as Waveforms."""
+    """Levels of some rows of the part, to be read out: by run and row, laid out as Waveforms."""
 
     row: Int64s  # [x]
     start: Int64s  # [k * x + 1]
@@ -102,7 +102,9 @@ class GivenRuns:
 
     def tally_held(self, tally: Tally, causes: Causes, row: int) -> None:
         """Add the solved run that the tables hold, which `draw` drew, as one row."""
-        none = Given(np.full(row + 1, -1), 0, 0, np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        none = Given(
+            np.full(row + 1, -1), 0, 0, np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        )
         _runs(self._frame, self.desk, none, _room(self._shown, 0, 1), row, tally, causes, TALLY)
 
     def _through(self, given: Given, shown: Shown, tally: Tally, causes: Causes, work: int) -> bool:
@@ -143,7 +145,9 @@ def _given(runs: Mapping[int, Sequence[Pieces]], first_row: int, rows: int) -> G
 
 def _room(row: Int64s, runs: int, each: int) -> Shown:
     size = runs * len(row)
-    return Shown(row, np.zeros(size + 1, np.int64), np.zeros(size * each, np.int64), np.zeros(size * each, np.int64))
+    return Shown(
+        row, np.zeros(size + 1, np.int64), np.zeros(size * each, np.int64), np.zeros(size * each, np.int64)
+    )
 
 
 def _read(given: Given, shown: Shown) -> dict[int, list[Pieces]]:

@@ -65,7 +65,7 @@ def cascade_together(
 
 
 async def _conduct(sites: list[CascadeSite], bounds: Bounds, *, well: bool) -> Joined:
-    conductor = Conductor([Here(site) for site in sites], bounds, lambda *_: None)
+    conductor = Conductor([Here(site) for site in sites], bounds, lambda *_: None, lambda: None)
     is_random, is_bounded = await conductor.prepare()
     runs = sites[0]._world.scenario.runs if is_random else 1
     await conductor.run(runs, well=well)
@@ -84,6 +84,9 @@ def scenario_of(document: Mapping[str, Any]) -> Scenario:
 def split(document: Mapping[str, Any], sites: Sequence[str]) -> dict[str, dict[str, Any]]:
     """A scenario whose events name twins as `site:localId`, by site."""
     return {
-        site: {**document, "events": [e if e["twin"].startswith(f"{site}:") else None for e in document["events"]]}
+        site: {
+            **document,
+            "events": [e if e["twin"].startswith(f"{site}:") else None for e in document["events"]],
+        }
         for site in sites
     }
