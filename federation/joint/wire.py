@@ -36,7 +36,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True
     horizon_us: Annotated[int, msgspec.Meta(ge=1)]
     cell_us: Annotated[int, msgspec.Meta(ge=1)]
     levels: Annotated[int, msgspec.Meta(ge=1, le=4_096)]
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 62) * 2 - 1)]
     runs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     start_us: int
     ontology: Text
