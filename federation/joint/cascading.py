@@ -113,6 +113,7 @@ class CascadeSite:
         self._runs: RunsAtSite | None = None
         self._merger: Merger | None = None
         self._fell: list[int] = []
+        self._plans: list[bytes] = []
         self._block: frozenset[int] = frozenset()
         self.reading = ""  # whose letter is being read: to be blamed for an error
 
@@ -140,6 +141,7 @@ class CascadeSite:
     def take(self, letters: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
         """Letters with their senders. Those of earlier acts are dropped: they say nothing new."""
         outgoing: dict[str, bytes] = {}
+        self._plans = []
         for sender, data in letters:
             self.reading = sender
             letter = unpack(data)
@@ -149,6 +151,8 @@ class CascadeSite:
                 outgoing |= self._absorb(sender, letter.content)
         if self._step.act is Act.TOUCH:
             return self._touch_news()
+        if self._step.act in _PLAN_STAGES:
+            return self._planned(_there(self._local).take(self._plans))
         if self._step.act in _RUN_STAGES:
             return self._run_news()
         return outgoing
@@ -252,7 +256,9 @@ class CascadeSite:
         if act is Act.REACH:
             self._compile()
         local = _there(self._local)
-        news = local.open(Phase(self._step.number, _PLAN_STAGES[act]))
+        return self._planned(local.open(Phase(self._step.number, _PLAN_STAGES[act])))
+
+    def _planned(self, news: Mapping[str, bytes]) -> dict[str, bytes]:
         return {reader: self._packed(Planned(letter)) for reader, letter in news.items()}
 
     def _compile(self) -> None:
@@ -337,8 +343,7 @@ class CascadeSite:
         elif isinstance(content, Touched) and act is Act.TOUCH:
             self._take_touch(sender, content)
         elif isinstance(content, Planned) and act in _PLAN_STAGES:
-            news = _there(self._local).take([content.letter])
-            return {reader: self._packed(Planned(letter)) for reader, letter in news.items()}
+            self._plans.append(content.letter)
         elif isinstance(content, Levels) and act in _RUN_STAGES:
             self._take_levels(sender, content)
         else:

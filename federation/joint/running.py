@@ -100,12 +100,14 @@ class KernelRuns:
         self._known = {number: _Known(list(outside), [WELL] * len(part.exports)) for number in numbers}
         self._place = {token: place for place, token in enumerate(part.imports)}
         self._stale = set(self._known)
+        self._is_falling = True
 
     def open(self, stage: Stage, runs: Sequence[int], loops: Mapping[int, list[Token]]) -> None:
-        """Nothing begins anew."""
+        """Nothing begins anew. What others' loops rise through is theirs alone."""
+        self._is_falling = stage is Stage.FALL
 
     def take(self, letters: Mapping[int, Waved]) -> None:
-        for number, body in letters.items():
+        for number, body in letters.items() if self._is_falling else ():
             known = self._known[number].outside
             for token, wave in body.service.items():
                 place = self._place[token]
