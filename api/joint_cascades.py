@@ -65,7 +65,8 @@ class JointCascades:
         """Events for twins of partners are taken out of the own scenario and put to their owners."""
         others: dict[str, list[tuple[int, bytes]]] = {}
         places = _Places(cascade.snapshot.sites, cascade.snapshot.bases, node)
-        for number, event in enumerate(cascade.document.get("events") or ()):
+        events: list[dict[str, Any]] = cascade.document.get("events") or []
+        for number, event in enumerate(events):
             stated = event.get("twin") if event.get("type") in _OF_TWINS else None
             found = places.of(stated) if isinstance(stated, str) else None
             if found is not None:

@@ -21,7 +21,7 @@ from federation.joint.remote import There
 from federation.joint.rows import told_twin
 from federation.joint.wire import Begin, Planned
 from federation.peer_bases import known_bases
-from ontology.errors import AccessError, LimitError
+from ontology.errors import AccessError, LimitError, TwinmeshError
 from simulation.events import Elsewhere
 from simulation.impact import ranked, with_differences, with_uncertainty
 from simulation.network import has_unknown
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _DENIED: Final = ("CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS")
 """Refusals that are somebody's decision; all others are failures."""
+_TOO_LARGE: Final = ("JOINT_LETTER_TOO_LARGE", "PEER_TOO_LARGE", "BODY_TOO_LARGE")
 _END_S: Final = 2.0
 
 
@@ -128,13 +129,19 @@ class Asking:
                 return await self._all_passes(planned, peers)
             except PeerLost as lost:
                 self._lose(planned, lost)
-            except LimitError as error:
-                if error.code != "JOINT_UNSETTLED":
+            except TwinmeshError as error:
+                if error.code in _TOO_LARGE and self.bounds.block_runs > 1:
+                    self.bounds = replace(self.bounds, block_runs=self.bounds.block_runs // 8 or 1)
+                    continue
+                if error.code not in ("JOINT_UNSETTLED", *_TOO_LARGE):
                     raise
                 for peer in peers:
                     self._lost.setdefault(peer.fingerprint, error.code)
 
     def _lose(self, planned: PlannedCascade, lost: PeerLost) -> None:
+        if lost.code in _TOO_LARGE and self.bounds.block_runs > 1:  # fewer runs to a letter may fit
+            self.bounds = replace(self.bounds, block_runs=self.bounds.block_runs // 8 or 1)
+            return
         if lost.code == "JOINT_EVENT_DENIED" and planned.others.get(lost.peer):
             hint = "its contract with us names types of events and kinds of twins"
             raise AccessError("a partner refuses an event", code="JOINT_EVENT_DENIED", hint=hint) from lost
@@ -209,6 +216,9 @@ class Asking:
                 for error in done:
                     if isinstance(error, BaseException):
                         raise error
+                keys = {other.name: other.key for other in others if other.key is not None}
+                for other in others:
+                    other.keys = keys
                 yield others
             finally:
                 ending = (other.end() for other in others if other.session)
@@ -229,7 +239,6 @@ class Asking:
             start_us=(scenario.start - EPOCH) // timedelta(microseconds=1),
             ontology=planned.snapshot.schema.version,
             lit=sorted(self._lit(lit)),
-            bases=list(planned.snapshot.bases),
             events=[Planned(number, document) for number, document in planned.others.get(name, ())],
             event_count=len(scenario.events),
             unknown=unknown,

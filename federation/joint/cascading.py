@@ -121,6 +121,10 @@ class CascadeSite:
     def name(self) -> str:
         return self._world.name
 
+    def only(self, lit: frozenset[str]) -> None:
+        """Before the first act: those who take part and have shown that they are who they say."""
+        self._lit &= lit
+
     def open(self, step: Step) -> dict[str, bytes]:
         """InputError JOINT_ORDER for an act out of its order."""
         acts = list(Act)

@@ -17,7 +17,8 @@ from federation.joint.accounts import spend_scenario
 from federation.joint.boundary import foreign_rows, note_grants, readable_by
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.rows import shown_rows
-from federation.joint.wire import Act, Begin, Begun, Done, End, Fetch, Take, Wrote, read_asked
+from federation.joint.sealing import Sealer
+from federation.joint.wire import ASKED, Act, Begin, Begun, Done, End, Fetch, Take, Wrote, read
 from federation.ledger import Disclosure
 from federation.masks import masks
 from federation.peer_bases import known_bases
@@ -57,6 +58,7 @@ class _Session:
     version: int
     snapshot: Snapshot
     site: CascadeSite
+    sealer: Sealer
     opened_s: float
     used_s: float
     sent: dict[str, int] = field(default_factory=dict[str, int])
@@ -87,7 +89,7 @@ class CascadeHost:
         JOINT_ORDER.
         """
         contract = grant.require(Purpose.CASCADE, now_ns)
-        asked = read_asked(body)
+        asked = read(body, ASKED)
         self._reap(node)
         if isinstance(asked, Begin):
             node.rates.take(f"{partner} cascades", max(contract.per_minute, 1))
@@ -98,7 +100,7 @@ class CascadeHost:
                 return msgspec.msgpack.encode(Done()), None
             if isinstance(asked, Fetch):
                 return self._fetch(session, grant, partner, now_ns)
-            return msgspec.msgpack.encode(self._work(session, asked)), None
+            return msgspec.msgpack.encode(self._work(node, session, asked)), None
 
     # Sessions
 
@@ -119,9 +121,9 @@ class CascadeHost:
             unknown=asked.unknown,
         )
         lit = frozenset(asked.lit) & (peers | {node.key.fingerprint})
-        now_s = self._clock_s()
+        now_s, sealer = self._clock_s(), Sealer(node.key, asked.cascade)
         session = _Session(
-            partner, asked.cascade, grant.version, snapshot, CascadeSite(world, lit), now_s, now_s
+            partner, asked.cascade, grant.version, snapshot, CascadeSite(world, lit), sealer, now_s, now_s
         )
         number = secrets.token_bytes(16)
         with self._lock:
@@ -131,7 +133,7 @@ class CascadeHost:
                     "too many cascades are under way", code="JOINT_SESSIONS", hint="try again later"
                 )
             self._sessions[number] = session
-        return Begun(number, list(snapshot.bases), has_unknown(snapshot))
+        return Begun(number, sealer.key, has_unknown(snapshot))
 
     def _admit(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> None:
         """Count a scenario once, whatever passes it takes: all have its events, or (a baseline) none."""
@@ -190,9 +192,19 @@ class CascadeHost:
 
     # Work
 
-    def _work(self, session: _Session, asked: Act | Take) -> Wrote:
-        site = session.site
-        letters = site.open(asked.step) if isinstance(asked, Act) else site.take(asked.letters)
+    def _work(self, node: Node, session: _Session, asked: Act | Take) -> Wrote:
+        """Letters to and from others than who conducts are sealed: it carries them and cannot read them."""
+        site, sealer, partner = session.site, session.sealer, session.partner
+        if isinstance(asked, Act):
+            if asked.keys:
+                site.only(_met(node, sealer, asked, partner))
+            plain = site.open(asked.step)
+        else:
+            plain = site.take(
+                (sender, data if sender == partner else sealer.open(sender, data))
+                for sender, data in asked.letters
+            )
+        letters = {r: letter if r == partner else sealer.seal(r, letter) for r, letter in plain.items()}
         for reader, letter in letters.items():
             session.sent[reader] = session.sent.get(reader, 0) + len(letter)
         if sum(session.sent.values()) > self._limits.sent_bytes_max:
@@ -212,6 +224,16 @@ class CascadeHost:
         ids = [row.id for row in rows.rows]
         told = Disclosure(partner, grant.version, Purpose.CASCADE, "cascade", len(body), ids, names)
         return body, told
+
+
+def _met(node: Node, sealer: Sealer, asked: Act, partner: str) -> frozenset[str]:
+    """Who takes part for us: who conducts, we, and peers of ours whose key of this pass is signed."""
+    met = {partner, node.key.fingerprint}
+    for fingerprint, stated in asked.keys.items():
+        pinned = node.peers.key_of(fingerprint)
+        if fingerprint not in met and pinned is not None and sealer.meet(pinned, stated):
+            met.add(fingerprint)
+    return frozenset(met)
 
 
 def _scenario(asked: Begin, runs_max: int) -> Scenario:

@@ -15,7 +15,7 @@ from federation.joint.messages import Waved
 from federation.joint.part import Token
 from ontology.errors import InputError
 
-PACKED_BYTES_MAX: Final = 1 << 20
+PACKED_BYTES_MAX: Final = 1 << 18
 UNPACKED_BYTES_MAX: Final = 16 << 20
 IRIS_MAX: Final = 100_000
 RUNS_MAX: Final = 4_096  # of one block
@@ -89,6 +89,10 @@ class Letter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: Content
 
 
+_LETTERS: Final = msgspec.msgpack.Decoder(Letter)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def pack(letter: Letter) -> bytes:
     """InputError JOINT_LETTER_TOO_LARGE; a smaller block of runs may fit."""
     packed = zlib.compress(msgspec.msgpack.encode(letter), _QUICK)
@@ -105,6 +109,6 @@ def unpack(data: bytes) -> Letter:
         plain = unpacker.decompress(data[: PACKED_BYTES_MAX + 1], UNPACKED_BYTES_MAX)
         if len(data) > PACKED_BYTES_MAX or not unpacker.eof or unpacker.unused_data:
             raise InputError("a partner sent a letter that is too large", code="JOINT_MESSAGE_INVALID")
-        return msgspec.msgpack.decode(plain, type=Letter)
+        return _LETTERS.decode(plain)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise InputError("a partner sent no letter", code="JOINT_MESSAGE_INVALID") from error

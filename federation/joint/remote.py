@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
+from msgspec.msgpack import Decoder
 
 from federation.joint.conducting import Heard, PeerLost
+from federation.joint.letters import Act as What
+from federation.joint.sealing import SealKey
 from federation.joint.wire import (
+    BEGUN,
+    DONE,
     KIND,
     PURPOSE,
+    ROWS,
+    WROTE,
     Act,
     Begin,
-    Begun,
-    Done,
     End,
     Fetch,
     Row,
-    Rows,
     Take,
-    Wrote,
     read,
 )
 from ontology.errors import AccessError, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from federation.http_peer import HttpPeer
     from federation.joint.letters import Step
@@ -43,7 +46,8 @@ class There:
 
     peer: HttpPeer
     session: bytes = b""
-    bases: tuple[str, ...] = ()
+    key: SealKey | None = None
+    keys: Mapping[str, SealKey] = field(default_factory=dict[str, SealKey])
     has_unknown: bool = False
 
     @property
@@ -51,24 +55,25 @@ class There:
         return self.peer.peer.fingerprint
 
     async def begin(self, asked: Begin) -> None:
-        begun = await self._call(asked, Begun)
-        self.session, self.bases, self.has_unknown = begun.session, tuple(begun.bases), begun.has_unknown
+        begun = await self._call(asked, BEGUN)
+        self.session, self.key, self.has_unknown = begun.session, begun.key, begun.has_unknown
 
     async def open(self, step: Step) -> Heard:
-        wrote = await self._call(Act(self.session, step), Wrote)
+        keys = dict(self.keys) if step.act is What.AGREE else {}
+        wrote = await self._call(Act(self.session, step, keys), WROTE)
         return Heard(wrote.letters, wrote.report)
 
     async def take(self, letters: Sequence[tuple[str, bytes]]) -> Heard:
-        wrote = await self._call(Take(self.session, list(letters)), Wrote)
+        wrote = await self._call(Take(self.session, list(letters)), WROTE)
         return Heard(wrote.letters, wrote.report)
 
     async def rows(self) -> list[Row]:
-        return (await self._call(Fetch(self.session), Rows)).rows
+        return (await self._call(Fetch(self.session), ROWS)).rows
 
     async def end(self) -> None:
-        await self._call(End(self.session), Done)
+        await self._call(End(self.session), DONE)
 
-    async def _call(self, asked: Asked, answer: type[T]) -> T:
+    async def _call(self, asked: Asked, answer: Decoder[T]) -> T:
         try:
             answered = await self.peer.call(KIND, PURPOSE, msgspec.msgpack.encode(asked))
             return read(answered.body, answer)

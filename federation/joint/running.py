@@ -117,7 +117,8 @@ class KernelRuns:
                     self._stale.add(number)
 
     def news(self) -> dict[int, Waved]:
-        stale, self._stale = self._stale, set()
+        stale = set(self._stale)
+        self._stale.clear()
         if not stale or not self._part.exports:
             return {}
         found = self._runs.levels({number: self._known[number].outside for number in stale})

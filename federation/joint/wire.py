@@ -8,6 +8,7 @@ import msgspec
 
 from federation.joint.cascading import Report
 from federation.joint.letters import Step, Text
+from federation.joint.sealing import SealKey
 from ontology.errors import InputError
 
 KIND: Final = "cascade"
@@ -29,7 +30,7 @@ class Planned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True):
     """A pass of a scenario begins. cascade: random, the same for all passes of one scenario.
 
-    lit: fingerprints of all servers that take part. bases: of the sites of the sender.
+    lit: fingerprints of all servers that take part.
     """
 
     cascade: Session
@@ -41,15 +42,17 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True
     start_us: int
     ontology: Text
     lit: Annotated[list[Fingerprint], msgspec.Meta(max_length=SITES_MAX)]
-    bases: Annotated[list[Text], msgspec.Meta(max_length=1_000)]
     events: Annotated[list[Planned], msgspec.Meta(max_length=EVENTS_MAX)] = []
     event_count: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     unknown: bool = False
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", forbid_unknown_fields=True):
+    """keys: of all servers that take part, with the first act."""
+
     session: Session
     step: Step
+    keys: Annotated[dict[Fingerprint, SealKey], msgspec.Meta(max_length=SITES_MAX)] = {}
 
 
 class Take(msgspec.Struct, frozen=True, tag="take", forbid_unknown_fields=True):
@@ -76,7 +79,7 @@ class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """has_unknown: whether a pass with relationships of unknown direction is needed."""
 
     session: Session
-    bases: list[Text]
+    key: SealKey
     has_unknown: bool
 
 
@@ -113,17 +116,17 @@ class Done(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing more to say."""
 
 
-def read(data: bytes, what: type[T]) -> T:
+# Made once: msgspec may crash where two threads meet a type for the first time.
+ASKED: Final = msgspec.msgpack.Decoder[Asked](Asked)
+BEGUN: Final = msgspec.msgpack.Decoder(Begun)
+WROTE: Final = msgspec.msgpack.Decoder(Wrote)
+ROWS: Final = msgspec.msgpack.Decoder(Rows)
+DONE: Final = msgspec.msgpack.Decoder(Done)
+
+
+def read(data: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     """InputError JOINT_MESSAGE_INVALID where bytes are no such message."""
     try:
-        return msgspec.msgpack.decode(data, type=what)
-    except msgspec.MsgspecError as error:
-        raise InputError("a partner sent no message of a cascade", code="JOINT_MESSAGE_INVALID") from error
-
-
-def read_asked(data: bytes) -> Asked:
-    """As `read`, of any question."""
-    try:
-        return msgspec.msgpack.decode(data, type=Asked)
+        return decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise InputError("a partner sent no message of a cascade", code="JOINT_MESSAGE_INVALID") from error
