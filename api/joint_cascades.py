@@ -10,7 +10,7 @@ from federation.joint.host import CascadeHost
 from federation.joint.wire import KIND
 from federation.peer_bases import known_bases
 from federation.store import FEDERATION_FILE
-from graph.ids import is_iri, local_iri
+from graph.ids import is_iri
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
@@ -84,16 +84,15 @@ class _Places:
         bases = known_bases(node.store)
         peers = [peer.fingerprint for peer in node.peers.list()]
         self._bases = {peer: list(bases.get(peer, {}).values()) for peer in peers}
-        self._named = {site: (peer, base) for peer in peers for site, base in bases.get(peer, {}).items()}
+        self._named = {site: peer for peer in peers for site in bases.get(peer, {})}
 
     def of(self, text: str) -> tuple[str, str] | None:
-        """(fingerprint, IRI); None for a twin of ours."""
+        """(fingerprint, text for it); None for a twin of ours."""
         if not is_iri(text):
-            site, colon, local_id = text.partition(":")
+            site, colon, _ = text.partition(":")
             if not colon or site in self._sites or site not in self._named:
                 return None
-            owner, base = self._named[site]
-            return owner, local_iri(base, local_id)
+            return self._named[site], text  # only its owner knows what the local id stands for
         if text.startswith(self._own_bases):
             return None
         fitting = [

@@ -161,7 +161,7 @@ class Asking:
             calm = replace(planned, scenario=replace(planned.scenario, events=()), others={})
             baseline = await self._pass(calm, lit, unknown=False, well=True)
             impact = with_differences(impact, self._with_rows(baseline, peers))
-        if first.is_bounded:
+        if first.is_bounded or self._lost.keys() & planned.others.keys():
             impact = replace(impact, completeness="PARTIAL")
         return JointImpact(impact, tuple(SourceOf(p.name, self._lost.get(p.fingerprint, "")) for p in peers))
 

@@ -226,6 +226,14 @@ class CascadeHost:
         return body, told
 
 
+def _row_of(snapshot: Snapshot, text: object) -> int:
+    """The twin that an event names; -1 if there is none, or several."""
+    try:
+        return snapshot.find(text) if isinstance(text, str) else -1
+    except (NotFoundError, InputError):
+        return -1
+
+
 def _met(node: Node, sealer: Sealer, asked: Act, partner: str) -> frozenset[str]:
     """Who takes part for us: who conducts, we, and peers of ours whose key of this pass is signed."""
     met = {partner, node.key.fingerprint}
@@ -264,8 +272,7 @@ def _check_events(asked: Begin, scenario: Scenario, snapshot: Snapshot, grant: G
     shown = masks(grant, snapshot, Purpose.CASCADE, now_ns).shown
     for planned in asked.events:
         stated = str(_document(planned.document).get("type"))
-        iri = getattr(scenario.events[planned.number], "twin", None)
-        row = snapshot.row(iri) if isinstance(iri, str) else -1
+        row = _row_of(snapshot, getattr(scenario.events[planned.number], "twin", None))
         if row < 0 or not shown[row] or not grant.may_event(stated, now_ns):
             hint = "the partner's contract names types of events and kinds of twins"
             raise AccessError("an event that is not agreed", code="JOINT_EVENT_DENIED", hint=hint)
