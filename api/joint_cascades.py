@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from api.federation_http import Service, Told
+from api.schema.enums import SourceState
 from federation.joint.asking import Asking, Patience, PlannedCascade, elsewhere, encode_event
 from federation.joint.host import CascadeHost
 from federation.joint.wire import KIND
@@ -113,5 +114,5 @@ def document_of(joint: JointImpact) -> dict[str, Any]:
 
 def _status(code: str, *, denied: bool) -> str:
     if not code:
-        return "ANSWERED"
-    return "DENIED" if denied else "TIMED_OUT"
+        return SourceState.ANSWERED.value
+    return (SourceState.DENIED if denied else SourceState.TIMED_OUT).value
