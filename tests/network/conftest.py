@@ -18,6 +18,7 @@ deadline_s = {deadline_s}
 query_deadline_s = {deadline_s}
 query_pause_s = 0.1
 refresh_s = 0.5
+cascade_message_s = {deadline_s}
 plain_hosts = {plain_hosts}
 """
 CONTRACT = """\
