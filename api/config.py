@@ -113,6 +113,7 @@ class Subgraph:
     """Of supergraphs of Apollo Federation with several twinmesh servers. See `docs/standards.md`."""
 
     name: str = ""  # stands before the roots and object types at `/subgraph`; empty: no such door
+    typed: bool = True  # False: no types and roots by kind, so nothing that follows the data
 
 
 @dataclass(frozen=True, slots=True)

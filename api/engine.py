@@ -61,10 +61,11 @@ class Engine:
         persisted: PersistedQueries | None = None,
         is_alone: bool = False,
         prefix: str = "",
+        typed: bool = True,
     ) -> None:
-        """is_alone: the process does nothing but serve, see `SchemaSource`. prefix: of a subgraph's names."""
+        """is_alone: the process does nothing but serve. prefix, typed: of the schema, see `SchemaSource`."""
         self._services = services
-        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone, prefix=prefix)
+        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone, prefix=prefix, typed=typed)
         self._documents = KnownDocuments()
         self._introspection = Introspection()
         self.plans = Plans()

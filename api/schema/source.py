@@ -48,15 +48,17 @@ class SchemaSource:
         *,
         is_alone: bool = False,
         prefix: str = "",
+        typed: bool = True,
     ) -> None:
         """swapped: told of each new schema, in the thread that made it. is_alone: see `_uncollected`.
 
-        prefix: see `join`.
+        prefix: see `join`. typed: False for a schema that does not follow what is in use.
         """
         self._fixed = fixed
         self._swapped = swapped
         self._is_alone = is_alone
         self._prefix = prefix
+        self._typed = typed
         self._lock = threading.Lock()  # held while a schema is made; never by who only reads
         self._usage = Usage()
         self._made: _Made | None = None
@@ -77,9 +79,10 @@ class SchemaSource:
         with self._lock:
             # Another thread may have made it while this one waited.
             ready = self.ready(snapshot)
-            return ready or self._make(
-                snapshot.schema, self._usage.of(snapshot), snapshot.sites, snapshot.revisions
-            )
+            if ready is not None:
+                return ready
+            use = self._usage.of(snapshot) if self._typed else InUse()
+            return self._make(snapshot.schema, use, snapshot.sites, snapshot.revisions)
 
     def empty(self, ontology: Schema) -> GraphQLSchema:
         """The schema of a folder without sites."""
