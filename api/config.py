@@ -125,7 +125,7 @@ class Sparql:
     result_bytes_max: int = 16 << 20
     query_bytes_max: int = 65_536
     running_max: int = 2  # queries at a time
-    waiting_max: int = 50  # queries that run or wait; further ones are refused
+    waiting_max: int = 20  # queries that run or wait; further ones are refused
     stores_max: int = 3  # each is a process that holds what one scope sees
     store_mb: int = 4_096
     items_max: int = 2_000_000  # twins and relationships in a store

@@ -20,6 +20,7 @@ from api.config import Settings, Sparql
 from api.policy import Role
 from graph.mesh import Mesh
 from graph.values import Change
+from ontology.errors import StoreError
 from tests.api.conftest import CAMPUS, PLANT, Running, iri, served, twin
 
 NAMES = "SELECT ?s ?name { ?s <http://www.w3.org/2000/01/rdf-schema#label> ?name } ORDER BY ?s"
@@ -217,6 +218,33 @@ def test_a_write_is_seen_by_the_next_query(server: Running) -> None:
     assert "New room" not in ask(server, NAMES).text
 
 
+def test_askers_take_turns_where_one_store_is_kept(mesh: Mesh, serve: Callable[..., Any]) -> None:
+    with serve(mesh, Settings(sparql=Sparql(stores_max=1)), dev=False) as server:
+        tokens = {
+            kind: server.tokens.create(kind, Role.PARTNER, kinds=(f"brick:{kind}",))
+            for kind in ("AHU", "VAV")
+        }
+        for kind in ("AHU", "VAV", "AHU"):
+            with server.client(tokens[kind]) as client:
+                found = bindings(client.get("/sparql", params={"query": NAMES}, timeout=60))
+            assert {each["s"].rpartition("/")[2].partition("-")[0] for each in found} == {kind}
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [
+        (Sparql(items_max=3), 500, "SPARQL_TOO_LARGE"),
+        (Sparql(waiting_max=0), 503, "OVERLOADED"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    mesh: Mesh, serve: Callable[..., Any], limits: Sparql, status: int, code: str
+) -> None:
+    with serve(mesh, Settings(sparql=limits)) as server:
+        answer = ask(server, COUNT)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
 # Harm
 
 HARM = {
@@ -290,3 +318,7 @@ def test_nothing_calls_out(harmed: Running) -> None:
                 listener.accept()
         finally:
             store.close()
+        assert not store.is_alive
+        with pytest.raises(StoreError) as caught:
+            store.ask(Query(COUNT, "json", None), QueryLimits(10, 256, 10_000))
+    assert caught.value.code == "SPARQL_STORE_GONE"
