@@ -128,7 +128,8 @@ class Sparql:
     waiting_max: int = 20  # queries that run or wait; further ones are refused
     stores_max: int = 3  # each is a process that holds what one scope sees
     store_mb: int = 4_096
-    items_max: int = 2_000_000  # twins and relationships in a store
+    items_max: int = 500_000  # twins and relationships in a store
+    stale_s: float = 0.0  # how old a store may be where there is a newer revision
 
 
 @dataclass(frozen=True, slots=True)

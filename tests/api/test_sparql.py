@@ -203,6 +203,7 @@ def test_everybody_sees_what_their_export_shows(guarded: Running, token: Callabl
         assert secret not in found.text
         assert secret not in graphs.text
     assert [each["g"] for each in bindings(graphs)] == [CAMPUS]
+    assert graphs.headers["twinmesh-revisions"] == "campus=1"
     assert hidden.json()["code"] == "SPARQL_GRAPH_UNKNOWN"  # as one that is not there
     with guarded.client(nobody) as client:
         assert bindings(client.get("/sparql", params={"query": COUNT})) == [{"n": "0"}]
@@ -216,6 +217,19 @@ def test_a_write_is_seen_by_the_next_query(server: Running) -> None:
     assert "New room" in ask(server, NAMES).text
     server.mesh.twin("campus").apply(Change(remove_twins=(iri("campus", "R-9"),)))
     assert "New room" not in ask(server, NAMES).text
+
+
+def test_a_store_may_be_older_where_that_is_said(mesh: Mesh, serve: Callable[..., Any]) -> None:
+    change = Change(put_twins=(twin("campus", "R-9", "rec:Room", "New room"),))
+    with serve(mesh, Settings(sparql=Sparql(stale_s=3_600.0))) as server:
+        first = ask(server, NAMES)
+        mesh.twin("campus").apply(change)
+        second = ask(server, NAMES)
+    assert first.headers["twinmesh-revisions"] == second.headers["twinmesh-revisions"] == "campus=1, plant=1"
+    assert second.content == first.content
+    with serve(mesh) as server:
+        newest = ask(server, NAMES)
+    assert (newest.headers["twinmesh-revisions"], "New room" in newest.text) == ("campus=2, plant=1", True)
 
 
 def test_askers_take_turns_where_one_store_is_kept(mesh: Mesh, serve: Callable[..., Any]) -> None:

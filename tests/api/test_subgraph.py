@@ -251,6 +251,13 @@ def test_representations_count_in_what_a_request_costs(mesh: Mesh, serve: Callab
         assert server.code(query, {"them": many * 10}) == "NODE_BUDGET"
 
 
+def test_representations_may_stand_in_the_text(reader: Running) -> None:
+    query = """query ($id: ID!) { _entities(representations: [
+    {__typename: "AHUTwin", id: "%s"}, {__typename: "AHUTwin", id: $id}]) { ... on Twin { name } } }"""
+    data = reader.data(query.replace("%s", iri("campus", "AHU-1")), {"id": iri("campus", "AHU-2")})
+    assert data == {"_entities": [{"name": "Air handler 1"}, {"name": "Air handler 2"}]}
+
+
 def test_random_representations_are_answered_alike_both_ways(desk: Desk) -> None:
     """The plan gives the bytes of the resolvers, or leaves it to them; errors are at what is not there."""
     seed = fresh_seed("entities")
