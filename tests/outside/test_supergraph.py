@@ -26,7 +26,7 @@ from graph.values import Change, TwinRecord
 from ontology.schema import Schema, load_schema
 from ontology.units import load_units
 from tests.api.conftest import Running, campus_change, iri, plant_change, served, twin
-from tests.outside.npm import locked, node
+from tests.outside.npm import ROOT, locked, node
 
 FOLDER = Path(__file__).parent / "supergraph"
 RUN_S_MAX = 120
@@ -252,6 +252,18 @@ def test_whatever_sites_hold_they_compose() -> None:
     assert {seed: each["errors"] for seed, each in zip(SEEDS, found, strict=True)} == {
         seed: [] for seed in SEEDS
     }
+
+
+def test_the_example_of_the_documents_composes() -> None:
+    text = (ROOT / "docs" / "standards.md").read_text("utf-8")
+    example = text.partition("```graphql\n")[2].partition("```")[0]
+    ontology, fixed = load_schema(), fixed_schema()
+    kinds = {PLANT: "supply:Machine", CAMPUS: "brick:AHU"}
+    subgraphs = [{"name": FIRM, "url": "http://firm", "sdl": example}]
+    for name, kind in kinds.items():
+        schema = join(fixed, ontology, [ontology.kind(kind).index], (), f"{name}_")
+        subgraphs.append({"name": name, "url": f"http://{name}", "sdl": subgraph_sdl(schema, f"{name}_")})
+    assert _run([{"subgraphs": subgraphs, "queries": []}])[0]["errors"] == []
 
 
 def _random_sdl(rng: random.Random, name: str, ontology: Schema, fixed: GraphQLSchema) -> str:
