@@ -121,6 +121,7 @@ class Subgraph:
     """Of supergraphs of Apollo Federation with several twinmesh servers. See `docs/standards.md`."""
 
     name: str = ""  # stands before the roots and object types at `/subgraph`; empty: no such door
+    typed: bool = True  # False: no types and roots by kind, so nothing that follows the data
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,11 @@ class Sparql:
     result_bytes_max: int = 16 << 20
     query_bytes_max: int = 65_536
     running_max: int = 2  # queries at a time
-    waiting_max: int = 50  # queries that run or wait; further ones are refused
+    waiting_max: int = 20  # queries that run or wait; further ones are refused
     stores_max: int = 3  # each is a process that holds what one scope sees
     store_mb: int = 4_096
-    items_max: int = 2_000_000  # twins and relationships in a store
+    items_max: int = 500_000  # twins and relationships in a store
+    stale_s: float = 0.0  # how old a store may be where there is a newer revision
 
 
 @dataclass(frozen=True, slots=True)

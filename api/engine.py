@@ -62,9 +62,10 @@ class Engine:
         persisted: PersistedQueries | None = None,
         is_alone: bool = False,
         prefix: str = "",
+        typed: bool = True,
         federated: Federated | None = None,
     ) -> None:
-        """is_alone: the process does nothing but serve, see `SchemaSource`. prefix: of a subgraph's names.
+        """is_alone: the process does nothing but serve. prefix, typed: of the schema, see `SchemaSource`.
 
         federated: asks peers too.
         """
@@ -75,6 +76,7 @@ class Engine:
             self._swapped,
             is_alone=is_alone,
             prefix=prefix,
+            typed=typed,
             partners=None if federated is None else federated.gatherer.partners,
         )
         self._documents = KnownDocuments()

@@ -76,13 +76,14 @@ class SparqlDoor:
         principal = principal_of(request)
         principal.require(Action.READ)
         query, graphs = await self._query(request)
-        found = await self._aside(partial(self._ask, principal, query, graphs))
-        return Response(found.body, media_type=_MEDIA[found.format], headers=_HEADERS)
+        found, revisions = await self._aside(partial(self._ask, principal, query, graphs))
+        headers = {**_HEADERS, "Twinmesh-Revisions": revisions}
+        return Response(found.body, media_type=_MEDIA[found.format], headers=headers)
 
     def close(self) -> None:
         self._stores.close()
 
-    async def _aside(self, work: partial[Found]) -> Found:
+    async def _aside(self, work: partial[tuple[Found, str]]) -> tuple[Found, str]:
         """In a worker thread. LimitError OVERLOADED where too many wait already."""
         waiting_max = self._services.settings.sparql.waiting_max
         if self._waiting >= waiting_max:
@@ -94,14 +95,16 @@ class SparqlDoor:
         finally:
             self._waiting -= 1
 
-    def _ask(self, principal: Principal, query: Query, graphs: tuple[str, ...]) -> Found:
+    def _ask(self, principal: Principal, query: Query, graphs: tuple[str, ...]) -> tuple[Found, str]:
+        """The answer, and the revisions of the sites that it is of."""
         settings = self._services.settings.sparql
         limits = QueryLimits(settings.wall_s, settings.memory_mb, settings.result_bytes_max)
         for _ in range(_TRIES):
             kept = self._stores.store(principal)
             _check_graphs(graphs, kept.graphs)
             try:
-                return kept.store.ask(query, limits)
+                found = kept.store.ask(query, limits)
+                return found, ", ".join(f"{site}={revision}" for site, revision in kept.seen)
             except StoreError as error:
                 if error.code != "SPARQL_STORE_GONE":  # a write came between: there is a newer one
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -26,11 +27,16 @@ _LOADING_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptStore:
-    """A store, the revisions of its sites, and the names of its graphs: base IRIs of the sites seen."""
+    """A store and what is in it. made_s: on the monotonic clock.
+
+    revisions: of all sites; seen: of those that the asker sees; graphs: the base IRIs of these.
+    """
 
     store: QueryStore
     revisions: _Revisions
+    seen: _Revisions
     graphs: frozenset[str]
+    made_s: float
 
 
 class SparqlStores:
@@ -74,12 +80,17 @@ class SparqlStores:
             raise LimitError(message, code="SPARQL_TOO_LARGE", hint="ask GraphQL, or export")
         quads = write_rdf(selections, "nq")
         store = QueryStore.start(quads, memory_mb=settings.store_mb, wall_s=_LOADING_S)
-        return KeptStore(store, revisions, frozenset(each.base for each in selections))
+        shown = {each.site: each.base for each in selections}
+        seen = tuple(each for each in revisions if each[0] in shown)
+        return KeptStore(store, revisions, seen, frozenset(shown.values()), time.monotonic())
 
     def _get(self, seen: _Seen, revisions: _Revisions) -> KeptStore | None:
         with self._lock:
             known = self._kept.get(seen)
-            if known is None or known.revisions != revisions or not known.store.is_alive:
+            if known is None or not known.store.is_alive:
+                return None
+            age_s = time.monotonic() - known.made_s
+            if known.revisions != revisions and age_s >= self._services.settings.sparql.stale_s:
                 return None
             self._kept.move_to_end(seen)
             return known

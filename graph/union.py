@@ -149,7 +149,16 @@ class _UnionIds:
         return self.parts[part].id(place)
 
     def rows_of(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
-        return np.array([self.row(iri) for iri in iris], np.int32)
+        """As `row`, with one look-up a site for all of them."""
+        found = np.full(len(iris), -1, np.int32)
+        living = np.zeros(len(iris), np.bool_)
+        for part, (start, _) in zip(self.parts, self.starts, strict=True):
+            rows = part.twins.ids.rows_of(iris)
+            here = (rows >= 0) & ~living
+            found[here] = rows[here] + start
+            living[here] = part.twins.alive.take(rows[here])
+        found[living] = self.stubs.resolve(found[living])
+        return found
 
     def iris(self, rows: Rows) -> list[str]:
         texts = np.empty(len(rows), object)

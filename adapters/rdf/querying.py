@@ -117,9 +117,11 @@ class QueryStore:
             try:
                 ours.sendall(_request(query, limits))
                 said = _all_of(ours, until_s, limits.result_bytes_max + _HEAD_BYTES_MAX)
-            except OSError:
-                said = b""
-        return _read(said, limits, is_late=time.monotonic() >= until_s)
+            except TimeoutError as error:
+                raise _timeout(limits) from error
+            except OSError as error:
+                raise StoreError("the query came to no end", code="SPARQL_FAILED") from error
+        return _read(said, limits)
 
     def close(self) -> None:
         with self._lock, suppress(OSError):
@@ -173,12 +175,12 @@ def _all_of(channel: socket.socket, until_s: float, bytes_max: int) -> bytes:
     return bytes(found)
 
 
-def _read(said: bytes, limits: QueryLimits, *, is_late: bool) -> Found:
+def _read(said: bytes, limits: QueryLimits) -> Found:
     size = int.from_bytes(said[1 : 1 + SIZE_BYTES], "big")
     begin = 1 + SIZE_BYTES
     tail = said[-5:]
     if len(tail) < 5 or tail[:1] != ENDED:
-        raise _timeout(limits) if is_late else StoreError("the query came to no end", code="SPARQL_FAILED")
+        raise StoreError("the query came to no end", code="SPARQL_FAILED")
     ended = int.from_bytes(tail[1:], "big", signed=True)
     if ended != 0 or said[:1] != ANSWER:
         raise _ending(ended, limits)

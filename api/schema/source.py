@@ -52,16 +52,19 @@ class SchemaSource:
         *,
         is_alone: bool = False,
         prefix: str = "",
+        typed: bool = True,
         partners: Partners | None = None,
     ) -> None:
         """swapped: told of each new schema, in the thread that made it. is_alone: see `_uncollected`.
 
-        prefix: see `join`. partners: whose kinds are in the schema too.
+        prefix: see `join`. typed: False for a schema that does not follow what is in use. partners: whose
+        kinds are in the schema too.
         """
         self._fixed = fixed
         self._swapped = swapped
         self._is_alone = is_alone
         self._prefix = prefix
+        self._typed = typed
         self._partners = partners
         self._lock = threading.Lock()  # held while a schema is made; never by who only reads
         self._usage = Usage()
@@ -88,9 +91,10 @@ class SchemaSource:
         with self._lock:
             # Another thread may have made it while this one waited.
             ready = self.ready(snapshot)
-            return ready or self._make(
-                snapshot.schema, self._usage.of(snapshot), snapshot.sites, snapshot.revisions
-            )
+            if ready is not None:
+                return ready
+            use = self._usage.of(snapshot) if self._typed else InUse()
+            return self._make(snapshot.schema, use, snapshot.sites, snapshot.revisions)
 
     def empty(self, ontology: Schema) -> GraphQLSchema:
         """The schema of a folder without sites."""

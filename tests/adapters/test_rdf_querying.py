@@ -17,6 +17,7 @@ from adapters.rdf.querying import Query, QueryLimits, QueryStore
 from adapters.rdf.sink import write_rdf
 from adapters.selection import select
 from graph.mesh import Mesh
+from ontology.errors import LimitError
 from ontology.schema import load_schema
 from ontology.units import load_units
 
@@ -88,6 +89,13 @@ def test_answers_are_those_of_rdflib_over_the_file(name: str, shared_data: Path,
         store.close()
     print(name, sizes)
     assert sum(count > 1 for count in sizes.values()) >= 2
+
+
+def test_triples_that_do_not_fit_are_refused() -> None:
+    line = b'<urn:a> <urn:b> "' + b"x" * 1_000 + b'" .\n'
+    with pytest.raises(LimitError) as caught:
+        QueryStore.start(line * 50_000, memory_mb=8, wall_s=120)
+    assert caught.value.code == "SPARQL_TOO_LARGE"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from api.config import Settings, Sparql
 from api.policy import Role
 from graph.mesh import Mesh
 from graph.values import Change
+from ontology.errors import StoreError
 from tests.api.conftest import CAMPUS, PLANT, Running, iri, served, twin
 
 NAMES = "SELECT ?s ?name { ?s <http://www.w3.org/2000/01/rdf-schema#label> ?name } ORDER BY ?s"
@@ -202,6 +203,7 @@ def test_everybody_sees_what_their_export_shows(guarded: Running, token: Callabl
         assert secret not in found.text
         assert secret not in graphs.text
     assert [each["g"] for each in bindings(graphs)] == [CAMPUS]
+    assert graphs.headers["twinmesh-revisions"] == "campus=1"
     assert hidden.json()["code"] == "SPARQL_GRAPH_UNKNOWN"  # as one that is not there
     with guarded.client(nobody) as client:
         assert bindings(client.get("/sparql", params={"query": COUNT})) == [{"n": "0"}]
@@ -217,15 +219,56 @@ def test_a_write_is_seen_by_the_next_query(server: Running) -> None:
     assert "New room" not in ask(server, NAMES).text
 
 
+def test_a_store_may_be_older_where_that_is_said(mesh: Mesh, serve: Callable[..., Any]) -> None:
+    change = Change(put_twins=(twin("campus", "R-9", "rec:Room", "New room"),))
+    with serve(mesh, Settings(sparql=Sparql(stale_s=3_600.0))) as server:
+        first = ask(server, NAMES)
+        mesh.twin("campus").apply(change)
+        second = ask(server, NAMES)
+    assert first.headers["twinmesh-revisions"] == second.headers["twinmesh-revisions"] == "campus=1, plant=1"
+    assert second.content == first.content
+    with serve(mesh) as server:
+        newest = ask(server, NAMES)
+    assert (newest.headers["twinmesh-revisions"], "New room" in newest.text) == ("campus=2, plant=1", True)
+
+
+def test_askers_take_turns_where_one_store_is_kept(mesh: Mesh, serve: Callable[..., Any]) -> None:
+    with serve(mesh, Settings(sparql=Sparql(stores_max=1)), dev=False) as server:
+        tokens = {
+            kind: server.tokens.create(kind, Role.PARTNER, kinds=(f"brick:{kind}",))
+            for kind in ("AHU", "VAV")
+        }
+        for kind in ("AHU", "VAV", "AHU"):
+            with server.client(tokens[kind]) as client:
+                found = bindings(client.get("/sparql", params={"query": NAMES}, timeout=60))
+            assert {each["s"].rpartition("/")[2].partition("-")[0] for each in found} == {kind}
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [
+        (Sparql(items_max=3), 500, "SPARQL_TOO_LARGE"),
+        (Sparql(waiting_max=0), 503, "OVERLOADED"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    mesh: Mesh, serve: Callable[..., Any], limits: Sparql, status: int, code: str
+) -> None:
+    with serve(mesh, Settings(sparql=limits)) as server:
+        answer = ask(server, COUNT)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
 # Harm
 
+SLOW = "SPARQL_TIMEOUT"  # the limits are tight, and the machine may be busy
 HARM = {
     "a cross product": ("SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }", {"SPARQL_TIMEOUT"}),
     "a cross product that is sorted": (
         "SELECT * { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } ORDER BY ?a ?d ?g",
         {"SPARQL_MEMORY", "SPARQL_TIMEOUT"},  # whichever is reached first
     ),
-    "a long answer": ("SELECT * { ?a ?b ?c . ?d ?e ?f }", {"SPARQL_RESULT_TOO_LARGE"}),
+    "a long answer": ("SELECT * { ?a ?b ?c . ?d ?e ?f }", {"SPARQL_RESULT_TOO_LARGE", SLOW}),
     "paths upon paths": (
         "SELECT (COUNT(*) AS ?n) { ?a (!<urn:x>|^!<urn:x>)* ?b . ?b (!<urn:x>|^!<urn:x>)* ?c }",
         {"SPARQL_TIMEOUT", "SPARQL_MEMORY"},
@@ -235,8 +278,18 @@ HARM = {
         'FILTER(REGEX(CONCAT(STR(?c), STR(?f)), "(a|b)*c{20}")) }',
         {"SPARQL_TIMEOUT", "SPARQL_MEMORY"},
     ),
-    "brackets in brackets": ("SELECT * " + "{" * 20_000 + "}" * 20_000, {"SPARQL_FAILED"}),
+    "brackets in brackets": ("SELECT * " + "{" * 20_000 + "}" * 20_000, {"SPARQL_FAILED", SLOW}),
 }
+
+
+def well(server: Running) -> list[dict[str, str]]:
+    """What a plain query gives, at the latest when the machine has time for it."""
+    for _ in range(20):
+        answer = ask(server, "SELECT (COUNT(DISTINCT ?s) AS ?n) { ?s a ?k }")
+        if answer.status_code == 200:
+            return bindings(answer)
+        assert answer.json()["code"] == SLOW, answer.text
+    return []
 
 
 @pytest.mark.parametrize("name", HARM)
@@ -247,14 +300,14 @@ def test_harm_ends_within_its_limits(harmed: Running, name: str) -> None:
         answer = client.post("/sparql", content=query, headers=media, timeout=60)
     assert answer.status_code == 500, answer.text
     assert answer.json()["code"] in codes
-    assert bindings(ask(harmed, "SELECT (COUNT(DISTINCT ?s) AS ?n) { ?s a ?k }")) == [{"n": "3000"}]
+    assert well(harmed) == [{"n": "3000"}]
 
 
 def test_a_regex_that_grows_is_refused_or_stopped(harmed: Running) -> None:
     query = 'SELECT ?s { ?s ?p ?o FILTER(REGEX(STR(?o), "(((a*)*)*)*b{1000}{1000}{1000}")) }'
     answer = ask(harmed, query)
     # A pattern that is too large to be built is an error of the filter, which then holds for nothing.
-    stopped = answer.status_code == 500 and answer.json()["code"] in ("SPARQL_TIMEOUT", "SPARQL_MEMORY")
+    stopped = answer.status_code == 500 and answer.json()["code"] in (SLOW, "SPARQL_MEMORY")
     assert stopped or bindings(answer) == []
 
 
@@ -271,7 +324,7 @@ def test_others_are_answered_meanwhile(harmed: Running) -> None:
     for each in threads:
         each.join(60)
     assert codes == ["SPARQL_TIMEOUT"] * 4
-    assert ask(harmed, "ASK { ?s ?p ?o }").json()["boolean"] is True
+    assert well(harmed) == [{"n": "3000"}]
 
 
 def test_nothing_calls_out(harmed: Running) -> None:
@@ -290,3 +343,7 @@ def test_nothing_calls_out(harmed: Running) -> None:
                 listener.accept()
         finally:
             store.close()
+        assert not store.is_alive
+        with pytest.raises(StoreError) as caught:
+            store.ask(Query(COUNT, "json", None), QueryLimits(10, 256, 10_000))
+    assert caught.value.code == "SPARQL_STORE_GONE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -30,8 +31,9 @@ from graph.values import Change, Value
 from ontology.errors import InputError
 from ontology.schema import Schema
 from ontology.units import Units
-from tests.api.conftest import Running, fill, iri, twin
+from tests.api.conftest import SCHEMA, Running, campus_change, fill, iri, plant_change, twin
 from tests.api.test_compiled import Desk, desk_of
+from tests.simulation.cascade_worlds import fresh_seed
 
 PREFIXES = ("", "campus_")
 ENTITIES = """query ($them: [_Any!]!) { _entities(representations: $them) { __typename
@@ -247,6 +249,49 @@ def test_representations_count_in_what_a_request_costs(mesh: Mesh, serve: Callab
     with serve(mesh, Settings(limits=Limits(body_bytes_max=8 << 20, nodes_max=9_000))) as server:
         assert server.code(query, {"them": many * 10 + many[:1]}) == "PAGE_TOO_LARGE"
         assert server.code(query, {"them": many * 10}) == "NODE_BUDGET"
+
+
+def test_representations_may_stand_in_the_text(reader: Running) -> None:
+    query = """query ($id: ID!) { _entities(representations: [
+    {__typename: "AHUTwin", id: "%s"}, {__typename: "AHUTwin", id: $id}]) { ... on Twin { name } } }"""
+    data = reader.data(query.replace("%s", iri("campus", "AHU-1")), {"id": iri("campus", "AHU-2")})
+    assert data == {"_entities": [{"name": "Air handler 1"}, {"name": "Air handler 2"}]}
+
+
+def test_random_representations_are_answered_alike_both_ways(desk: Desk) -> None:
+    """The plan gives the bytes of the resolvers, or leaves it to them; errors are at what is not there."""
+    seed = fresh_seed("entities")
+    rng = random.Random(seed)
+    there = {
+        each.id: f"{SCHEMA.graphql_name(SCHEMA.kind(each.kinds[0]))}Twin"
+        for change in (campus_change(), plant_change())
+        for each in change.put_twins
+    }
+    known = [{"__typename": typename, "id": id} for id, typename in there.items()]
+    names = sorted({*there.values(), "AHU", "Twin"})
+    plan = desk.plan(ENTITIES, them=[])
+    assert plan is not None
+    for _ in range(60):
+        ids = rng.choices(sorted(there), k=rng.randint(0, 30))
+        them: list[Any] = [{"__typename": there[each], "id": each} for each in ids]
+        for place in rng.sample(range(len(them)), k=min(len(them), rng.choice((0, 0, 1, 3)))):
+            them[place] = rng.choice(
+                [
+                    {"__typename": rng.choice(names), "id": ids[place]},
+                    {"__typename": there[ids[place]], "id": ids[place] + "x"},
+                    {},
+                    7,
+                ]
+            )
+        right = [each in known for each in them]
+        encoded, result = plan.run(desk.context(), {"them": them}), desk.resolved(ENTITIES, them=them)
+        assert result.data is not None
+        assert [each is not None for each in result.data["_entities"]] == right, seed
+        assert [each.path[1] for each in result.errors or () if each.path] == [
+            place for place, is_right in enumerate(right) if not is_right
+        ]
+        assert (encoded is None) == (not all(right)), seed
+        assert encoded is None or encoded.data == orjson.dumps(result.data), seed
 
 
 # The doors
