@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from federation.asking import QueryAsk
     from federation.gather import Gatherer
     from federation.partners import Partner
+    from graph.part_figures import PartGroup
+    from graph.plan import Grouping
     from graph.snapshot import Snapshot
 
 Run: TypeAlias = "Callable[[Prepared], Answer]"
@@ -126,6 +128,8 @@ class _Question:
         context = RequestContext.over(snapshot, before.services, before.principal)
         view, reads = context.present(), Reads(snapshot.size)
         view.reads = reads
+        if any(each.shows_figures for each in self.conversations):
+            view.figures = self._figures
         view.dark = {
             base: _unanswered(each)
             for each in self.conversations
@@ -133,6 +137,10 @@ class _Question:
             for base in each.partner.bases
         }
         return context, reads
+
+    def _figures(self, grouping: Grouping) -> list[tuple[PartGroup, ...]]:
+        """What peers that show no twins told of an aggregate."""
+        return [part for each in self.conversations for part in each.figures.parts(grouping)]
 
     @property
     def _twins(self) -> int:

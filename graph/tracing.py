@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
-    from graph.plan import Predicate
+    from graph.plan import Grouping, Predicate
     from graph.values import Way
 
 TrailKey: TypeAlias = "tuple[Way, bytes]"
@@ -23,6 +23,7 @@ class Reads:
     """Reads of one execution over a snapshot of `size` rows. Not shared between threads.
 
     lookups: ids and local ids that were looked for. matches: (kind, predicate). searches: (text, kind).
+    grouped: aggregates, whose twins were matched too.
     walked: by trail, bool[size], twins whose relationships were read. met: bool[size], twins at the other end
     of those. deep: trails that are followed to the end. unread: what would have had to be read elsewhere, and
     cannot be asked for.
@@ -39,6 +40,7 @@ class Reads:
     )
     met: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     deep: set[TrailKey] = field(default_factory=set["TrailKey"])
+    grouped: list[Grouping] = field(default_factory=list["Grouping"])
     unread: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
