@@ -65,7 +65,12 @@ class Federated:
         """Whether there is anybody to ask, and anything to ask for."""
         traits = prepared.known.traits
         is_query = prepared.operation.operation is OperationType.QUERY
-        return bool(self.partners) and is_query and not traits.is_introspection
+        return self.has_partners and is_query and not traits.is_introspection
+
+    @property
+    def has_partners(self) -> bool:
+        """Whether there is any peer with which something about queries was agreed."""
+        return any(not partner.is_silent for partner in self.partners)
 
     def answer(self, prepared: Prepared, run: Run, resolve: Run) -> Answer:
         """run: by a plan where there is one; resolve: by the resolvers, which tell which field failed."""

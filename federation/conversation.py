@@ -109,6 +109,7 @@ class Conversation:
     _matches: list[Any] = field(default_factory=list[Any])
     _searches: list[tuple[str, str | None]] = field(default_factory=list["tuple[str, str | None]"])
     _spread: dict[TrailKey, set[str]] = field(default_factory=dict["TrailKey", "set[str]"])
+    _deep: tuple[set[TrailKey], set[str]] | None = field(default=None)  # asked just now: trails, other ids
     _ours: set[TrailKey] = field(default_factory=set["TrailKey"])
 
     def __post_init__(self) -> None:
@@ -136,6 +137,7 @@ class Conversation:
             self.is_engaged = True
         if self.code is not None:
             return None
+        self._note_deep(world, ids, is_alone=not (matches or searches))
         return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, tuple(ids), matches, searches, spreads)
 
     @property
@@ -208,9 +210,23 @@ class Conversation:
                 self._spread.setdefault(key, set()).update(ids)
                 if ours:
                     self._ours.add(key)
-                depth = DEPTH_MAX if key in world.reads.deep else 1
+                depth = _depth(world, key)
                 found.append(SpreadAsk(key[0].value, tuple(ids), _relations(world, key), depth, ours))
         return tuple(found)
+
+    def _note_deep(self, world: World, ids: Sequence[str], *, is_alone: bool) -> None:
+        """Walks to the end are followed by the peer: of what it tells then, it told all relationships."""
+        open_ends = {key for key, depth in world.reads.deep.items() if depth is None}
+        is_pure = is_alone and open_ends == set(world.reads.walked)
+        self._deep = (open_ends, set(ids)) if is_pure else None
+
+    def _take_deep(self, answer: QueryAnswer) -> None:
+        if self._deep is None or answer.is_cut:
+            return
+        keys, others = self._deep
+        told = {iri for site in answer.sites for iri in site.ids} - others
+        for key in keys:
+            self._spread.setdefault(key, set()).update(told)
 
     def _walked(self, world: World, key: TrailKey, walked: Any) -> tuple[list[str], bool]:
         rows = np.flatnonzero(walked)
@@ -248,6 +264,7 @@ class Conversation:
         bases = {site.name: site.base for site in self.partner.sites}
         self.is_cut = self.is_cut or answer.is_cut
         self.answered_s = time.monotonic()
+        self._take_deep(answer)
         if self.shows_figures:
             self.code = self.figures.take(answer.figures) or self.code
             return
@@ -308,6 +325,12 @@ class Conversation:
         if self.withheld:
             told["withheld"] = list(self.withheld)
         return told
+
+
+def _depth(world: World, key: TrailKey) -> int:
+    """How many steps at once a trail is to be followed."""
+    stated = world.reads.deep.get(key, 1)
+    return DEPTH_MAX if stated is None else min(max(stated, 1), DEPTH_MAX)
 
 
 def _relations(world: World, key: TrailKey) -> tuple[str, ...] | None:

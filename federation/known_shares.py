@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from federation.sharing import Shared
     from graph.snapshot import Snapshot
 
-KEPT_MAX: Final = 8
+KEPT_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
     snapshot: Snapshot
     version: int
-    bases: tuple[str, ...]
     shared: Shared
 
 
@@ -35,7 +34,7 @@ class KnownShares:
 
     def __init__(self, kept_max: int = KEPT_MAX) -> None:
         self._kept_max = kept_max
-        self._made: OrderedDict[tuple[str, str], _Made] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str, tuple[str, ...]], _Made] = OrderedDict()
         self._lock = Lock()
 
     def share(
@@ -44,19 +43,14 @@ class KnownShares:
         """As `federation.sharing.share`, for a grant that allows the purpose now."""
         grant.require(purpose, now_ns)
         partner = grant.contract.partner if grant.contract is not None else ""
-        key, owned = (partner, purpose.value), tuple(sorted(bases))
+        key = (partner, purpose.value, tuple(sorted(bases)))
         with self._lock:
             known = self._made.get(key)
-        if (
-            known is not None
-            and known.snapshot is snapshot
-            and known.version == grant.version
-            and known.bases == owned
-        ):
+        if known is not None and known.snapshot is snapshot and known.version == grant.version:
             return known.shared
-        made = share(grant, snapshot, purpose, now_ns, owned)
+        made = share(grant, snapshot, purpose, now_ns, key[2])
         with self._lock:
-            self._made[key] = _Made(snapshot, grant.version, owned, made)
+            self._made[key] = _Made(snapshot, grant.version, made)
             self._made.move_to_end(key)
             while len(self._made) > self._kept_max:
                 self._made.popitem(last=False)
