@@ -32,7 +32,7 @@ from federation.contract import Purpose
 from federation.figures import disclosed, figures_of
 from federation.gather import Courier, Gatherer
 from federation.gathered import StrangerPools
-from federation.known_shares import KnownShares
+from federation.known_shares import KnownShares, LastTold
 from federation.partners import Partners, is_base, overlaps
 from federation.records import Letter, disclosure_of
 from federation.store import FEDERATION_FILE
@@ -61,6 +61,7 @@ class QueryServices:
     settings: Settings
     shares: KnownShares
     partners: Partners
+    told: LastTold
 
     def services(self) -> Mapping[str, Service]:
         per_minute = self.settings.federation.query_per_minute
@@ -102,13 +103,20 @@ class QueryServices:
         return Budget(nodes_max=limits.nodes_max, wall_s=min(limits.wall_s, federation.query_deadline_s))
 
     def catalogue(self, heard: Heard) -> Told:
-        """What the contract shows: no twin, but which kinds and attributes there are."""
+        """What the contract shows: no twin, but which kinds and attributes there are.
+
+        It is asked for all the time: the ledger has it once, and again when it is another one.
+        """
         contract = heard.grant.require(Purpose.QUERY, heard.now_ns)
         check_format(decoded(heard.body, CatalogueAsk).format)
         shared = self._shared(heard, ())
         body = msgspec.msgpack.encode(catalogue_of(contract, shared))
-        letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, CATALOGUE, len(body))
-        return Told(body, disclosure_of(letter, (), {"kinds and attributes in use": 1}))
+        if not self.told.has(contract.partner, heard.grant.version, body):
+            letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, CATALOGUE, len(body))
+            told = disclosure_of(letter, (), {"kinds and attributes in use": 1})
+            heard.node.ledger.record(told, heard.now_ns)
+            self.told.note(contract.partner, heard.grant.version, body)
+        return Told(body)
 
     def _shared(self, heard: Heard, bases: tuple[str, ...]) -> Shared:
         snapshot = self.mesh.snapshot()
@@ -137,7 +145,7 @@ class Queries:
     def over(cls, mesh: Mesh, units: Units, settings: Settings) -> Queries:
         partners, courier = Partners(settings.federation.query_pause_s), Courier()
         federated = Federated(Gatherer(courier, partners), settings.federation, StrangerPools())
-        answering = QueryServices(mesh, units, settings, KnownShares(), partners)
+        answering = QueryServices(mesh, units, settings, KnownShares(), partners, LastTold())
         return cls(federated, answering, courier, mesh, partners, settings.federation.refresh_s)
 
     def services(self) -> Mapping[str, Service]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from graph.snapshot import Snapshot
 
 KEPT_MAX: Final = 16
+TOLD_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,3 +57,27 @@ class KnownShares:
             while len(self._made) > self._kept_max:
                 self._made.popitem(last=False)
         return made
+
+
+class LastTold:
+    """What each partner was told last, as a digest. Safe from any thread."""
+
+    def __init__(self, kept_max: int = TOLD_MAX) -> None:
+        self._kept_max = kept_max
+        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def has(self, partner: str, version: int, body: bytes) -> bool:
+        """Whether it was told just this, under this version of its contract."""
+        return self._digests.get(partner) == _digest(version, body)
+
+    def note(self, partner: str, version: int, body: bytes) -> None:
+        with self._lock:
+            self._digests[partner] = _digest(version, body)
+            self._digests.move_to_end(partner)
+            while len(self._digests) > self._kept_max:
+                self._digests.popitem(last=False)
+
+
+def _digest(version: int, body: bytes) -> bytes:
+    return sha256(version.to_bytes(8, "big") + body).digest()
