@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from api import federation_queries
+from federation.asking import FiguresTold, FigureTold, GroupTold
 from federation.contract import Release
 from graph.values import Change, Value
 from ontology.schema import Schema
@@ -112,6 +114,37 @@ def test_quantiles_cannot_be_joined(group: Group) -> None:
     told = group["campus"].running.ask(asked)
     assert told["data"]["aggregate"] == [{"values": {"count": 3 + FANS, "p50_ratedPower": None}}]
     assert told["extensions"]["completeness"] == "PARTIAL"
+
+
+FIGURE = FigureTold(9, 9, 9.0, 1.0, 1.0, "kW")
+LIES = {
+    "other keys": GroupTold(("x",), 9, (FIGURE,)),
+    "other figures": GroupTold((), 9, (FIGURE, FIGURE)),
+    "no number": GroupTold((), 9, (FigureTold(9, 9, float("nan"), 1.0, 1.0, "kW"),)),
+    "no end": GroupTold((), 9, (FigureTold(9, 9, float("inf"), 1.0, 1.0, "kW"),)),
+    "fewer than none": GroupTold((), -9, (FIGURE,)),
+    "more numbers than twins": GroupTold((), 9, (FigureTold(1, 9, 9.0, 1.0, 1.0, "kW"),)),
+    "no least": GroupTold((), 9, (FigureTold(9, 9, 9.0, None, 1.0, "kW"),)),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_figures_that_cannot_be_are_left_out(
+    group: Group, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def lied(*_: object) -> FiguresTold:
+        return FiguresTold((LIES[name],), is_less=False)
+
+    def nothing(*_: object) -> dict[str, int]:
+        return {}
+
+    monkeypatch.setattr(federation_queries, "figures_of", lied)
+    monkeypatch.setattr(federation_queries, "disclosed", nothing)
+    asked = '{ aggregate(kind: "brick:Fan", measures: [{op: SUM, of: "ratedPower"}]) { values } }'
+    answer = group["campus"].running.ask(asked)
+    assert answer["data"]["aggregate"] == [{"values": {"sum_ratedPower": 1.0 + 4.0 + 9.0}}]
+    assert source(answer)["code"] == "PEER_GARBAGE"
+    assert answer["extensions"]["completeness"] == "PARTIAL"
 
 
 def test_no_twin_is_shown(group: Group) -> None:
