@@ -159,7 +159,7 @@ class Engine:
 
         None: it goes to a worker thread. Raises for a text that is refused by its looks.
         """
-        if self._federated is not None and self._federated.partners:
+        if self._federated is not None and self._federated.has_partners:
             check_text(request.query, self._services.settings.limits)
             return None
         snapshot = self._services.mesh.fresh_snapshot()

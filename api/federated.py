@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from federation.asking import QueryAsk
     from federation.gather import Gatherer
     from federation.partners import Partner
+    from graph.part_figures import PartGroup
+    from graph.plan import Grouping
     from graph.snapshot import Snapshot
 
 Run: TypeAlias = "Callable[[Prepared], Answer]"
@@ -63,7 +65,12 @@ class Federated:
         """Whether there is anybody to ask, and anything to ask for."""
         traits = prepared.known.traits
         is_query = prepared.operation.operation is OperationType.QUERY
-        return bool(self.partners) and is_query and not traits.is_introspection
+        return self.has_partners and is_query and not traits.is_introspection
+
+    @property
+    def has_partners(self) -> bool:
+        """Whether there is any peer with which something about queries was agreed."""
+        return any(not partner.is_silent for partner in self.partners)
 
     def answer(self, prepared: Prepared, run: Run, resolve: Run) -> Answer:
         """run: by a plan where there is one; resolve: by the resolvers, which tell which field failed."""
@@ -126,6 +133,8 @@ class _Question:
         context = RequestContext.over(snapshot, before.services, before.principal)
         view, reads = context.present(), Reads(snapshot.size)
         view.reads = reads
+        if any(each.shows_figures for each in self.conversations):
+            view.figures = self._figures
         view.dark = {
             base: _unanswered(each)
             for each in self.conversations
@@ -133,6 +142,10 @@ class _Question:
             for base in each.partner.bases
         }
         return context, reads
+
+    def _figures(self, grouping: Grouping) -> list[tuple[PartGroup, ...]]:
+        """What peers that show no twins told of an aggregate."""
+        return [part for each in self.conversations for part in each.figures.parts(grouping)]
 
     @property
     def _twins(self) -> int:

@@ -21,6 +21,7 @@ from federation.asking import (
     CATALOGUE,
     QUERY,
     CatalogueAsk,
+    QueryAnswer,
     QueryAsk,
     check_ask,
     check_format,
@@ -28,9 +29,10 @@ from federation.asking import (
 )
 from federation.cataloguing import catalogue_of
 from federation.contract import Purpose
+from federation.figures import disclosed, figures_of
 from federation.gather import Courier, Gatherer
 from federation.gathered import StrangerPools
-from federation.known_shares import KnownShares
+from federation.known_shares import KnownShares, LastTold
 from federation.partners import Partners, is_base, overlaps
 from federation.records import Letter, disclosure_of
 from federation.store import FEDERATION_FILE
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from api.config import Settings
     from api.federation_http import FederationDoor, Heard
+    from federation.contract import Contract
     from federation.sharing import Shared
     from graph.mesh import Mesh
     from ontology.units import Units
@@ -58,6 +61,7 @@ class QueryServices:
     settings: Settings
     shares: KnownShares
     partners: Partners
+    told: LastTold
 
     def services(self) -> Mapping[str, Service]:
         per_minute = self.settings.federation.query_per_minute
@@ -71,28 +75,48 @@ class QueryServices:
         contract = heard.grant.require(Purpose.QUERY, heard.now_ns)
         ask = decoded(heard.body, QueryAsk)
         check_ask(ask)
+        heard.node.rates.take(f"{contract.partner} {QUERY} contract", contract.per_minute)
         rows_max = heard.grant.rows_max(Purpose.QUERY, heard.now_ns)
+        if ask.figures and not rows_max:
+            return self._figures(heard, contract, ask)
         if not rows_max:
             hint = "ask for figures over groups"
             raise AccessError("the contract shows no rows", code="CONTRACT_AGGREGATES", hint=hint)
-        heard.node.rates.take(f"{contract.partner} {QUERY} contract", contract.per_minute)
         bases = self._own_bases(heard, ask.bases)
         shared = self._shared(heard, bases)
-        limits, federation = self.settings.limits, self.settings.federation
-        budget = Budget(nodes_max=limits.nodes_max, wall_s=min(limits.wall_s, federation.query_deadline_s))
-        bounds = Bounds(rows_max, min(ask.bytes_max, federation.answer_bytes_max))
-        made, body = answer(msgspec.structs.replace(ask, bases=bases), shared, self.units, budget, bounds)
+        bounds = Bounds(rows_max, min(ask.bytes_max, self.settings.federation.answer_bytes_max))
+        ask = msgspec.structs.replace(ask, bases=bases)
+        made, body = answer(ask, shared, self.units, self._budget(), bounds)
         letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, QUERY, len(body))
         return Told(body, disclosure_of(letter, made.sites))
 
+    def _figures(self, heard: Heard, contract: Contract, ask: QueryAsk) -> Told:
+        """What a contract that shows no twin tells. AccessError CONTRACT_FIGURES."""
+        shared, budget = self._shared(heard, ()), self._budget()
+        told = tuple(figures_of(each, shared, contract, self.units, budget) for each in ask.figures)
+        body = msgspec.msgpack.encode(QueryAnswer((), figures=told))
+        letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, QUERY, len(body))
+        return Told(body, disclosure_of(letter, (), disclosed(ask.figures, told)))
+
+    def _budget(self) -> Budget:
+        limits, federation = self.settings.limits, self.settings.federation
+        return Budget(nodes_max=limits.nodes_max, wall_s=min(limits.wall_s, federation.query_deadline_s))
+
     def catalogue(self, heard: Heard) -> Told:
-        """What the contract shows: no twin, but which kinds and attributes there are."""
+        """What the contract shows: no twin, but which kinds and attributes there are.
+
+        It is asked for all the time: the ledger has it once, and again when it is another one.
+        """
         contract = heard.grant.require(Purpose.QUERY, heard.now_ns)
         check_format(decoded(heard.body, CatalogueAsk).format)
         shared = self._shared(heard, ())
         body = msgspec.msgpack.encode(catalogue_of(contract, shared))
-        letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, CATALOGUE, len(body))
-        return Told(body, disclosure_of(letter, (), {"kinds and attributes in use": 1}))
+        if not self.told.has(contract.partner, heard.grant.version, body):
+            letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, CATALOGUE, len(body))
+            told = disclosure_of(letter, (), {"kinds and attributes in use": 1})
+            heard.node.ledger.record(told, heard.now_ns)
+            self.told.note(contract.partner, heard.grant.version, body)
+        return Told(body)
 
     def _shared(self, heard: Heard, bases: tuple[str, ...]) -> Shared:
         snapshot = self.mesh.snapshot()
@@ -121,7 +145,7 @@ class Queries:
     def over(cls, mesh: Mesh, units: Units, settings: Settings) -> Queries:
         partners, courier = Partners(settings.federation.query_pause_s), Courier()
         federated = Federated(Gatherer(courier, partners), settings.federation, StrangerPools())
-        answering = QueryServices(mesh, units, settings, KnownShares(), partners)
+        answering = QueryServices(mesh, units, settings, KnownShares(), partners, LastTold())
         return cls(federated, answering, courier, mesh, partners, settings.federation.refresh_s)
 
     def services(self) -> Mapping[str, Service]:

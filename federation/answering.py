@@ -93,7 +93,10 @@ def answer(
             found.is_cut = found.is_cut or total > len(rows)
             found.add(rows)
     for spread in ask.spreads:
-        _spread(found, spread, budget)
+        if spread.depth == 1:
+            _spread(found, (spread,), budget)
+    # Walks go along all of their trails at once, so that whatever they meet is followed along each.
+    _spread(found, [spread for spread in ask.spreads if spread.depth > 1], budget)
     return _fitted(found, None if ask.names is None else frozenset(ask.names))
 
 
@@ -112,17 +115,19 @@ def _living(rows: Rows) -> Rows:
 # Along relations
 
 
-def _spread(found: _Found, spread: SpreadAsk, budget: Budget) -> None:
-    """Breadth first inside what is shared, as deep as was asked."""
+def _spread(found: _Found, spreads: Sequence[SpreadAsk], budget: Budget) -> None:
+    """Breadth first inside what is shared, as deep as was asked, along all of the spreads."""
+    if not spreads:
+        return
     shared = found.shared
     snapshot = shared.snapshot
-    relations = _relations(shared, spread.relations)
-    frontier = _starts(found, spread)
+    trails = [(Way(spread.way), _relations(shared, spread.relations)) for spread in spreads]
+    frontier = np.unique(np.concatenate([_starts(found, spread) for spread in spreads]))
     seen = np.zeros(snapshot.size, np.bool_)
-    for _ in range(spread.depth):
+    for _ in range(max(spread.depth for spread in spreads)):
         budget.check_time()
         seen[frontier] = True
-        edges, _ = snapshot.expand(frontier, Way(spread.way), relations)
+        edges = np.concatenate([snapshot.expand(frontier, *trail)[0] for trail in trails])
         edges = np.unique(edges[shared.edges[edges]])
         found.add_edges(edges)
         ends = np.unique(np.concatenate((snapshot.sources(edges), snapshot.targets(edges))))

@@ -47,6 +47,40 @@ class SpreadAsk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     ours: bool = False
 
 
+class FiguresAsk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Groups of the twins of a kind, by some keys; of: attributes whose figures are wanted."""
+
+    kind: str | None
+    keys: tuple[str, ...]
+    of: tuple[str, ...]
+
+
+class FigureTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """As `graph.part_figures.PartFigure`."""
+
+    count: int
+    numbers: int
+    total: float
+    low: float | None
+    high: float | None
+    unit: str | None
+
+
+class GroupTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A group that is large enough. figures: None where too few twins stand behind one."""
+
+    keys: tuple[str | int | float | bool | None, ...]
+    size: int
+    figures: tuple[FigureTold | None, ...]
+
+
+class FiguresTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """is_less: some groups or figures are too small to be told."""
+
+    groups: tuple[GroupTold, ...]
+    is_less: bool
+
+
 class QueryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """names: attributes and own fields that are wanted, None: all. bases: of the asker's own twins."""
 
@@ -58,6 +92,7 @@ class QueryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     matches: tuple[MatchAsk, ...] = ()
     searches: tuple[SearchAsk, ...] = ()
     spreads: tuple[SpreadAsk, ...] = ()
+    figures: tuple[FiguresAsk, ...] = ()
 
 
 class QueryAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +100,7 @@ class QueryAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sites: tuple[SiteRecords, ...]
     is_cut: bool = False
+    figures: tuple[FiguresTold, ...] = ()
 
 
 class CatalogueAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +147,8 @@ def decoded(body: bytes, form: type[T]) -> T:
 def check_ask(ask: QueryAsk) -> None:
     """InputError QUERY_INVALID for an ask that is too large, QUERY_FORMAT for one of another version."""
     check_format(ask.format)
-    lists = (ask.matches, ask.searches, ask.spreads, ask.bases)
+    figures = [each for ask_of in ask.figures for each in (ask_of.keys, ask_of.of)]
+    lists = (ask.matches, ask.searches, ask.spreads, ask.bases, ask.figures, *figures)
     texts = [*ask.ids, *ask.bases, *(iri for spread in ask.spreads for iri in spread.ids)]
     fits = (
         all(len(each) <= ITEMS_MAX for each in lists)

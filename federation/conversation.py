@@ -26,6 +26,7 @@ from federation.asking import (
 )
 from federation.gathered import GatheredSite
 from federation.predicates import for_peer, to_wire
+from federation.told_figures import Told
 from graph.ids import is_iri, local_iri
 from ontology.errors import StoreError
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from federation.asking import QueryAnswer
     from federation.partners import Partner
+    from graph.plan import Predicate
     from graph.snapshot import Snapshot
     from graph.tracing import Reads, TrailKey
     from ontology.schema import Schema
@@ -101,10 +103,13 @@ class Conversation:
     is_cut: bool = False
     is_engaged: bool = False
     answered_s: float | None = None
+    figures: Told = field(default_factory=lambda: Told())
+    needs_rows: bool = False
     _ids: set[str] = field(default_factory=set[str])
     _matches: list[Any] = field(default_factory=list[Any])
     _searches: list[tuple[str, str | None]] = field(default_factory=list["tuple[str, str | None]"])
     _spread: dict[TrailKey, set[str]] = field(default_factory=dict["TrailKey", "set[str]"])
+    _deep: tuple[set[TrailKey], set[str]] | None = field(default=None)  # asked just now: trails, other ids
     _ours: set[TrailKey] = field(default_factory=set["TrailKey"])
 
     def __post_init__(self) -> None:
@@ -120,6 +125,8 @@ class Conversation:
 
     def next_ask(self, world: World, bytes_max: int) -> QueryAsk | None:
         """What the last run read and this peer may have; None: nothing that it was not asked before."""
+        if self.shows_figures:
+            return self._next_figures(world, bytes_max)
         ids = self._new_ids(world)
         matches = self._new_matches(world)
         searches = self._new_searches(world)
@@ -130,7 +137,22 @@ class Conversation:
             self.is_engaged = True
         if self.code is not None:
             return None
+        self._note_deep(world, ids, is_alone=not (matches or searches))
         return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, tuple(ids), matches, searches, spreads)
+
+    @property
+    def shows_figures(self) -> bool:
+        return self.partner.catalogue is not None and not self.partner.gives_rows
+
+    def _next_figures(self, world: World, bytes_max: int) -> QueryAsk | None:
+        """Of a peer that shows no twins: the groups of aggregates that have no filter."""
+        asks, grouped = self.figures.next_asks(world, self)
+        others = self._new_matches(world, grouped) or self._new_ids(world)
+        self.needs_rows = self.needs_rows or bool(others) or self.figures.has_refused
+        self.is_engaged = self.is_engaged or bool(asks) or self.needs_rows
+        if not asks or self.code not in (None, ONLY_FIGURES):
+            return None
+        return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, figures=asks)
 
     def _new_ids(self, world: World) -> list[str]:
         """Twins that were looked for, or that a relationship leads to."""
@@ -156,11 +178,13 @@ class Conversation:
         bases = self.partner.bases
         return bool(bases) and iri.startswith(bases)
 
-    def _new_matches(self, world: World) -> tuple[MatchAsk, ...]:
+    def _new_matches(
+        self, world: World, without: Sequence[tuple[str | None, Predicate | None]] = ()
+    ) -> tuple[MatchAsk, ...]:
         found: list[MatchAsk] = []
         names = tuple(self.names.values())
         for kind, where in world.reads.matches:
-            if (kind, where) in self._matches or len(found) >= ITEMS_MAX:
+            if (kind, where) in self._matches or (kind, where) in without or len(found) >= ITEMS_MAX:
                 continue
             self._matches.append((kind, where))
             judged = for_peer(where, names, self.partner.bases)
@@ -186,9 +210,23 @@ class Conversation:
                 self._spread.setdefault(key, set()).update(ids)
                 if ours:
                     self._ours.add(key)
-                depth = DEPTH_MAX if key in world.reads.deep else 1
+                depth = _depth(world, key)
                 found.append(SpreadAsk(key[0].value, tuple(ids), _relations(world, key), depth, ours))
         return tuple(found)
+
+    def _note_deep(self, world: World, ids: Sequence[str], *, is_alone: bool) -> None:
+        """Walks to the end are followed by the peer: of what it tells then, it told all relationships."""
+        open_ends = {key for key, depth in world.reads.deep.items() if depth is None}
+        is_pure = is_alone and open_ends == set(world.reads.walked)
+        self._deep = (open_ends, set(ids)) if is_pure else None
+
+    def _take_deep(self, answer: QueryAnswer) -> None:
+        if self._deep is None or answer.is_cut:
+            return
+        keys, others = self._deep
+        told = {iri for site in answer.sites for iri in site.ids} - others
+        for key in keys:
+            self._spread.setdefault(key, set()).update(told)
 
     def _walked(self, world: World, key: TrailKey, walked: Any) -> tuple[list[str], bool]:
         rows = np.flatnonzero(walked)
@@ -226,6 +264,10 @@ class Conversation:
         bases = {site.name: site.base for site in self.partner.sites}
         self.is_cut = self.is_cut or answer.is_cut
         self.answered_s = time.monotonic()
+        self._take_deep(answer)
+        if self.shows_figures:
+            self.code = self.figures.take(answer.figures) or self.code
+            return
         for records in answer.sites:
             if bases.get(records.site) != records.base:
                 self.code = "PEER_FOREIGN"
@@ -243,6 +285,8 @@ class Conversation:
         told = any(site.twins or site.links for site in self.sites.values())
         if self.code in _SILENT:
             return Status.TIMED_OUT
+        if self.code == ONLY_FIGURES and self.answered_s is not None:
+            return Status.PARTIAL if self.needs_rows or self.figures.is_less else Status.ANSWERED
         if self.code is not None and self.code.startswith(_DENIALS):
             return Status.DENIED
         has_unknown = any(site.unknown for site in self.sites.values())
@@ -254,7 +298,7 @@ class Conversation:
     @property
     def is_dark(self) -> bool:
         """Whether a twin of the peer may be there and could not be asked for."""
-        return self.code is not None and self.status is not Status.DENIED
+        return self.code not in (None, ONLY_FIGURES) and self.status is not Status.DENIED
 
     def owns(self, iri: str) -> bool:
         return self._owns(iri)
@@ -276,11 +320,17 @@ class Conversation:
             "revision": str(site.revision) if site is not None and self.answered_s is not None else None,
             "rows": 0 if site is None else len(site.twins),
         }
-        if self.code is not None:
+        if self.code is not None and self.status is not Status.ANSWERED:
             told["code"] = self.code
         if self.withheld:
             told["withheld"] = list(self.withheld)
         return told
+
+
+def _depth(world: World, key: TrailKey) -> int:
+    """How many steps at once a trail is to be followed."""
+    stated = world.reads.deep.get(key, 1)
+    return DEPTH_MAX if stated is None else min(max(stated, 1), DEPTH_MAX)
 
 
 def _relations(world: World, key: TrailKey) -> tuple[str, ...] | None:

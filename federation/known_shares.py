@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from federation.sharing import Shared
     from graph.snapshot import Snapshot
 
-KEPT_MAX: Final = 8
+KEPT_MAX: Final = 16
+TOLD_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
     snapshot: Snapshot
     version: int
-    bases: tuple[str, ...]
     shared: Shared
 
 
@@ -35,7 +36,7 @@ class KnownShares:
 
     def __init__(self, kept_max: int = KEPT_MAX) -> None:
         self._kept_max = kept_max
-        self._made: OrderedDict[tuple[str, str], _Made] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str, tuple[str, ...]], _Made] = OrderedDict()
         self._lock = Lock()
 
     def share(
@@ -44,20 +45,39 @@ class KnownShares:
         """As `federation.sharing.share`, for a grant that allows the purpose now."""
         grant.require(purpose, now_ns)
         partner = grant.contract.partner if grant.contract is not None else ""
-        key, owned = (partner, purpose.value), tuple(sorted(bases))
+        key = (partner, purpose.value, tuple(sorted(bases)))
         with self._lock:
             known = self._made.get(key)
-        if (
-            known is not None
-            and known.snapshot is snapshot
-            and known.version == grant.version
-            and known.bases == owned
-        ):
+        if known is not None and known.snapshot is snapshot and known.version == grant.version:
             return known.shared
-        made = share(grant, snapshot, purpose, now_ns, owned)
+        made = share(grant, snapshot, purpose, now_ns, key[2])
         with self._lock:
-            self._made[key] = _Made(snapshot, grant.version, owned, made)
+            self._made[key] = _Made(snapshot, grant.version, made)
             self._made.move_to_end(key)
             while len(self._made) > self._kept_max:
                 self._made.popitem(last=False)
         return made
+
+
+class LastTold:
+    """What each partner was told last, as a digest. Safe from any thread."""
+
+    def __init__(self, kept_max: int = TOLD_MAX) -> None:
+        self._kept_max = kept_max
+        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def has(self, partner: str, version: int, body: bytes) -> bool:
+        """Whether it was told just this, under this version of its contract."""
+        return self._digests.get(partner) == _digest(version, body)
+
+    def note(self, partner: str, version: int, body: bytes) -> None:
+        with self._lock:
+            self._digests[partner] = _digest(version, body)
+            self._digests.move_to_end(partner)
+            while len(self._digests) > self._kept_max:
+                self._digests.popitem(last=False)
+
+
+def _digest(version: int, body: bytes) -> bytes:
+    return sha256(version.to_bytes(8, "big") + body).digest()

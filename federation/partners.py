@@ -116,8 +116,9 @@ class Partners:
                 return await _asked(client, before.get(client.peer.fingerprint))
 
         found = await asyncio.gather(*map(ask, clients))
-        self._known = without_overlaps(found, own)
+        # Types first: whatever a query may be told of has one then.
         self._show({partner.key: partner for partner in found}, before)
+        self._known = without_overlaps(found, own)
 
     def _show(self, now: Mapping[str, Partner], before: Mapping[str, Partner]) -> None:
         """Types do not come and go with a peer that does not answer for a while."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from graph.columns import Rows
-    from graph.plan import Predicate
+    from graph.plan import Grouping, Predicate
     from graph.values import Way
 
 TrailKey: TypeAlias = "tuple[Way, bytes]"
@@ -23,8 +25,10 @@ class Reads:
     """Reads of one execution over a snapshot of `size` rows. Not shared between threads.
 
     lookups: ids and local ids that were looked for. matches: (kind, predicate). searches: (text, kind).
+    grouped: aggregates, whose twins were matched too.
     walked: by trail, bool[size], twins whose relationships were read. met: bool[size], twins at the other end
-    of those. deep: trails that are followed to the end. unread: what would have had to be read elsewhere, and
+    of those. deep: trails that are followed for many steps, and
+    how many (None: to the end). unread: what would have had to be read elsewhere, and
     cannot be asked for.
     """
 
@@ -38,7 +42,8 @@ class Reads:
         default_factory=dict["TrailKey", "npt.NDArray[np.bool_]"]
     )
     met: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    deep: set[TrailKey] = field(default_factory=set["TrailKey"])
+    deep: dict[TrailKey, int | None] = field(default_factory=dict["TrailKey", "int | None"])
+    grouped: list[Grouping] = field(default_factory=list["Grouping"])
     unread: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
@@ -53,6 +58,12 @@ class Reads:
 
     def searched(self, text: str, kind: str | None) -> None:
         self.searches.append((text, kind))
+
+    def walks(self, keys: Iterable[TrailKey], depth_max: int | None) -> None:
+        for key in keys:
+            known = self.deep.get(key, 0)
+            is_open = depth_max is None or known is None
+            self.deep[key] = None if is_open else max(known or 0, depth_max or 0)
 
     def hopped(self, rows: Rows, key: TrailKey, others: Rows) -> None:
         walked = self.walked.get(key)

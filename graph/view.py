@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
+    from graph.part_figures import PartGroup
+    from graph.plan import Grouping
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
     from graph.tracing import Reads, TrailKey
     from ontology.errors import TwinmeshError
     from ontology.terms import Kind
     from ontology.units import Units
+
+
+Figures: TypeAlias = "Callable[[Grouping], Sequence[Sequence[PartGroup]]]"
 
 
 class Budget:
@@ -98,6 +103,7 @@ class View:
     """A snapshot as one principal sees it. `visible` bool[size], None for all.
 
     scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
+    figures: what others tell of the groups of an aggregate, where they show no twins.
     dark: by base IRI, why twins below it could not be asked for; stubs stand for some of them.
     reads: notes what is read, where others are to be asked for the same.
     """
@@ -108,6 +114,7 @@ class View:
     visible: npt.NDArray[np.bool_] | None = field(default=None)
     scroll: Scroll | None = field(default=None)
     reads: Reads | None = field(default=None)
+    figures: Figures | None = field(default=None)
     dark: Mapping[str, TwinmeshError] = field(default_factory=dict[str, "TwinmeshError"])
 
     @property

@@ -99,22 +99,25 @@ def group_of(
     changes: Mapping[str, Sequence[Change]],
     settings: Settings = QUICK,
     *,
-    friends: bool = True,
+    hosts: Mapping[str, str] | None = None,
 ) -> Generator[Group]:
-    """A server for each site, all of which added each other, and one for all."""
+    """Servers that added each other, and one for all sites. hosts: which server has a site, else its own."""
     with ExitStack() as stack:
         sites: dict[str, Site] = {}
         merged = stack.enter_context(Mesh.open(folder / "merged", ontology, units=units))
-        for name, wishes in changes.items():
-            mesh = stack.enter_context(Mesh.open(folder / name, ontology, units=units))
+        meshes: dict[str, Mesh] = {}
+        for site, wishes in changes.items():
+            name = (hosts or {}).get(site, site)
+            if name not in meshes:
+                meshes[name] = stack.enter_context(Mesh.open(folder / name, ontology, units=units))
             for wish in wishes:
-                mesh.create_site(name).apply(wish)
-                merged.create_site(name).apply(wish)
+                meshes[name].create_site(site).apply(wish)
+                merged.create_site(site).apply(wish)
+        for name, mesh in meshes.items():
             running = stack.enter_context(served(mesh, settings))
             node = stack.enter_context(Node.open(mesh.folder, node_settings(settings.federation)))
             sites[name] = Site(running, node)
-        if friends:
-            befriend_all(sites)
+        befriend_all(sites)
         yield Group(sites, stack.enter_context(served(merged)))
 
 

@@ -32,14 +32,16 @@ def spare_parts() -> Change:
     return Change(put_relationships=(link("campus", iri("supplier", "SUP-1"), "tm:supplies", "CH-1"),))
 
 
+CHANGES = {
+    "campus": [campus_change(), spare_parts()],
+    "plant": [plant_change()],
+    "supplier": [supplier_change()],
+}
+
+
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory, ontology: Schema, units: Units) -> Generator[Group]:
-    changes = {
-        "campus": [campus_change(), spare_parts()],
-        "plant": [plant_change()],
-        "supplier": [supplier_change()],
-    }
-    with group_of(tmp_path_factory.mktemp("three"), ontology, units, changes) as made:
+    with group_of(tmp_path_factory.mktemp("three"), ontology, units, CHANGES) as made:
         made.share_all()
         for name in made.sites:
             made.settle(name, *(other for other in made.sites if other != name))
@@ -84,6 +86,48 @@ def test_three_servers_answer_as_one_folder(group: Group, asker: str, name: str)
     assert "errors" not in answer, answer
     assert answer["data"] == group.merged.data(QUESTIONS[name])
     assert answer["extensions"]["completeness"] == "FULL", answer["extensions"]
+
+
+@pytest.fixture(scope="module")
+def two_hosts(tmp_path_factory: pytest.TempPathFactory, ontology: Schema, units: Units) -> Generator[Group]:
+    """One server has two of the sites."""
+    hosts = {"plant": "works", "supplier": "works"}
+    with group_of(tmp_path_factory.mktemp("hosts"), ontology, units, CHANGES, hosts=hosts) as made:
+        made.share("campus", "works")
+        made.share("works", "campus", sites=frozenset({"plant", "supplier"}))
+        made.settle("campus", "works")
+        made.settle("works", "campus")
+        yield made
+
+
+@pytest.mark.parametrize("asker", ["campus", "works"])
+@pytest.mark.parametrize("name", ["all", "reachable", "paths", "round the circle", "grouped"])
+def test_a_server_of_two_sites_answers_for_both(two_hosts: Group, asker: str, name: str) -> None:
+    answer = two_hosts[asker].running.ask(QUESTIONS[name])
+    assert answer["data"] == two_hosts.merged.data(QUESTIONS[name])
+    assert answer["extensions"]["completeness"] == "FULL", answer["extensions"]
+    told = {(source["site"], source["peer"]) for source in answer["extensions"]["sources"]}
+    works = {("plant", "works"), ("supplier", "works"), ("campus", None)}
+    assert told == (
+        works if asker == "campus" else {("plant", None), ("supplier", None), ("campus", "campus")}
+    )
+
+
+def test_a_site_of_the_server_that_the_contract_does_not_name(two_hosts: Group) -> None:
+    asked = at(
+        '{ node(id: "%s") { out { nodes { twin { id } } } } supplier: node(id: "%s") { id } }',
+        CIRCLE[2],
+        iri("supplier", "SUP-2"),
+    )
+    two_hosts.share("works", "campus", sites=frozenset({"plant"}))
+    try:
+        wait_until(
+            lambda: two_hosts["campus"].running.data(asked)["supplier"] is None, "the contract is known"
+        )
+        assert two_hosts["campus"].running.data(asked)["node"] == {"out": {"nodes": []}}
+    finally:
+        two_hosts.share("works", "campus", sites=frozenset({"plant", "supplier"}))
+        wait_until(lambda: two_hosts["campus"].running.data(asked)["supplier"] is not None, "as before")
 
 
 def test_a_partner_without_stubs_shows_nothing_of_third_parties(group: Group) -> None:

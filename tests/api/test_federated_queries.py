@@ -171,3 +171,10 @@ def test_nothing_of_strangers_stays(group: Group) -> None:
 def asked_of(group: Group, name: str) -> int:
     """How many answers of a server to queries stand in its ledger."""
     return sum(entry.kind == "query" for entry in group[name].node.ledger.entries())
+
+
+def test_without_peers_nothing_is_made_or_told(group: Group) -> None:
+    answer = group.merged.ask(QUESTIONS["all"])
+    assert set(answer["extensions"]) == {"cost"}
+    folder = group.merged.mesh.folder
+    assert not [path.name for path in folder.iterdir() if path.name.startswith("federation")]
