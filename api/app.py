@@ -37,8 +37,10 @@ from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
+from api.sync_service import SyncThread, sync_service
 from api.transfer import export_door, import_door
 from federation.privacy.door import PRIVATE_KIND
+from federation.sync_wire import SYNC_KIND
 from graph.warming import warm_up
 from ontology.errors import TwinmeshError, UsageError
 from ontology.units import load_units
@@ -89,8 +91,12 @@ def create_app(
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
     figures, health = Figures(), Health(services, sources, following)
-    peers = {PRIVATE_KIND: private_service(mesh, services.units, settings.federation)}
+    peers = {
+        PRIVATE_KIND: private_service(mesh, services.units, settings.federation),
+        SYNC_KIND: sync_service(mesh, settings.federation),
+    }
     federation = FederationDoor(mesh, settings.federation, peers)
+    syncing = SyncThread(mesh, settings.federation, federation.node)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -108,7 +114,14 @@ def create_app(
             Middleware(Shortcut, path="/graphql", door=graphql),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
-        lifespan=partial(_lifespan, services=services, engine=engine, health=health, federation=federation),
+        lifespan=partial(
+            _lifespan,
+            services=services,
+            engine=engine,
+            health=health,
+            federation=federation,
+            syncing=syncing,
+        ),
     )
     app.state.engine = engine
     return app
@@ -156,14 +169,22 @@ class Shortcut:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    _: Starlette, *, services: Services, engine: Engine, health: Health, federation: FederationDoor
+    _: Starlette,
+    *,
+    services: Services,
+    engine: Engine,
+    health: Health,
+    federation: FederationDoor,
+    syncing: SyncThread,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
+    syncing.start()
     yield
     health.draining = True
+    await anyio.to_thread.run_sync(syncing.close)
     await anyio.to_thread.run_sync(services.simulations.close)
     await anyio.to_thread.run_sync(engine.close)
     await anyio.to_thread.run_sync(federation.close)

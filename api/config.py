@@ -106,6 +106,10 @@ class Federation:
     calls_per_minute: int = 6_000  # of one address, before anything is verified
     hello_per_minute: int = 60  # of one peer
     private_per_minute: int = 30  # private figures, of one peer; its contract may say less
+    sync_per_minute: int = 600  # pages of replicas, to one peer; its contract may say less
+    sync_interval_s: float = 0.0  # how often replicas of peers are brought up to date; 0: by hand only
+    sync_pages_max: int = 2_000  # of one site in one go
+    replica_twins_max: int = 1_000_000
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
 
 
