@@ -75,6 +75,7 @@ class Source:
     grant: Grant
     contract: Contract
     shared: Shared
+    edges: npt.NDArray[np.bool_]  # bool[edge_count], relationships that may leave
     place: int  # of the site in the snapshot
     now_ns: int
 
@@ -117,7 +118,16 @@ def open_source(mesh: Mesh, grant: Grant, site: str, now_ns: int) -> Source:
     places = {shared.snapshot.sites[place]: place for place in shared.sites}
     if site not in places:
         raise AccessError("the contract does not share this site", code="SYNC_NOT_SHARED")
-    return Source(mesh, grant, contract, shared, places[site], now_ns)
+    return Source(mesh, grant, contract, shared, _edges(shared), places[site], now_ns)
+
+
+def _edges(shared: Shared) -> npt.NDArray[np.bool_]:
+    """Between twins that sites of the contract have.
+
+    Whether there is one behind a stub, sites outside the contract decide: that is not the partner's business.
+    """
+    snapshot, stubs = shared.snapshot, _stubs(shared.snapshot)
+    return shared.edges & ~stubs[snapshot.edge_source] & ~stubs[snapshot.edge_target]
 
 
 def answer_page(source: Source, asked: SyncAsked) -> tuple[bytes, Disclosure]:
@@ -302,7 +312,11 @@ def _with_homes(source: Source, changed: _Changed) -> Rows:
     rows = snapshot.rows(names)
     rows = np.unique(rows[rows >= 0])
     edges, _ = snapshot.expand(rows, Way.BOTH)
-    homes = _homes(source, edges[source.shared.edges[edges]])
+    # A relationship that is shown no longer because of an end elsewhere is taken back with its home.
+    is_across = snapshot.site[snapshot.sources(edges)] != snapshot.site[snapshot.targets(edges)]
+    stubs = _stubs(snapshot)
+    is_across |= stubs[snapshot.sources(edges)] | stubs[snapshot.targets(edges)]
+    homes = _homes(source, edges[source.edges[edges] | is_across])
     found = np.unique(np.concatenate((rows, homes[homes >= 0])))
     return found[_own(source)[found]].astype(np.int32)
 
@@ -322,7 +336,7 @@ def _homes(source: Source, edges: Rows) -> Rows:
 def _records(source: Source, rows: Rows) -> SiteRecords:
     edges, _ = source.snapshot.expand(rows, Way.BOTH)
     edges = np.unique(edges)
-    edges = edges[source.shared.edges[edges]]
+    edges = edges[source.edges[edges]]
     edges = edges[np.isin(_homes(source, edges), rows)].astype(np.int32)
     told = records_of(source.shared, np.sort(rows), edges, source.names)
     return next(each for each in told if each.site == source.snapshot.sites[source.place])
