@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from api.federation_http import Service, Told
 from federation.contract import Purpose
-from federation.replica import replicas_of
+from federation.replica import REPLICAS, replicas_of
 from federation.sync import Place, Synced, SyncLimits, sync_all
 from federation.sync_source import answer_hash, answer_page, open_source
 from federation.sync_wire import read_asked
@@ -74,7 +74,7 @@ class SyncThread:
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        if self._settings.sync_interval_s > 0:
+        if self._settings.sync_interval_s > 0 and not self._mesh.read_only:
             self._thread = Thread(target=self._run, name="sync", daemon=True)
             self._thread.start()
 
@@ -90,6 +90,8 @@ class SyncThread:
             failures = 0 if self._once() else min(failures + 1, 10)
 
     def _once(self) -> bool:
+        if not (self._mesh.folder / REPLICAS).is_dir():
+            return True  # nobody is asked, and no file of the federation is made
         try:
             results = sync_known(self._node(), self._mesh, limits_of(self._settings))
         except TwinmeshError as error:

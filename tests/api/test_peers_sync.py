@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from api.config import Settings
 from api.sync_service import place_of
 from federation.replica import Replica, read_about, replica_path
 from federation.replica_view import replica_snapshot
@@ -209,3 +212,19 @@ def test_a_site_with_our_own_base_is_refused(friends: tuple[Site, Site]) -> None
     plant.running.mesh.create_site("mine", campus.running.mesh.twin("campus").base)
     code, row = replicate(plant)
     assert (code, row["state"]) == (1, "SYNC_BASE_TAKEN")
+
+
+def test_a_server_keeps_its_replicas_up_to_date(tmp_path: Path, ontology: Schema, units: Units) -> None:
+    """Only those that were begun; without them it asks nobody."""
+    often = Settings(federation=replace(Settings().federation, sync_interval_s=0.05))
+    with two_sites(tmp_path, ontology, units, often) as pair:
+        campus, plant = befriend(pair)
+        agree(campus, TEXT)
+        assert list(campus.node.ledger.entries(partner=plant.key)) == []
+        replicate(plant)
+        change = Change(put_twins=(twin("campus", "AHU-9", "brick:AHU", "New"),))
+        campus.running.mesh.twin("campus").apply(change)
+        until = time.monotonic() + 60
+        while "AHU-9" not in twins_of(plant) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert "AHU-9" in twins_of(plant)

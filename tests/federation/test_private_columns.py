@@ -26,6 +26,7 @@ from ontology.errors import AccessError, InputError
 from ontology.schema import Schema, load_schema
 from ontology.units import Units, load_units
 from tests.federation.contract_worlds import DAY_NS, NOW_NS
+from tests.federation.privacy_worlds import surely_apart
 from tests.simulation.cascade_worlds import fresh_seed
 
 PARTNER = "p" * 43
@@ -233,6 +234,40 @@ def test_the_budget_survives_a_restart(
     spent, nothing = ask(0.5)
     assert (spent["type"], spent["account"]["left_micro"], nothing) == ("spent", 250_000, None)
     assert ask(0.75)[0]["groups"] == first["groups"]
+
+
+def drawn(mesh: Mesh, units: Units, folder: Path, epsilon: float, count: int) -> np.ndarray[Any, Any]:
+    """So many answers through the door: each to a question of its own about the same rows."""
+    agreed = contract(
+        mesh.schema, private=PrivateTerms(10**12, 30, (PrivateBound("draught", 0.0, 1.0, "kW"),))
+    )
+    snapshot, found = mesh.snapshot(), np.zeros(count)
+    for number in range(count):
+        always = (Condition("hall", "ne", f"no hall {number}"),)
+        body = msgspec.msgpack.encode(asked(epsilon=epsilon, where=always))
+        told, _ = answer_private(folder, snapshot, units, Grant(agreed, 1), body, NOW_NS)
+        value = msgspec.msgpack.decode(told)["groups"][0]["value"]
+        found[number] = np.nan if value is None else value
+    return found
+
+
+@pytest.mark.long
+def test_neighbours_are_epsilon_apart_through_the_door(
+    mesh: Mesh, ontology: Schema, units: Units, tmp_path: Path
+) -> None:
+    """With and without one twin of the largest value: no event is more than e^epsilon as likely."""
+    kind, site = (ontology.kind("brick:Pump").iri,), mesh.twin("campus")
+    values = {"draught": Value(1, "kW"), "hall": Value("A")}
+    twins = tuple(TwinRecord(f"{BASE}P-{n}", kind, attributes=values) for n in range(30))
+    apart: dict[float, float] = {}
+    for epsilon in (1.0, 6.0):
+        site.apply(Change(put_twins=twins))
+        first = drawn(mesh, units, tmp_path, epsilon, 2_000)
+        site.apply(Change(remove_twins=(f"{BASE}P-0",)))
+        apart[epsilon] = surely_apart(first, drawn(mesh, units, tmp_path, epsilon, 2_000)).epsilon
+    print(f"neighbours through the door: surely {apart[1.0]:.2f} apart at epsilon 1, {apart[6.0]:.2f} at 6")
+    assert apart[1.0] <= 1.0
+    assert apart[6.0] > 1.0, "the test sees what is further apart"
 
 
 # Figures of several sites
