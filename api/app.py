@@ -25,6 +25,7 @@ from api.documents import document_door
 from api.engine import Engine
 from api.failures import problem_response
 from api.federation_http import FederationDoor
+from api.federation_queries import Queries
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
@@ -37,6 +38,8 @@ from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
+from api.sparql import SparqlDoor
+from api.subgraph import subgraph_engines, subgraph_routes
 from api.sync_service import SyncThread, sync_service
 from api.transfer import export_door, import_door
 from federation.privacy.door import PRIVATE_KIND
@@ -89,14 +92,20 @@ def create_app(
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
-    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
+    queries = Queries.over(mesh, services.units, settings)
+    engine = Engine(
+        services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=queries.federated
+    )
     figures, health = Figures(), Health(services, sources, following)
+    subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     peers = {
+        **queries.services(),
         PRIVATE_KIND: private_service(mesh, services.units, settings.federation),
         SYNC_KIND: sync_service(mesh, settings.federation),
     }
     federation = FederationDoor(mesh, settings.federation, peers)
     syncing = SyncThread(mesh, settings.federation, federation.node)
+    sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -106,6 +115,8 @@ def create_app(
             Route("/graphql", graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", sockets.__call__),
             *federation.routes(),
+            *subgraph_routes(subgraphs, WEB / "console.html", seats),
+            Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
         middleware=[
@@ -117,10 +128,12 @@ def create_app(
         lifespan=partial(
             _lifespan,
             services=services,
-            engine=engine,
+            engines=[engine, *subgraphs],
             health=health,
             federation=federation,
+            queries=queries,
             syncing=syncing,
+            sparql=sparql,
         ),
     )
     app.state.engine = engine
@@ -172,22 +185,26 @@ async def _lifespan(
     _: Starlette,
     *,
     services: Services,
-    engine: Engine,
+    engines: list[Engine],
     health: Health,
     federation: FederationDoor,
+    queries: Queries,
     syncing: SyncThread,
+    sparql: SparqlDoor,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
-    await anyio.to_thread.run_sync(engine.current_schema)
+    for engine in engines:
+        await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
     syncing.start()
-    yield
+    async with queries.running(federation):
+        yield
     health.draining = True
     await anyio.to_thread.run_sync(syncing.close)
     await anyio.to_thread.run_sync(services.simulations.close)
-    await anyio.to_thread.run_sync(engine.close)
-    await anyio.to_thread.run_sync(federation.close)
+    for open_one in (*engines, queries, federation, sparql):
+        await anyio.to_thread.run_sync(open_one.close)
 
 
 async def _page(_: Request) -> Response:

@@ -36,10 +36,10 @@ _QUICK_COST_MAX: Final = 20_000
 # Above this a single twin may have so many relationships that listing them takes long.
 _FEW_EDGES: Final = 50_000
 # Where a variable may stand without changing how much there is to do, but for the twins it names.
-_NAMING: Final = frozenset({"id", "ids", "first", "last", "after", "before"})
+_NAMING: Final = frozenset({"id", "ids", "representations", "first", "last", "after", "before"})
 # What reads the past or waits.
 _WAITING: Final = frozenset({"asOf", "atRevision", "minRevision", "scenario"})
-_WAITING_FIELDS: Final = frozenset({"history", "simulation", "search"})
+_WAITING_FIELDS: Final = frozenset({"history", "simulation", "search", "service"})
 # Fields with a selection that lead to no other twins.
 _FLAT: Final = frozenset({"nodes", "edges", "node", "pageInfo", "attributes", "attribute", "externalIds"})
 _INTROSPECTION: Final = frozenset({"__schema", "__type"})
@@ -206,7 +206,8 @@ def _traits_of(document: DocumentNode, operation: OperationDefinitionNode) -> Tr
 
 
 def _is_steady(node: FieldNode) -> bool:
-    if node.name.value in _WAITING_FIELDS:
+    # The roots of a subgraph have its name before them: `plant_search`.
+    if node.name.value.rpartition("_")[2] in _WAITING_FIELDS:
         return False
     if any(argument.name.value in _WAITING for argument in node.arguments or ()):
         return False

@@ -1,7 +1,7 @@
 """What a GraphQL request may cost, decided before it runs. One rule, each fragment looked at once.
 
-cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids given; 50 at the
-        root), below any other list of objects times LIST_GUESS
+cost  = 1 per field; below a paged field times its page size (`first`, `last`, `k`, ids or representations
+        given; 50 at the root), below any other list of objects times LIST_GUESS
 depth = fields on the longest way down
 
 Text is bounded first (a scan of its tokens, before anything is built), then its shape (aliases, repeated
@@ -62,6 +62,7 @@ _COST_CEILING: Final = 1 << 62
 # A field takes two levels of syntax (itself, its selection set); inline fragments and values take more.
 _SYNTAX_PER_LEVEL: Final = 4
 _PAGED: Final = ("first", "last", "k")
+_COUNTED: Final = ("ids", "representations")
 _META_FIELDS: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 
@@ -237,7 +238,7 @@ class _Pricing:
         """How many objects a paged field is expected to give; None if it is not paged."""
         stated = {argument.name.value: argument.value for argument in node.arguments or ()}
         sizes = [self.integer(stated[name]) for name in _PAGED if name in stated]
-        lists = [self.length(stated[name]) for name in ("ids",) if name in stated]
+        lists = [self.length(stated[name]) for name in _COUNTED if name in stated]
         if found := [size for size in (*sizes, *lists) if size is not None]:
             return max(0, *found)
         paged = definition is not None and any(name in definition.args for name in ("first", "last"))

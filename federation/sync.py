@@ -91,19 +91,19 @@ async def sync_all(
     return [each for results in found for each in results]
 
 
-async def sync_site(client: HttpPeer, replica: Replica, taken: Sequence[str], limits: SyncLimits) -> Synced:
+async def sync_site(client: HttpPeer, replica: Replica, limits: SyncLimits) -> Synced:
     """Pages until there are no more, or until the limit.
 
-    taken: bases of IRIs that cannot be the peer's. Raises what `HttpPeer.call` raises; StoreError
-    PEER_GARBAGE, REPLICA_FAILED; LimitError REPLICA_FULL.
+    Raises what `HttpPeer.call` raises; StoreError PEER_GARBAGE, REPLICA_FAILED; LimitError REPLICA_FULL.
     """
-    name, site = client.peer.name, replica.about().site
+    about, name = replica.about(), client.peer.name
+    site, base = about.site, about.base
     pages = twins = gone = 0
     revision: int | None = None
     while pages < limits.pages_max:
         page = await _next_page(client, replica, limits)
         pages += 1
-        check_ids(page, replica.about().base, taken, name)
+        check_ids(page, base, name)
         if not replica.apply(page, name, limits.twins_max, time.time_ns()):
             continue  # another process was faster: go on behind what it has
         twins, gone, revision = twins + len(page.records.ids), gone + len(page.gone), page.revision
@@ -122,15 +122,10 @@ async def compare(client: HttpPeer, replica: Replica) -> tuple[SharedHash, str]:
     return told, replica.hash()
 
 
-def check_ids(page: Page, base: str, taken: Sequence[str], who: str) -> None:
-    """A peer speaks of twins under the base of its site, or of such as nobody we know claims.
-
-    StoreError PEER_GARBAGE: it states something of a twin of ours, or of another peer.
-    """
-    others = tuple(taken)
-    for iri in (*page.records.ids, *page.gone):
-        if not iri.startswith(base) and iri.startswith(others):
-            raise garbage(who, "it tells of a twin that is not its own")
+def check_ids(page: Page, base: str, who: str) -> None:
+    """A peer speaks of twins under the base of its site. StoreError PEER_GARBAGE where of any other."""
+    if not all(iri.startswith(base) for iri in (*page.records.ids, *page.gone)):
+        raise garbage(who, "it tells of a twin that is not its own")
 
 
 def taken_bases(place: Place, but: Path) -> tuple[str, ...]:
@@ -147,11 +142,10 @@ async def _sync_named(
     try:
         if base is None:
             raise NotFoundError(f"{name} hosts no site {site!r}", code="SITE_UNKNOWN")
-        taken = taken_bases(place, path)
-        _check_base(base, taken, name)
+        _check_base(base, taken_bases(place, path), name)
         with ExitStack() as stack:
             replica = stack.enter_context(Replica.open(path, client.peer.fingerprint, site, base))
-            return await sync_site(client, replica, taken, limits)
+            return await sync_site(client, replica, limits)
     except TwinmeshError as error:
         return _failed(name, site, error)
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 COMMITS_MAX: Final = 1_000  # further behind than that in any site, a replica begins anew
 TOUCHED_MAX: Final = 10_000
 PAGE_BYTES_MAX: Final = 512 << 10  # twins are left for the next page beyond that
+LAST: Final = "\U0010ffff"  # behind every sign that an IRI may have
 _DIGEST_BYTES: Final = 8
 
 
@@ -271,11 +272,16 @@ def _stubs(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
 
 
 def _behind(source: Source, rows: Rows, after: str) -> Rows:
-    ordered = rows[order_by_id(source.snapshot, rows, np.array([0, len(rows)]))]
-    first = bisect_right(
-        range(len(ordered)), after, key=lambda place: source.snapshot.id(int(ordered[place]))
-    )
-    return ordered[first if after else 0 :]
+    """Of some rows those under the base of the site and behind an id, in order of their ids.
+
+    A twin with an IRI of others does not travel: nobody could tell whose it is.
+    """
+    snapshot, base = source.snapshot, source.snapshot.bases[source.place]
+    ordered = rows[order_by_id(snapshot, rows, np.array([0, len(rows)]))]
+    places = range(len(ordered))
+    first = bisect_right(places, max(after, base), key=lambda at: snapshot.id(int(ordered[at])))
+    last = bisect_right(places, base + LAST, key=lambda at: snapshot.id(int(ordered[at])))
+    return ordered[first:last]
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +358,9 @@ def _gone(source: Source, cursor: Cursor, changed: _Changed) -> tuple[str, ...] 
     snapshot, commits = source.snapshot, changed.commits[number]
     rows = snapshot.rows(names)
     is_shown = (rows >= 0) & _own(source)[rows]
-    away = [name for name, shown in zip(names, is_shown.tolist(), strict=True) if not shown]
+    base = snapshot.bases[source.place]
+    told = zip(names, is_shown.tolist(), strict=True)
+    away = [name for name, shown in told if not shown and name.startswith(base)]
     if not away:
         return ()
     if any(commit.change.columns is not None for commit in commits):

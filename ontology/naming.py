@@ -46,7 +46,7 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
         "CommandInput", "CommandResult", "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
-        "CommandStatus", "SourceState", "EventType", "FirstHit",
+        "CommandStatus", "SourceState", "EventType", "FirstHit", "_Any", "_Service", "_Entity",
     )
 )
 FIXED_FIELDS: frozenset[str] = frozenset(

@@ -9,6 +9,9 @@ command -v mosquitto_pub >/dev/null || wanted+=(mosquitto-clients)
 # Disk errors on purpose, and file systems of the tests' own.
 command -v fiu-run >/dev/null || wanted+=(fiu-utils)
 command -v fusermount3 >/dev/null || wanted+=(fuse3)
+# Hosts of the tests' own, and cuts between them.
+command -v ip >/dev/null || [ -x /usr/sbin/ip ] || wanted+=(iproute2)
+command -v nft >/dev/null || [ -x /usr/sbin/nft ] || wanted+=(nftables)
 
 if [ ${#wanted[@]} -eq 0 ]; then
     echo "services: nothing to install; all the tests want is here"

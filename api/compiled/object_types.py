@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from api.schema.generated import leading_type_name, plain_type_name
+from api.schema.subgraph import prefix_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,7 +73,7 @@ class Types:
 
 
 def _table_of(schema: GraphQLSchema, snapshot: Snapshot, kind_sets: KindSets) -> TypeTable:
-    ontology = snapshot.schema
+    ontology, prefix = snapshot.schema, prefix_of(schema)
     members: dict[int, list[int]] = {}
     for kind, code in zip(kind_sets.members.tolist(), kind_sets.owners.tolist(), strict=True):
         members.setdefault(code, []).append(kind)
@@ -80,7 +81,7 @@ def _table_of(schema: GraphQLSchema, snapshot: Snapshot, kind_sets: KindSets) ->
     number: list[int] = []
     leading: list[int] = kind_sets.leading.tolist()
     for code, kind in enumerate(leading):
-        name = leading_type_name(ontology, kind)
-        name = name if name in schema.type_map else plain_type_name(ontology, members.get(code, ()))
+        name = leading_type_name(ontology, kind, prefix)
+        name = name if name in schema.type_map else plain_type_name(ontology, members.get(code, ()), prefix)
         number.append(names.setdefault(name, len(names)))
     return TypeTable(tuple(names), np.array(number, np.int32))

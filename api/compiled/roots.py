@@ -17,6 +17,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLObjectType,
+    GraphQLUnionType,
     get_named_type,
     get_nullable_type,
 )
@@ -29,6 +30,7 @@ from api.compiled.selecting import Unplannable
 from api.compiled.template import FEW, Column, Template, Woven, slot, woven, written
 from api.schema.query import ReachedListing
 from api.schema.rows import TwinListing, TwinRow
+from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +105,7 @@ def _answer(planner: Planner, asked: Asked, field: GraphQLField) -> Answer:
         return _Framed(
             ReachedListing, Walked, lambda walked: walked.met, woven(reachable(planner, asked, field))
         )
-    if isinstance(kind, GraphQLInterfaceType):
+    if isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
         made = woven(planner.twins(asked, kind))
         return _Nodes(made) if isinstance(shape, GraphQLList) else _Node(made)
     if isinstance(kind, GraphQLObjectType) and isinstance(shape, GraphQLList):
@@ -155,7 +157,10 @@ class _Nodes:
     woven: Woven[Twins]
 
     def __call__(self, run: Run, found: object) -> Text:
-        rows = cast("Sequence[TwinRow | None]", found)
+        rows = cast("Sequence[TwinRow | TwinmeshError | None]", found)
+        if any(isinstance(row, TwinmeshError) for row in rows):
+            raise Deopt  # the executor locates them
+        rows = cast("Sequence[TwinRow | None]", rows)
         here = [place for place, row in enumerate(rows) if row is not None]
         texts: list[Text] = [_NULL] * len(rows)
         if here:

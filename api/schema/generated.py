@@ -27,6 +27,7 @@ from graphql import (
 
 from api.schema.kind_fields import KindFields
 from api.schema.rows import TwinRow
+from api.schema.subgraph import PREFIX, federation_fields, prefix_of
 from api.schema.typed import EXTENSION
 from api.schema.typed_filters import KindRoot, TypedInputs, let_go, lowered, typed_arguments
 from ontology.errors import StoreError
@@ -50,32 +51,33 @@ def join(
     ontology: Schema,
     in_use: Iterable[int | tuple[int, ...]],
     attributes: Iterable[AttributeUse] = (),
+    prefix: str = "",
 ) -> GraphQLSchema:
     """The fixed schema with the types of kinds in use, of their super-kinds, and of attributes.
 
     in_use: kinds, or sets of kinds that twins have together, leading kind first.
+    prefix: of a subgraph beside others, stands before its roots and the object and input types of kinds.
     It is valid by how it is made, which tests check; checking it each time would take longer than making it.
     StoreError SCHEMA_COLLISION names every name that stands for two things.
     """
     sets = [(item,) if isinstance(item, int) else item for item in in_use]
-    build = _Build(fixed, ontology, KindFields.of(fixed, ontology, sets, attributes), TypedInputs(fixed))
+    fields = KindFields.of(fixed, ontology, sets, attributes)
+    build = _Build(fixed, ontology, fields, TypedInputs(fixed), prefix)
     for kind in build.fields.from_the_top():
         build.add_interface(kind)
     for kind in sorted(build.fields.together):
         build.add_object(kind)
-    query = build.query()
+    roots = (fixed.query_type, fixed.mutation_type, fixed.subscription_type)
     others = [
-        item
-        for name, item in fixed.type_map.items()
-        if not name.startswith("__") and item is not fixed.query_type
+        item for name, item in fixed.type_map.items() if not name.startswith("__") and item not in roots
     ]
     joined = GraphQLSchema(
-        query=query,
-        mutation=fixed.mutation_type,
-        subscription=fixed.subscription_type,
+        query=build.query(),
+        mutation=build.mutation(),
+        subscription=None if prefix else fixed.subscription_type,  # no gateway asks for one over HTTP
         types=[*others, *build.made.values()],
         directives=fixed.directives,
-        extensions={**fixed.extensions, EXTENSION: ontology},
+        extensions={**fixed.extensions, EXTENSION: ontology, PREFIX: prefix},
         assume_valid=True,
     )
     # Filters hold themselves (`and`, `or`, `not`): they are let go with their schema.
@@ -90,21 +92,22 @@ def resolve_twin_type(value: object, info: Any, _type: object) -> str:
     if not isinstance(value, TwinRow):
         raise TypeError(f"{type(value).__name__} is no twin")
     snapshot = value.cohort.view.snapshot
-    name = leading_type_name(snapshot.schema, value.leading_kind)
-    return (
-        name if name in info.schema.type_map else plain_type_name(snapshot.schema, snapshot.kinds(value.row))
-    )
+    prefix = prefix_of(info.schema)
+    name = leading_type_name(snapshot.schema, value.leading_kind, prefix)
+    if name in info.schema.type_map:
+        return name
+    return plain_type_name(snapshot.schema, snapshot.kinds(value.row), prefix)
 
 
-def leading_type_name(ontology: Schema, leading: int) -> str:
+def leading_type_name(ontology: Schema, leading: int, prefix: str = "") -> str:
     """The object type of twins whose leading kind this is (-1: none), unless it has left use since."""
-    return f"{ontology.graphql_name(leading if leading >= 0 else ontology.twin_kind)}Twin"
+    return f"{prefix}{ontology.graphql_name(leading if leading >= 0 else ontology.twin_kind)}Twin"
 
 
-def plain_type_name(ontology: Schema, kinds: Iterable[int]) -> str:
+def plain_type_name(ontology: Schema, kinds: Iterable[int], prefix: str = "") -> str:
     """The object type of twins with these kinds where the leading one has none: a twin's, or a point's."""
     is_point = any(ontology.is_a(kind, ontology.point_kind) for kind in kinds)
-    return f"{_POINT if is_point else _TWIN}Twin"
+    return f"{prefix}{_POINT if is_point else _TWIN}Twin"
 
 
 @dataclass(slots=True)
@@ -113,6 +116,7 @@ class _Build:
     ontology: Schema
     fields: KindFields
     inputs: TypedInputs
+    prefix: str = ""
     made: dict[str, GraphQLNamedType] = field(default_factory=dict[str, GraphQLNamedType])
     interfaces: dict[int, GraphQLInterfaceType] = field(default_factory=dict[int, GraphQLInterfaceType])
     roots: dict[str, GraphQLField] = field(default_factory=dict[str, GraphQLField])
@@ -120,7 +124,7 @@ class _Build:
     def add_object(self, kind: int) -> None:
         """The object type of a kind that leads twins, with all it needs."""
         interfaces = [self.interfaces[above] for above in self.fields.above_all(kind)]
-        name = f"{self.ontology.graphql_name(kind)}Twin"
+        name = f"{self.prefix}{self.ontology.graphql_name(kind)}Twin"
         self._add(GraphQLObjectType(name, self.fields.of_object(kind), interfaces=interfaces))
 
     def add_interface(self, kind: int) -> None:
@@ -145,7 +149,22 @@ class _Build:
         taken = sorted(fixed.fields.keys() & self.roots.keys())
         if taken:
             raise _collision(taken)
-        return GraphQLObjectType("Query", {**fixed.fields, **self.roots})
+        own = {self.prefix + name: item for name, item in {**fixed.fields, **self.roots}.items()}
+        objects = [item for item in self.made.values() if self._is_of_twins(item)]
+        return GraphQLObjectType(
+            "Query", {**own, **federation_fields(cast("list[Any]", objects), resolve_twin_type)}
+        )
+
+    def mutation(self) -> GraphQLObjectType | None:
+        fixed = self.fixed.mutation_type
+        if fixed is None or not self.prefix:
+            return fixed
+        return GraphQLObjectType(
+            "Mutation", {self.prefix + name: item for name, item in fixed.fields.items()}
+        )
+
+    def _is_of_twins(self, item: GraphQLNamedType) -> bool:
+        return isinstance(item, GraphQLObjectType) and bool(item.interfaces)
 
     def _add_roots(self, kind: int, interface: GraphQLInterfaceType) -> None:
         root = self.ontology.graphql_field(kind)
@@ -175,7 +194,8 @@ class _Build:
         attributes = self.fields.filters(kind)
         if kind == self.ontology.twin_kind or not (of_points or attributes):
             return {}
-        name, said = self.ontology.graphql_name(kind), self.ontology.kinds[kind].name
+        name = f"{self.prefix}{self.ontology.graphql_name(kind)}"
+        said = self.ontology.kinds[kind].name
         where = self.inputs.filter_type(f"{name}Filter", said, attributes, of_points=of_points)
         order = self.inputs.order_type(f"{name}Order", said, attributes, of_points=of_points)
         self._add(where)

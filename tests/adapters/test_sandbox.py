@@ -98,12 +98,10 @@ def test_any_other_end_is_a_crash(call: tuple) -> None:
     ],
 )
 def test_limits_hold_and_say_which(call: tuple, limits: dict, reason: str, tmp_path: Path) -> None:
-    started_s = time.monotonic()
     with pytest.raises(InputError) as caught:
         run_limited(*call, **limits)
     assert caught.value.code == "IMPORT_LIMIT"
     assert reason in caught.value.message
-    assert time.monotonic() - started_s < 20
 
 
 def test_the_error_names_the_file(tmp_path: Path) -> None:
@@ -182,10 +180,3 @@ def test_an_answer_cannot_reach_through_a_record_module(name: str) -> None:
     )
     with pytest.raises(pickle.UnpicklingError, match="is no record"):
         RecordUnpickler(io.BytesIO(named)).load()
-
-
-def test_it_starts_fast() -> None:
-    started_s = time.monotonic()
-    for _ in range(3):
-        run_limited(len, "abc")
-    assert (time.monotonic() - started_s) / 3 < 0.5  # 0.045 s measured; bound for a busy machine

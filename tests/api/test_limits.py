@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -72,15 +71,14 @@ def doubling(levels: int) -> str:
     return f"{{node(id:1){{...f0}}}}{chain}fragment f{levels} on Twin{{id}}"
 
 
-def refusal(text: str) -> tuple[str, float]:
-    """The code a text is refused with, and the seconds of work it took."""
-    started = time.thread_time()
+def refusal(text: str) -> str:
+    """The code a text is refused with."""
     with pytest.raises(LimitError) as caught:
         document = parse_bounded(text, LIMITS)
         check_shape(document, LIMITS)
         operation = next(item for item in document.definitions if isinstance(item, OperationDefinitionNode))
         check_price(price_of(SCHEMA, document, operation, {}), LIMITS)
-    return caught.value.code, time.thread_time() - started
+    return caught.value.code
 
 
 @pytest.mark.parametrize(
@@ -103,10 +101,8 @@ def refusal(text: str) -> tuple[str, float]:
         ("{ twins(first: 1000) { nodes { out(first: 1000) { nodes { id } } } } }", "QUERY_TOO_COSTLY"),
     ],
 )
-def test_hostile_documents_are_refused_fast(text: str, code: str) -> None:
-    found, seconds = refusal(text)
-    assert found in code.split()
-    assert seconds < 1.0  # far above what it takes, far below what it would cost to run
+def test_hostile_documents_are_refused(text: str, code: str) -> None:
+    assert refusal(text) in code.split()
 
 
 @pytest.mark.parametrize("nest", [lambda value: {"and": [value]}, lambda value: [value]])

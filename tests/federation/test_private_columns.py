@@ -209,7 +209,7 @@ def test_bodies_that_are_no_questions(body: bytes) -> None:
     assert caught.value.code == "BODY_INVALID"
 
 
-@pytest.mark.parametrize("op", ["COUNT", "MEAN", "P50"])
+@pytest.mark.parametrize("op", ["COUNT", "P50"])
 def test_the_budget_survives_a_restart(
     mesh: Mesh, ontology: Schema, units: Units, tmp_path: Path, op: str
 ) -> None:

@@ -1,10 +1,13 @@
-"""Packages of npm by name and version, in a cache of the checkout that git ignores."""
+"""Packages of npm by name and version or by a lock file, in a cache of the checkout that git ignores."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.conftest import missing
@@ -43,3 +46,29 @@ def package(name: str, version: str) -> Path:
         if done.returncode != 0:
             missing(f"npm cannot install {name}@{version}: {done.stderr.strip()[-200:]}")
     return found
+
+
+def locked(folder: Path) -> Path:
+    """A folder whose `node_modules` are those of a folder's package-lock.json, installed at first use."""
+    node()
+    lock = (folder / "package-lock.json").read_bytes()
+    made = CACHE / f"{folder.name}-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if made.is_dir():
+        return made
+    CACHE.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=CACHE))
+    try:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(folder / name, draft / name)
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+        done = subprocess.run(
+            ["npm", "ci", *options],
+            capture_output=True, text=True, timeout=INSTALL_S_MAX, cwd=draft, env=trusting(),
+        )  # fmt: skip
+        if done.returncode != 0:
+            missing(f"npm cannot install what {folder.name} locks: {done.stderr.strip()[-200:]}")
+        with contextlib.suppress(OSError):  # another process was faster
+            draft.rename(made)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return made
