@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.commanding import CommandRoute
+    from api.federation_http import Services as PeerServices
     from api.following import Following
     from graph.mesh import Mesh
 
@@ -98,12 +99,7 @@ def create_app(
     )
     figures, health = Figures(), Health(services, sources, following)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    peers = {
-        **queries.services(),
-        PRIVATE_KIND: private_service(mesh, services.units, settings.federation),
-        SYNC_KIND: sync_service(mesh, settings.federation),
-    }
-    federation = FederationDoor(mesh, settings.federation, peers)
+    federation = FederationDoor(mesh, settings.federation, _for_peers(services, queries))
     syncing = SyncThread(mesh, settings.federation, federation.node)
     sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
@@ -138,6 +134,16 @@ def create_app(
     )
     app.state.engine = engine
     return app
+
+
+def _for_peers(services: Services, queries: Queries) -> PeerServices:
+    """What is answered to peers, by kind of message."""
+    mesh, settings = services.mesh, services.settings.federation
+    return {
+        **queries.services(),
+        PRIVATE_KIND: private_service(mesh, services.units, settings),
+        SYNC_KIND: sync_service(mesh, settings),
+    }
 
 
 def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
