@@ -24,26 +24,22 @@ from api.config import Settings
 from api.documents import document_door
 from api.engine import Engine
 from api.failures import problem_response
-from api.federation_http import FederationDoor
-from api.federation_queries import Queries
+from api.federating import Federating
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
 from api.ingest import ingest
+from api.joint_cascades import JointCascades
 from api.observe import Figures, Health, Timing
 from api.persisted import PersistedQueries, load_trusted
 from api.policy import Action, Role
-from api.private_service import private_service
 from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
 from api.sparql import SparqlDoor
 from api.subgraph import subgraph_engines, subgraph_routes
-from api.sync_service import SyncThread, sync_service
 from api.transfer import export_door, import_door
-from federation.privacy.door import PRIVATE_KIND
-from federation.sync_wire import SYNC_KIND
 from graph.warming import warm_up
 from ontology.errors import TwinmeshError, UsageError
 from ontology.units import load_units
@@ -57,7 +53,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.commanding import CommandRoute
-    from api.federation_http import Services as PeerServices
     from api.following import Following
     from graph.mesh import Mesh
 
@@ -84,23 +79,21 @@ def create_app(
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
+    units = load_units()
+    federating = Federating.over(mesh, units, settings)
     services = Services(
         mesh,
-        load_units(),
+        units,
         settings,
         tokens,
-        Simulations(mesh, settings.jobs, run_cascade),
+        Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
-    queries = Queries.over(mesh, services.units, settings)
-    engine = Engine(
-        services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=queries.federated
-    )
+    federated = federating.queries.federated
+    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, health = Figures(), Health(services, sources, following)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    federation = FederationDoor(mesh, settings.federation, _for_peers(services, queries))
-    syncing = SyncThread(mesh, settings.federation, federation.node)
     sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
@@ -110,7 +103,7 @@ def create_app(
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", sockets.__call__),
-            *federation.routes(),
+            *federating.door.routes(),
             *subgraph_routes(subgraphs, WEB / "console.html", seats),
             Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
@@ -126,9 +119,7 @@ def create_app(
             services=services,
             engines=[engine, *subgraphs],
             health=health,
-            federation=federation,
-            queries=queries,
-            syncing=syncing,
+            federating=federating,
             sparql=sparql,
         ),
     )
@@ -136,18 +127,10 @@ def create_app(
     return app
 
 
-def _for_peers(services: Services, queries: Queries) -> PeerServices:
-    """What is answered to peers, by kind of message."""
-    mesh, settings = services.mesh, services.settings.federation
-    return {
-        **queries.services(),
-        PRIVATE_KIND: private_service(mesh, services.units, settings),
-        SYNC_KIND: sync_service(mesh, settings),
-    }
-
-
-def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
-    """A cascade on all processors; the job takes its progress and tells it when to stop."""
+def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> Document:
+    """A cascade on all processors, with partners where there are any; the job tells it when to stop."""
+    if cascade.is_whole and joint.has_peers():
+        return joint.run(cascade, job)
     impact = simulate(
         cascade.snapshot,
         cascade.scenario,
@@ -193,9 +176,7 @@ async def _lifespan(
     services: Services,
     engines: list[Engine],
     health: Health,
-    federation: FederationDoor,
-    queries: Queries,
-    syncing: SyncThread,
+    federating: Federating,
     sparql: SparqlDoor,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
@@ -203,13 +184,11 @@ async def _lifespan(
         await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
-    syncing.start()
-    async with queries.running(federation):
+    async with federating.running():
         yield
     health.draining = True
-    await anyio.to_thread.run_sync(syncing.close)
     await anyio.to_thread.run_sync(services.simulations.close)
-    for open_one in (*engines, queries, federation, sparql):
+    for open_one in (*engines, federating, sparql):
         await anyio.to_thread.run_sync(open_one.close)
 
 

@@ -115,6 +115,8 @@ class Federation:
     query_per_minute: int = 3_000  # of one peer, whatever its contract says
     query_rounds_max: int = 24  # times that peers are asked for one query, each time about what was learnt
     refresh_s: float = 10.0  # how often peers are asked what their contracts show
+    cascade_message_s: float = 15.0  # for a peer's answer within a cascade
+    cascade_s: float = 300.0  # for a whole cascade with peers; then bounds
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
 
 

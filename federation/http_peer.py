@@ -14,7 +14,7 @@ from federation.trust import HEADER, Message, Opened, Rules, Verifier, clock_ms,
 from ontology.errors import AccessError, StoreError
 
 if TYPE_CHECKING:
-    from federation.egress import Reply
+    from federation.egress import Line, Reply
     from federation.keys import OwnKey
 
 IDENTITY_PATH: Final = "/federation/identity"
@@ -68,6 +68,7 @@ class HttpPeer:
     key: OwnKey
     egress: Egress
     rules: Rules
+    line: Line | None = None  # kept connections; default one for each call
 
     async def call(self, kind: str, purpose: str, body: bytes, hops: tuple[str, ...] = ()) -> Answered:
         """Send a message and return the answer, proved to be the peer's answer to it.
@@ -80,7 +81,7 @@ class HttpPeer:
         headers = {HEADER: sealed.token, "content-type": "application/octet-stream"}
         sent_ms = clock_ms()
         request = Request(self.peer.place, "POST", f"/federation/{kind}", headers, body)
-        reply = await send_out(self.egress, request)
+        reply = await send_out(self.egress, request, self.line)
         done_ms = clock_ms()
         _check_status(self.peer.name, reply)
         opened = self._opened(reply, kind, sealed.nonce)
