@@ -178,6 +178,7 @@ def applied_until_killed(readers: subprocess.Popen[bytes], pages: Path, path: Pa
             return last
         if pid and (acks == 0 or words[0] == b"end"):
             os.kill(pid, signal.SIGKILL)
+            pid = 0  # once: what it wrote before is still to be read
     raise AssertionError("the readers went away")
 
 
