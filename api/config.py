@@ -106,6 +106,10 @@ class Federation:
     calls_per_minute: int = 6_000  # of one address, before anything is verified
     hello_per_minute: int = 60  # of one peer
     private_per_minute: int = 30  # private figures, of one peer; its contract may say less
+    sync_per_minute: int = 600  # pages of replicas, to one peer; its contract may say less
+    sync_interval_s: float = 0.0  # how often replicas of peers are brought up to date; 0: by hand only
+    sync_pages_max: int = 2_000  # of one site in one go
+    replica_twins_max: int = 1_000_000
     query_deadline_s: float = 2.0  # for all answers of one peer to one query
     query_pause_s: float = 5.0  # a peer that did not answer is not asked again for so long
     query_per_minute: int = 3_000  # of one peer, whatever its contract says
