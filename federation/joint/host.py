@@ -14,7 +14,7 @@ import msgspec
 
 from federation.contract import Purpose
 from federation.joint.accounts import spend_scenario
-from federation.joint.boundary import foreign_rows, note_grants, readable_by
+from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
@@ -133,7 +133,7 @@ class CascadeHost:
                     "too many cascades are under way", code="JOINT_SESSIONS", hint="try again later"
                 )
             self._sessions[number] = session
-        return Begun(number, sealer.key, has_unknown(snapshot))
+        return Begun(number, sealer.key, has_unknown(snapshot), bool(stated_for(snapshot, world.owners)))
 
     def _admit(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> None:
         """Count a scenario once, whatever passes it takes: all have its events, or (a baseline) none."""

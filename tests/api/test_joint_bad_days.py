@@ -19,9 +19,11 @@ from federation.joint.letters import Act as What
 from federation.joint.letters import Letter, Step, Touched, pack
 from federation.joint.wire import Act, Begin, Begun, End, Planned, Take, Wrote
 from federation.node import Node
+from graph.values import Change
 from ontology.errors import NotFoundError, TwinmeshError
 from ontology.schema import Schema
 from ontology.units import Units
+from tests.api.conftest import link
 from tests.api.joint_pair import agree, cascade, contract
 from tests.api.peer_pair import SETTINGS, Site, befriend, refused, two_sites
 
@@ -244,3 +246,20 @@ def test_sessions_are_bounded_and_belong_to_who_opened_them(pair: tuple[Site, Si
     body = b"\x00garbage"
     error = refused(lambda: host.answer(campus.node, plant.key, grant, body, time.time_ns()))
     assert error.code == "JOINT_MESSAGE_INVALID"
+
+
+def test_a_relationship_stated_for_a_partners_twin_is_told(pair: tuple[Site, Site], tmp_path: Path) -> None:
+    """Campus says that its air handler supplies the press; the plant does not, so the press is not hit."""
+    campus, plant = pair
+    agree_both(pair, tmp_path)
+    press = "https://twinmesh.invalid/plant/PRESS-1"
+    said = link("campus", "AHU-1", "tm:supplies", press)
+    campus.running.mesh.twin("campus").apply(Change(put_relationships=(said,)))
+    for asking in (campus, plant):
+        event = {"type": "FAIL", "twin": "campus:AHU-1"}
+        found = cascade(asking, {"events": [event], "runs": 2})
+        assert found["completeness"] == "PARTIAL"
+        assert found["sources"][-1]["status"] == "PARTIAL"
+        assert found["sources"][-1]["code"] == "RELATIONS_NOT_COUNTED"
+        hit = {row["id"] for row in found["impacts"]["nodes"]}
+        assert LINE in hit and press not in hit
