@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -177,7 +178,8 @@ def run_blocks(seed: int, index: int, *, twins_max: int = 24, block: int = 2) ->
     tokens = [random.randbytes(16) for _ in range(failing.case.world.twins)]
     names = [f"site-{number}" for number in range(count)]
     sites = [
-        _site(failing, cut, seed) for cut in cut_world(failing.case.world, owners, names, tokens.__getitem__)
+        _site(failing, per_reader(cut), seed)
+        for cut in cut_world(failing.case.world, owners, names, tokens.__getitem__)
     ]
     conductor = Conductor(
         [Here(site) for site in sites], Bounds(block_runs=block), lambda *_: None, lambda: None
@@ -189,6 +191,19 @@ def run_blocks(seed: int, index: int, *, twins_max: int = 24, block: int = 2) ->
 async def _run(conductor: Conductor) -> None:
     await conductor.prepare()
     await conductor.run(RUNS, well=True)
+
+
+def per_reader(cut: Cut) -> Cut:
+    """The same with a token of its own for each reader of a twin, as servers make them."""
+    part = cut.part
+    pairs = [(token, reader) for token, readers in part.readers.items() for reader in readers]
+    own = replace(
+        part,
+        imports=tuple(blake2b(token + part.name.encode()).digest()[:16] for token in part.imports),
+        exports={blake2b(t + reader.encode()).digest()[:16]: part.exports[t] for t, reader in pairs},
+        readers={blake2b(t + reader.encode()).digest()[:16]: (reader,) for t, reader in pairs},
+    )
+    return replace(cut, part=own)
 
 
 def _site(failing: Failing, cut: Cut, seed: int) -> CutSite:
