@@ -25,6 +25,7 @@ from simulation.distributions import Durations, parse_duration
 from simulation.plan import make_plan
 from simulation.world import NEVER, Int64s
 from simulation.world import World as Numbers
+from tests.federation.cascade_sites import ignored
 from tests.federation.joint_worlds import random_owners
 from tests.simulation.cascade_worlds import Case as RunCase
 from tests.simulation.cascade_worlds import random_case
@@ -124,12 +125,12 @@ class CutSite(CascadeSite):
         part, runs = self.cut.part, self._runs
         self.kind = type(runs).__name__
         if isinstance(runs, ReadableRuns):
-            solvers = {number: exchange.solver for number, exchange in runs._runs_of.items()}
+            solvers = {number: exchange.solver for number, exchange in runs.exchanges.items()}
             return {n: [w.service.pieces for w in s.outer[: part.own]] for n, s in solvers.items()}
         assert isinstance(runs, KernelRuns) and self._local is not None
         case = kernel_case(self._case, part, self._local.plan)
         everything = GivenRuns(case, len(part.imports), range(part.own))
-        return everything.levels({number: known.outside for number, known in runs._known.items()})
+        return everything.levels({number: known.outside for number, known in runs.known.items()})
 
     @property
     def outcome(self) -> Outcome:
@@ -181,9 +182,7 @@ def run_blocks(seed: int, index: int, *, twins_max: int = 24, block: int = 2) ->
         _site(failing, per_reader(cut), seed)
         for cut in cut_world(failing.case.world, owners, names, tokens.__getitem__)
     ]
-    conductor = Conductor(
-        [Here(site) for site in sites], Bounds(block_runs=block), lambda *_: None, lambda: None
-    )
+    conductor = Conductor([Here(site) for site in sites], Bounds(block_runs=block), ignored, lambda: None)
     asyncio.run(_run(conductor))
     return Blocks(failing, sites, conductor.traffic)
 
