@@ -134,7 +134,7 @@ class Asking:
                 self._lose(planned, lost)
             except TwinmeshError as error:
                 if error.code in _TOO_LARGE and self.bounds.block_runs > 1:
-                    self.bounds = replace(self.bounds, block_runs=self.bounds.block_runs // 8 or 1)
+                    self.bounds = self.bounds.smaller()
                     continue
                 if error.code not in ("JOINT_UNSETTLED", *_TOO_LARGE):
                     raise
@@ -143,7 +143,7 @@ class Asking:
 
     def _lose(self, planned: PlannedCascade, lost: PeerLost) -> None:
         if lost.code in _TOO_LARGE and self.bounds.block_runs > 1:  # fewer runs to a letter may fit
-            self.bounds = replace(self.bounds, block_runs=self.bounds.block_runs // 8 or 1)
+            self.bounds = self.bounds.smaller()
             return
         if lost.code == "JOINT_EVENT_DENIED" and planned.others.get(lost.peer):
             hint = "its contract with us names types of events and kinds of twins"

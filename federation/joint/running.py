@@ -10,6 +10,7 @@ import numpy as np
 from federation.joint.exchange import RunCase, RunExchange, Scheme
 from federation.joint.messages import Phase, Stage, Wave, Waved
 from federation.joint.pieces import DOWN, WELL, lowest
+from simulation.cascade.blocks import block_runs
 from simulation.cascade.causes import new_causes
 from simulation.cascade.layout import POOL, POOL_FULL, STRIKES, STRIKES_FULL
 from simulation.cascade.loading import enlarged
@@ -48,7 +49,7 @@ class RunsAtSite(Protocol):
         """End of a rise: runs in which a loop came out lower."""
         ...
 
-    def tally(self) -> Block: ...
+    def tally(self) -> list[Block]: ...
 
 
 def has_loops(joint: JointPlan) -> bool:
@@ -138,9 +139,11 @@ class KernelRuns:
     def settle(self) -> list[int]:
         return []
 
-    def tally(self) -> Block:
-        given = {number: known.outside for number, known in self.known.items()}
-        return reduced(len(given), *self._runs.tally(given))
+    def tally(self) -> list[Block]:
+        return [
+            reduced(len(part), *self._runs.tally({number: self.known[number].outside for number in part}))
+            for part in _parts(sorted(self.known), self._runs.case.world.twins)
+        ]
 
 
 class ReadableRuns:
@@ -188,15 +191,18 @@ class ReadableRuns:
     def settle(self) -> list[int]:
         return [number for number in sorted(self._open) if self.exchanges[number].close().fell]
 
-    def tally(self) -> Block:
+    def tally(self) -> list[Block]:
+        return [self._tally(part) for part in _parts(sorted(self.exchanges), self._runs.case.world.twins)]
+
+    def _tally(self, numbers: Sequence[int]) -> Block:
         """The solved runs put where the kernels leave theirs, and counted by them."""
         case, part = self._runs.case, self._part
-        count = len(self.exchanges)
+        count = len(numbers)
         tally, causes = (
             new_tally(count, case.world.twins),
             new_causes(count, case.world.twins, case.world.edges),
         )
-        for place, number in enumerate(sorted(self.exchanges)):
+        for place, number in enumerate(numbers):
             solver = self.exchanges[number].solver
             rows = [waves.service.pieces for waves in solver.outer]
             self._runs.draw(number, rows[part.own :])
@@ -205,6 +211,12 @@ class ReadableRuns:
             )
             self._runs.tally_held(tally, causes, place)
         return reduced(count, tally, causes)
+
+
+def _parts(numbers: Sequence[int], twins: int) -> list[Sequence[int]]:
+    """Runs counted at once take memory for each twin."""
+    size = block_runs(twins)
+    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
 
 def inputs_of(case: Case, tables: Tables) -> RunInputs:
