@@ -18,7 +18,7 @@ from federation.joint.cascading import CascadeSite, World
 from federation.joint.conducting import Bounds, Conductor, Here, PeerLost
 from federation.joint.host import EPOCH
 from federation.joint.remote import There
-from federation.joint.rows import told_twin
+from federation.joint.rows import is_sound, told_twin
 from federation.joint.wire import Begin, Planned
 from federation.peer_bases import known_bases
 from ontology.errors import AccessError, LimitError, TwinmeshError
@@ -180,10 +180,17 @@ class Asking:
             await conductor.run(planned.scenario.runs if is_random else 1, well=well)
             names = {peer.fingerprint: peer.name for peer in self.node.peers.list()}
             impact = await asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
-            rows = {other.name: await other.rows() for other in others}
+            rows = {other.name: await self._rows_of(other) for other in others}
             unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
             thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
             return _Pass(impact, rows, is_bounded, unclear, thin)
+
+    async def _rows_of(self, other: There) -> list[Row]:
+        """PeerLost JOINT_MESSAGE_INVALID where it tells of twins that are not its own, or no numbers."""
+        rows, bases = await other.rows(), known_bases(self.node.store).get(other.name, {}).values()
+        if not all(is_sound(row, bases) for row in rows):
+            raise PeerLost(other.name, "JOINT_MESSAGE_INVALID")
+        return rows
 
     def _step(self, done: int, runs: int) -> None:
         self.progress(done / runs)
