@@ -95,6 +95,7 @@ SPOKEN = {
     "JOINT_BUSY": "a partner sent a message of a cascade while its last one was still being worked on",
     "JOINT_EVENT_DENIED": "an event for a partner's twin that the contract does not name or show",
     "JOINT_LETTER_TOO_LARGE": "what a cascade tells a partner fits no letter; fewer runs at once may",
+    "JOINT_PART_FAILED": "a server cannot compute its part of a cascade; a cascade of its own says why",
     "JOINT_SESSIONS": "too many cascades of partners are under way",
     "JOINT_SESSION_UNKNOWN": "no such cascade is under way here, or its age or a restart ended it",
     "JOINT_UNSETTLED": "a cascade of several servers did not come to rest: bounds are told",

@@ -13,12 +13,12 @@ import msgspec
 
 from federation.egress import kept_line
 from federation.http_peer import HttpPeer
-from federation.joint.boundary import foreign_rows, note_grants, readable_by
+from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.conducting import Bounds, Conductor, Here, PeerLost
 from federation.joint.host import EPOCH
 from federation.joint.remote import There
-from federation.joint.rows import told_twin
+from federation.joint.rows import is_sound, told_twin
 from federation.joint.wire import Begin, Planned
 from federation.peer_bases import known_bases
 from ontology.errors import AccessError, LimitError, TwinmeshError
@@ -40,6 +40,8 @@ _DENIED: Final = ("CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED"
 """Refusals that are somebody's decision; all others are failures."""
 _TOO_LARGE: Final = ("JOINT_LETTER_TOO_LARGE", "PEER_TOO_LARGE", "BODY_TOO_LARGE")
 _END_S: Final = 2.0
+THIN: Final = "RELATIONS_NOT_COUNTED"
+"""Relationships are stated at a server for dependent twins of another: one folder would count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class _Pass:
     rows: dict[str, list[Row]]
     is_bounded: bool
     has_unknown: bool
+    thin: frozenset[str]  # servers between which relationships do not count, see `stated_for`
 
 
 @dataclass(slots=True)
@@ -131,7 +134,7 @@ class Asking:
                 self._lose(planned, lost)
             except TwinmeshError as error:
                 if error.code in _TOO_LARGE and self.bounds.block_runs > 1:
-                    self.bounds = replace(self.bounds, block_runs=self.bounds.block_runs // 8 or 1)
+                    self.bounds = self.bounds.smaller()
                     continue
                 if error.code not in ("JOINT_UNSETTLED", *_TOO_LARGE):
                     raise
@@ -140,7 +143,7 @@ class Asking:
 
     def _lose(self, planned: PlannedCascade, lost: PeerLost) -> None:
         if lost.code in _TOO_LARGE and self.bounds.block_runs > 1:  # fewer runs to a letter may fit
-            self.bounds = replace(self.bounds, block_runs=self.bounds.block_runs // 8 or 1)
+            self.bounds = self.bounds.smaller()
             return
         if lost.code == "JOINT_EVENT_DENIED" and planned.others.get(lost.peer):
             hint = "its contract with us names types of events and kinds of twins"
@@ -161,23 +164,33 @@ class Asking:
             calm = replace(planned, scenario=replace(planned.scenario, events=()), others={})
             baseline = await self._pass(calm, lit, unknown=False, well=True)
             impact = with_differences(impact, self._with_rows(baseline, peers))
-        if first.is_bounded or self._lost.keys() & planned.others.keys():
+        if first.is_bounded or first.thin or self._lost.keys() & planned.others.keys():
             impact = replace(impact, completeness="PARTIAL")
-        return JointImpact(impact, tuple(SourceOf(p.name, self._lost.get(p.fingerprint, "")) for p in peers))
+        told = {**dict.fromkeys(first.thin, THIN), **self._lost}
+        return JointImpact(impact, tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers))
 
     async def _pass(
         self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool, well: bool
     ) -> _Pass:
         async with self._sessions(planned, lit, unknown=unknown) as others:
-            site = CascadeSite(self._world(planned, unknown=unknown), self._lit(lit))
+            world = self._world(planned, unknown=unknown)
+            site = CascadeSite(world, self._lit(lit))
             conductor = Conductor([Here(site), *others], self.bounds, self._step, self.check)
             is_random, is_bounded = await conductor.prepare()
             await conductor.run(planned.scenario.runs if is_random else 1, well=well)
             names = {peer.fingerprint: peer.name for peer in self.node.peers.list()}
             impact = await asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
-            rows = {other.name: await other.rows() for other in others}
+            rows = {other.name: await self._rows_of(other) for other in others}
             unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
-            return _Pass(impact, rows, is_bounded, unclear)
+            thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
+            return _Pass(impact, rows, is_bounded, unclear, thin)
+
+    async def _rows_of(self, other: There) -> list[Row]:
+        """PeerLost JOINT_MESSAGE_INVALID where it tells of twins that are not its own, or no numbers."""
+        rows, bases = await other.rows(), known_bases(self.node.store).get(other.name, {}).values()
+        if not all(is_sound(row, bases) for row in rows):
+            raise PeerLost(other.name, "JOINT_MESSAGE_INVALID")
+        return rows
 
     def _step(self, done: int, runs: int) -> None:
         self.progress(done / runs)

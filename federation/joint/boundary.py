@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from federation.contract import Purpose
 from federation.ledger import Disclosure
 from federation.masks import masks
+from simulation.network import build_network
+from simulation.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +37,18 @@ def foreign_rows(snapshot: Snapshot, bases: Mapping[str, Mapping[str, str]]) -> 
         if owner is not None and not any(iri.startswith(base) for base in snapshot.bases):
             found[row] = owner
     return found
+
+
+def stated_for(snapshot: Snapshot, owners: Mapping[int, str]) -> frozenset[str]:
+    """Servers for whose twins relationships stand here that make them depend on ours.
+
+    Those count at their own server only: where they are not stated there too, one folder would say more.
+    """
+    if not owners:
+        return frozenset()
+    dependent = build_network(Nodes(snapshot)).dependent
+    rows: list[int] = np.unique(dependent[np.isin(dependent, np.array(list(owners), np.int32))]).tolist()
+    return frozenset(owners[row] for row in rows)
 
 
 def readable_by(node: Node, snapshot: Snapshot) -> Callable[[str], Bools]:

@@ -293,7 +293,8 @@ class CascadeSite:
 
     def _work(self, step: Step) -> None:
         if step.act is Act.TALLY:
-            _there(self._merger).add(_there(self._runs).tally())
+            for block in _there(self._runs).tally():
+                _there(self._merger).add(block)
             self._runs = None
             return
         if step.act is Act.SETTLE:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from federation.joint.letters import Act, Step
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from federation.joint.cascading import CascadeSite, Report
 
 BLOCK_RUNS = 128
+BLOCK_RUNS_MAX = 1_024
+QUICK_S, SLOW_S = 0.5, 4.0
+"""A block that takes less is followed by a larger one, one that takes more by a smaller one."""
 BLAMED = ("JOINT_MESSAGE_INVALID", "JOINT_ORDER", "JOINT_BOUNDARY")
 """What goes wrong while a letter is read is its writer's fault."""
 
@@ -29,11 +33,19 @@ class PeerLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """rounds: letters that follow from each other in one act; turns: times that loops begin anew."""
+    """rounds: letters that follow from each other in one act; turns: times that loops begin anew.
+
+    may_grow: blocks become larger where they take little time. Nothing of the answer depends on them.
+    """
 
     rounds_max: int = 2_000
     turns_max: int = 200
     block_runs: int = BLOCK_RUNS
+    may_grow: bool = True
+
+    def smaller(self) -> Bounds:
+        """For letters that were too large."""
+        return replace(self, block_runs=max(self.block_runs // 8, 1), may_grow=False)
 
 
 @dataclass(slots=True)
@@ -113,10 +125,17 @@ class Conductor:
 
     async def run(self, runs: int, *, well: bool) -> None:
         """All runs, block by block; each site counts its own share."""
-        size = self._bounds.block_runs
-        for first in range(0, runs, size):
-            await self._block(range(first, min(first + size, runs)), well=well)
-            self._progress(min(first + size, runs), runs)
+        size, done = self._bounds.block_runs, 0
+        while done < runs:
+            began_s = time.monotonic()
+            until = min(done + size, runs)
+            await self._block(range(done, until), well=well)
+            done, took_s = until, time.monotonic() - began_s
+            self._progress(done, runs)
+            if took_s > SLOW_S:
+                size = max(size // 4, 1)
+            elif took_s < QUICK_S and self._bounds.may_grow:
+                size = min(size * 4, BLOCK_RUNS_MAX)
 
     async def _block(self, runs: range, *, well: bool) -> None:
         active, is_new = list(runs), True

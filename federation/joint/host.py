@@ -14,7 +14,7 @@ import msgspec
 
 from federation.contract import Purpose
 from federation.joint.accounts import spend_scenario
-from federation.joint.boundary import foreign_rows, note_grants, readable_by
+from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
@@ -22,7 +22,7 @@ from federation.joint.wire import ASKED, Act, Begin, Begun, Done, End, Fetch, Ta
 from federation.ledger import Disclosure
 from federation.masks import masks
 from federation.peer_bases import known_bases
-from ontology.errors import AccessError, InputError, LimitError, NotFoundError
+from ontology.errors import AccessError, InputError, LimitError, NotFoundError, StoreError, TwinmeshError
 from simulation.events import Elsewhere
 from simulation.network import has_unknown
 from simulation.scenario import Scenario, check_limits, parse_scenario
@@ -98,9 +98,10 @@ class CascadeHost:
             if isinstance(asked, End):
                 self._end(node, asked.session)
                 return msgspec.msgpack.encode(Done()), None
-            if isinstance(asked, Fetch):
-                return self._fetch(session, grant, partner, now_ns)
-            return msgspec.msgpack.encode(self._work(node, session, asked)), None
+            with _in_other_words():
+                if isinstance(asked, Fetch):
+                    return self._fetch(session, grant, partner, now_ns)
+                return msgspec.msgpack.encode(self._work(node, session, asked)), None
 
     # Sessions
 
@@ -133,7 +134,7 @@ class CascadeHost:
                     "too many cascades are under way", code="JOINT_SESSIONS", hint="try again later"
                 )
             self._sessions[number] = session
-        return Begun(number, sealer.key, has_unknown(snapshot))
+        return Begun(number, sealer.key, has_unknown(snapshot), bool(stated_for(snapshot, world.owners)))
 
     def _admit(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> None:
         """Count a scenario once, whatever passes it takes: all have its events, or (a baseline) none."""
@@ -224,6 +225,17 @@ class CascadeHost:
         ids = [row.id for row in rows.rows]
         told = Disclosure(partner, grant.version, Purpose.CASCADE, "cascade", len(body), ids, names)
         return body, told
+
+
+@contextmanager
+def _in_other_words() -> Generator[None]:
+    """What is wrong with our own model names twins and counts them: a partner is told that it failed."""
+    try:
+        yield
+    except TwinmeshError as error:
+        if error.code.startswith("JOINT_"):
+            raise
+        raise StoreError("this server's part cannot be computed", code="JOINT_PART_FAILED") from error
 
 
 def _row_of(snapshot: Snapshot, text: object) -> int:

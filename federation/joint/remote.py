@@ -49,6 +49,7 @@ class There:
     key: SealKey | None = None
     keys: Mapping[str, SealKey] = field(default_factory=dict[str, SealKey])
     has_unknown: bool = False
+    is_thin: bool = False
 
     @property
     def name(self) -> str:
@@ -56,7 +57,8 @@ class There:
 
     async def begin(self, asked: Begin) -> None:
         begun = await self._call(asked, BEGUN)
-        self.session, self.key, self.has_unknown = begun.session, begun.key, begun.has_unknown
+        self.session, self.key = begun.session, begun.key
+        self.has_unknown, self.is_thin = begun.has_unknown, begun.is_thin
 
     async def open(self, step: Step) -> Heard:
         keys = dict(self.keys) if step.act is What.AGREE else {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from federation.joint.wire import Row, Rows
 from simulation.result import FirstHit, TwinImpact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from federation.joint.cascading import CascadeSite
     from federation.masks import Masks
     from graph.snapshot import Snapshot
@@ -40,6 +43,17 @@ def _row(twin: TwinImpact, named: frozenset[str], *, priced: bool) -> Row:
         min_level=twin.min_level,
         cost=twin.expected_cost if priced else None,
         why=[local_id],
+    )
+
+
+def is_sound(row: Row, bases: Iterable[str]) -> bool:
+    """Whether a partner's row is about a twin of its own, with numbers that can be."""
+    amounts = (*row.first_hit, row.down_hours, row.cost or 0.0)
+    shares = (row.probability, row.min_level)
+    return (
+        row.id.startswith(tuple(bases))
+        and all(math.isfinite(amount) and amount >= 0 for amount in amounts)
+        and all(0 <= share <= 1 for share in shares)
     )
 
 

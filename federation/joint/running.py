@@ -10,6 +10,7 @@ import numpy as np
 from federation.joint.exchange import RunCase, RunExchange, Scheme
 from federation.joint.messages import Phase, Stage, Wave, Waved
 from federation.joint.pieces import DOWN, WELL, lowest
+from simulation.cascade.blocks import block_runs
 from simulation.cascade.causes import new_causes
 from simulation.cascade.layout import POOL, POOL_FULL, STRIKES, STRIKES_FULL
 from simulation.cascade.loading import enlarged
@@ -48,7 +49,7 @@ class RunsAtSite(Protocol):
         """End of a rise: runs in which a loop came out lower."""
         ...
 
-    def tally(self) -> Block: ...
+    def tally(self) -> list[Block]: ...
 
 
 def has_loops(joint: JointPlan) -> bool:
@@ -97,9 +98,9 @@ class KernelRuns:
         self._part, self._runs, self._horizon_us = part, runs, horizon_us
         self._pinned = frozenset(pinned)
         outside = [pinned.get(row, WELL) for row in range(part.own, part.world.twins)]
-        self._known = {number: _Known(list(outside), [WELL] * len(part.exports)) for number in numbers}
+        self.known = {number: _Known(list(outside), [WELL] * len(part.exports)) for number in numbers}
         self._place = {token: place for place, token in enumerate(part.imports)}
-        self._stale = set(self._known)
+        self._stale = set(self.known)
         self._is_falling = True
 
     def open(self, stage: Stage, runs: Sequence[int], loops: Mapping[int, list[Token]]) -> None:
@@ -108,7 +109,7 @@ class KernelRuns:
 
     def take(self, letters: Mapping[int, Waved]) -> None:
         for number, body in letters.items() if self._is_falling else ():
-            known = self._known[number].outside
+            known = self.known[number].outside
             for token, wave in body.service.items():
                 place = self._place[token]
                 lower = lowest(known[place], wave.pieces(self._horizon_us))
@@ -121,10 +122,10 @@ class KernelRuns:
         self._stale.clear()
         if not stale or not self._part.exports:
             return {}
-        found = self._runs.levels({number: self._known[number].outside for number in stale})
+        found = self._runs.levels({number: self.known[number].outside for number in stale})
         told: dict[int, Waved] = {}
         for number, now in found.items():
-            known = self._known[number]
+            known = self.known[number]
             pairs = zip(self._part.exports, known.said, now, strict=True)
             changed = {token: Wave.of(after) for token, before, after in pairs if before != after}
             if changed:
@@ -138,9 +139,11 @@ class KernelRuns:
     def settle(self) -> list[int]:
         return []
 
-    def tally(self) -> Block:
-        given = {number: known.outside for number, known in self._known.items()}
-        return reduced(len(given), *self._runs.tally(given))
+    def tally(self) -> list[Block]:
+        return [
+            reduced(len(part), *self._runs.tally({number: self.known[number].outside for number in part}))
+            for part in _parts(sorted(self.known), self._runs.case.world.twins)
+        ]
 
 
 class ReadableRuns:
@@ -157,7 +160,7 @@ class ReadableRuns:
         self._part, self._runs = part, runs
         case = runs.case
         calm = [WELL] * len(part.imports)
-        self._runs_of = {
+        self.exchanges = {
             number: RunExchange(
                 part,
                 joint,
@@ -171,33 +174,36 @@ class ReadableRuns:
     def open(self, stage: Stage, runs: Sequence[int], loops: Mapping[int, list[Token]]) -> None:
         self._open = set(runs)
         for number in runs:
-            self._runs_of[number].open(Phase(1, stage, loops.get(number, [])))
+            self.exchanges[number].open(Phase(1, stage, loops.get(number, [])))
 
     def take(self, letters: Mapping[int, Waved]) -> None:
         for number, body in letters.items():
-            self._runs_of[number].take(body)
+            self.exchanges[number].take(body)
 
     def news(self) -> dict[int, Waved]:
-        told = {number: self._runs_of[number].news() for number in sorted(self._open)}
+        told = {number: self.exchanges[number].news() for number in sorted(self._open)}
         return {number: body for number, body in told.items() if body.service or body.mains}
 
     def touched(self) -> dict[int, list[Token]]:
-        told = {number: sorted(self._runs_of[number].solver.touched) for number in sorted(self._open)}
+        told = {number: sorted(self.exchanges[number].solver.touched) for number in sorted(self._open)}
         return {number: names for number, names in told.items() if names}
 
     def settle(self) -> list[int]:
-        return [number for number in sorted(self._open) if self._runs_of[number].close().fell]
+        return [number for number in sorted(self._open) if self.exchanges[number].close().fell]
 
-    def tally(self) -> Block:
+    def tally(self) -> list[Block]:
+        return [self._tally(part) for part in _parts(sorted(self.exchanges), self._runs.case.world.twins)]
+
+    def _tally(self, numbers: Sequence[int]) -> Block:
         """The solved runs put where the kernels leave theirs, and counted by them."""
         case, part = self._runs.case, self._part
-        count = len(self._runs_of)
+        count = len(numbers)
         tally, causes = (
             new_tally(count, case.world.twins),
             new_causes(count, case.world.twins, case.world.edges),
         )
-        for place, number in enumerate(sorted(self._runs_of)):
-            solver = self._runs_of[number].solver
+        for place, number in enumerate(numbers):
+            solver = self.exchanges[number].solver
             rows = [waves.service.pieces for waves in solver.outer]
             self._runs.draw(number, rows[part.own :])
             self._runs.desk = self._runs.desk._replace(
@@ -205,6 +211,12 @@ class ReadableRuns:
             )
             self._runs.tally_held(tally, causes, place)
         return reduced(count, tally, causes)
+
+
+def _parts(numbers: Sequence[int], twins: int) -> list[Sequence[int]]:
+    """Runs counted at once take memory for each twin."""
+    size = block_runs(twins)
+    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
 
 def inputs_of(case: Case, tables: Tables) -> RunInputs:

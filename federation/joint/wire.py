@@ -76,11 +76,14 @@ Asked: TypeAlias = Begin | Act | Take | Fetch | End
 
 
 class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """has_unknown: whether a pass with relationships of unknown direction is needed."""
+    """has_unknown: whether a pass with relationships of unknown direction is needed. is_thin: relationships
+    stand here that make twins of other servers depend on ours; they do not count.
+    """
 
     session: Session
     key: SealKey
     has_unknown: bool
+    is_thin: bool
 
 
 class Wrote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,16 +12,20 @@ import msgspec
 import pytest
 
 from api.config import Federation, Settings
+from federation.joint import cascading
 from federation.joint.accounts import DAY_NS, spend_scenario
 from federation.joint.cascading import Report
 from federation.joint.host import CascadeHost, HostLimits
 from federation.joint.letters import Act as What
 from federation.joint.letters import Letter, Step, Touched, pack
-from federation.joint.wire import Act, Begin, Begun, End, Planned, Take, Wrote
+from federation.joint.wire import Act, Begin, Begun, End, Fetch, Planned, Row, Rows, Take, Wrote
 from federation.node import Node
-from ontology.errors import NotFoundError, TwinmeshError
+from graph.snapshot import Snapshot
+from graph.values import Change
+from ontology.errors import InputError, NotFoundError, Place, TwinmeshError
 from ontology.schema import Schema
 from ontology.units import Units
+from tests.api.conftest import link
 from tests.api.joint_pair import agree, cascade, contract
 from tests.api.peer_pair import SETTINGS, Site, befriend, refused, two_sites
 
@@ -197,6 +201,63 @@ def test_the_ledger_has_every_boundary_twin(pair: tuple[Site, Site], tmp_path: P
     assert [entry.attributes for entry in entries if entry.twins] == [("service level over time",)]
 
 
+def lies(numbers: int) -> tuple[bytes, None]:
+    """Rows about a twin of who asks."""
+    row = Row(LINE, "x", None, "tm:Twin", "plant", 1.0, (0.0, 0.0, 0.0, 0.0), 1.0, 0.0, 5.0, [])
+    return msgspec.msgpack.encode(Rows([row])), None
+
+
+def test_a_partner_tells_of_its_own_twins_only(
+    pair: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campus, plant = pair
+    agree_both(pair, tmp_path)
+    real = CascadeHost.answer
+
+    def answer(host: CascadeHost, node: Node, partner: str, grant: Any, body: bytes, now_ns: int) -> Any:
+        is_fetch = isinstance(msgspec.msgpack.decode(body, type=Begin | Act | Take | Fetch | End), Fetch)
+        return (
+            lies(0)
+            if is_fetch and node.key.fingerprint == campus.key
+            else real(host, node, partner, grant, body, now_ns)
+        )
+
+    monkeypatch.setattr(CascadeHost, "answer", answer)
+    found = cascade(plant, {"events": [], "runs": 4})
+    assert (found["completeness"], bounds_of(found)) == ("PARTIAL", (0.0, 1.0))
+    assert found["sources"][-1]["code"] == "JOINT_MESSAGE_INVALID"
+
+
+def test_what_is_wrong_with_a_model_stays_there(
+    pair: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error at campus that names twins: the plant learns that something failed."""
+    campus, plant = pair
+    agree_both(pair, tmp_path)
+    real = cascading.draft_case
+
+    def draft(snapshot: Snapshot, *rest: Any, **named: Any) -> Any:
+        if snapshot.sites == ("campus",):
+            raise InputError("rows of VAV-1 disagree", code="GROUP_DISAGREES", place=Place(item="VAV-1"))
+        return real(snapshot, *rest, **named)
+
+    monkeypatch.setattr(cascading, "draft_case", draft)
+    found = cascade(plant, {"events": [], "runs": 4})
+    assert (found["completeness"], bounds_of(found)) == ("PARTIAL", (0.0, 1.0))
+    assert found["sources"][-1]["code"] == "JOINT_PART_FAILED"
+    host = CascadeHost(campus.running.mesh.snapshot)
+    grant = campus.node.contracts.grant(plant.key)
+
+    def ask(message: Any) -> bytes:
+        return host.answer(campus.node, plant.key, grant, msgspec.msgpack.encode(message), time.time_ns())[0]
+
+    session = msgspec.msgpack.decode(ask(begin(pair)), type=Begun).session
+    ask(Act(session, Step(1, What.AGREE)))
+    error = refused(lambda: ask(Act(session, Step(2, What.TOUCH))))
+    assert (error.code, error.place, error.hint) == ("JOINT_PART_FAILED", Place(), None)
+    assert "VAV" not in error.message
+
+
 # The asked end by itself
 
 
@@ -244,3 +305,20 @@ def test_sessions_are_bounded_and_belong_to_who_opened_them(pair: tuple[Site, Si
     body = b"\x00garbage"
     error = refused(lambda: host.answer(campus.node, plant.key, grant, body, time.time_ns()))
     assert error.code == "JOINT_MESSAGE_INVALID"
+
+
+def test_a_relationship_stated_for_a_partners_twin_is_told(pair: tuple[Site, Site], tmp_path: Path) -> None:
+    """Campus says that its air handler supplies the press; the plant does not, so the press is not hit."""
+    campus, plant = pair
+    agree_both(pair, tmp_path)
+    press = "https://twinmesh.invalid/plant/PRESS-1"
+    said = link("campus", "AHU-1", "tm:supplies", press)
+    campus.running.mesh.twin("campus").apply(Change(put_relationships=(said,)))
+    for asking in (campus, plant):
+        event = {"type": "FAIL", "twin": "campus:AHU-1"}
+        found = cascade(asking, {"events": [event], "runs": 2})
+        assert found["completeness"] == "PARTIAL"
+        assert found["sources"][-1]["status"] == "PARTIAL"
+        assert found["sources"][-1]["code"] == "RELATIONS_NOT_COUNTED"
+        hit = {row["id"] for row in found["impacts"]["nodes"]}
+        assert LINE in hit and press not in hit

@@ -48,6 +48,7 @@ def cascade_together(
     bases = {snapshot.sites[0]: snapshot.bases[0] for snapshot in snapshots}
     lit = frozenset(bases) - dark
     sites: list[CascadeSite] = []
+    runs = next(scenario_of(document).runs for document in documents.values())
     for snapshot in snapshots:
         name = snapshot.sites[0]
         if name in lit:
@@ -58,17 +59,20 @@ def cascade_together(
                 scenario_of(documents[name]),
                 owners_of(snapshot, bases),
                 lambda _, everything=everything: everything,
-                lambda *_: None,
+                ignored,
             )
             sites.append(CascadeSite(world, lit))
-    return asyncio.run(_conduct(sites, bounds or Bounds(), well=well))
+    return asyncio.run(_conduct(sites, bounds or Bounds(), runs, well=well))
 
 
-async def _conduct(sites: list[CascadeSite], bounds: Bounds, *, well: bool) -> Joined:
-    conductor = Conductor([Here(site) for site in sites], bounds, lambda *_: None, lambda: None)
+def ignored(*_: object) -> None:
+    """Whatever is told."""
+
+
+async def _conduct(sites: list[CascadeSite], bounds: Bounds, runs: int, *, well: bool) -> Joined:
+    conductor = Conductor([Here(site) for site in sites], bounds, ignored, lambda: None)
     is_random, is_bounded = await conductor.prepare()
-    runs = sites[0]._world.scenario.runs if is_random else 1
-    await conductor.run(runs, well=well)
+    await conductor.run(runs if is_random else 1, well=well)
     impacts = {site.name: site.impact(lambda owner, _: f"input from {owner}") for site in sites}
     return Joined(impacts, conductor.traffic, is_bounded)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from simulation.distributions import Durations, parse_duration
 from simulation.plan import make_plan
 from simulation.world import NEVER, Int64s
 from simulation.world import World as Numbers
+from tests.federation.cascade_sites import ignored
 from tests.federation.joint_worlds import random_owners
 from tests.simulation.cascade_worlds import Case as RunCase
 from tests.simulation.cascade_worlds import random_case
@@ -123,12 +125,12 @@ class CutSite(CascadeSite):
         part, runs = self.cut.part, self._runs
         self.kind = type(runs).__name__
         if isinstance(runs, ReadableRuns):
-            solvers = {number: exchange.solver for number, exchange in runs._runs_of.items()}
+            solvers = {number: exchange.solver for number, exchange in runs.exchanges.items()}
             return {n: [w.service.pieces for w in s.outer[: part.own]] for n, s in solvers.items()}
         assert isinstance(runs, KernelRuns) and self._local is not None
         case = kernel_case(self._case, part, self._local.plan)
         everything = GivenRuns(case, len(part.imports), range(part.own))
-        return everything.levels({number: known.outside for number, known in runs._known.items()})
+        return everything.levels({number: known.outside for number, known in runs.known.items()})
 
     @property
     def outcome(self) -> Outcome:
@@ -177,11 +179,10 @@ def run_blocks(seed: int, index: int, *, twins_max: int = 24, block: int = 2) ->
     tokens = [random.randbytes(16) for _ in range(failing.case.world.twins)]
     names = [f"site-{number}" for number in range(count)]
     sites = [
-        _site(failing, cut, seed) for cut in cut_world(failing.case.world, owners, names, tokens.__getitem__)
+        _site(failing, per_reader(cut), seed)
+        for cut in cut_world(failing.case.world, owners, names, tokens.__getitem__)
     ]
-    conductor = Conductor(
-        [Here(site) for site in sites], Bounds(block_runs=block), lambda *_: None, lambda: None
-    )
+    conductor = Conductor([Here(site) for site in sites], Bounds(block_runs=block), ignored, lambda: None)
     asyncio.run(_run(conductor))
     return Blocks(failing, sites, conductor.traffic)
 
@@ -189,6 +190,19 @@ def run_blocks(seed: int, index: int, *, twins_max: int = 24, block: int = 2) ->
 async def _run(conductor: Conductor) -> None:
     await conductor.prepare()
     await conductor.run(RUNS, well=True)
+
+
+def per_reader(cut: Cut) -> Cut:
+    """The same with a token of its own for each reader of a twin, as servers make them."""
+    part = cut.part
+    pairs = [(token, reader) for token, readers in part.readers.items() for reader in readers]
+    own = replace(
+        part,
+        imports=tuple(blake2b(token + part.name.encode()).digest()[:16] for token in part.imports),
+        exports={blake2b(t + reader.encode()).digest()[:16]: part.exports[t] for t, reader in pairs},
+        readers={blake2b(t + reader.encode()).digest()[:16]: (reader,) for t, reader in pairs},
+    )
+    return replace(cut, part=own)
 
 
 def _site(failing: Failing, cut: Cut, seed: int) -> CutSite:

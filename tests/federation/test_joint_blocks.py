@@ -11,7 +11,7 @@ import pytest
 from tests.federation.joint_blocks import SUMS, differing, one_machine, run_blocks
 from tests.simulation.cascade_worlds import fresh_seed, long_budget_s
 
-SHORT_WORLDS = 20
+SHORT_WORLDS = 16
 
 
 def check(seed: int, index: int, seen: Counter[str]) -> None:
