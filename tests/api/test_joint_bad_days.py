@@ -25,19 +25,31 @@ from graph.values import Change
 from ontology.errors import InputError, NotFoundError, Place, TwinmeshError
 from ontology.schema import Schema
 from ontology.units import Units
+from simulation.warm import warm
 from tests.api.conftest import link
 from tests.api.joint_pair import agree, cascade, contract
 from tests.api.peer_pair import SETTINGS, Site, befriend, refused, two_sites
 
-PATIENT_S = 1.0
-HASTY = Settings(federation=Federation(cascade_message_s=PATIENT_S, cascade_s=60.0))
+HASTY = Settings(federation=Federation(cascade_message_s=4.0))
 LINE = "https://twinmesh.invalid/plant/LINE-1"
 FAILS = {"events": [{"type": "FAIL", "twin": "PRESS-1", "atHours": 9, "repairHours": 3}], "runs": 4}
 Behave = Callable[[int], tuple[bytes, None]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    """Compiled before anybody waits for an answer."""
+    warm()
+
+
 @pytest.fixture
 def pair(tmp_path: Path, ontology: Schema, units: Units) -> Generator[tuple[Site, Site]]:
+    with two_sites(tmp_path, ontology, units) as sites:
+        yield befriend(sites)
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, ontology: Schema, units: Units) -> Generator[tuple[Site, Site]]:
     with two_sites(tmp_path, ontology, units, HASTY) as sites:
         yield befriend(sites)
 
@@ -120,10 +132,10 @@ def test_a_bad_partner_is_left_out(
 
 
 def test_a_partner_that_hangs_is_not_waited_for(
-    pair: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hasty: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    campus, plant = pair
-    agree_both(pair, tmp_path)
+    campus, plant = hasty
+    agree_both(hasty, tmp_path)
     over = threading.Event()
 
     def hangs(_: int) -> tuple[bytes, None]:

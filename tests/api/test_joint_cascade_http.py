@@ -14,9 +14,16 @@ from federation.store import FEDERATION_FILE
 from graph.mesh import Mesh
 from ontology.schema import Schema
 from ontology.units import Units
+from simulation.warm import warm
 from tests.api.conftest import Running, served
 from tests.api.joint_pair import CAMPUS_TO_PLANT, PLANT_TO_CAMPUS, START, WAIT_S, agree, cascade
 from tests.api.peer_pair import Site, befriend, two_sites
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    """Compiled before anybody waits for an answer."""
+    warm()
 
 
 @pytest.fixture

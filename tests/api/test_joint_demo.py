@@ -22,10 +22,17 @@ from ontology.schema import Schema
 from ontology.units import Units
 from simulation.impact import simulate
 from simulation.scenario import parse_scenario
+from simulation.warm import warm
 from tests.api.joint_pair import agree_all, cascade, demo_servers
 from tests.api.peer_pair import Site
 
 DOCUMENT: dict[str, Any] = {**scenario(), "runs": 150}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    """Compiled before anybody waits for an answer."""
+    warm()
 
 
 @pytest.fixture(scope="module")
