@@ -136,10 +136,16 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shows_stubs: bool = False
 
 
+_DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {
+    form: msgspec.msgpack.Decoder(form) for form in (QueryAsk, QueryAnswer, CatalogueAsk, Catalogue)
+}
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def decoded(body: bytes, form: type[T]) -> T:
     """A message, as far as its form goes. InputError QUERY_INVALID."""
     try:
-        return msgspec.msgpack.decode(body, type=form)
+        return _DECODERS[form].decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError("the message cannot be read", code="QUERY_INVALID") from error
 

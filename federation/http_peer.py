@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from federation.egress import Egress, Place, Request, send_out
-from federation.peers import Identity, Peer, check_pinned
+from federation.peers import IDENTITIES, Identity, Peer, check_pinned
 from federation.trust import HEADER, Message, Opened, Rules, Verifier, clock_ms, seal
 from ontology.errors import AccessError, StoreError
 
@@ -43,6 +43,10 @@ class Greeted:
 
 class _Problem(msgspec.Struct, frozen=True):
     code: str = ""
+
+
+_PROBLEMS: Final = msgspec.json.Decoder(_Problem)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
 
 
 async def fetch_identity(egress: Egress, place: Place) -> Greeted:
@@ -116,7 +120,7 @@ def _check_status(who: str, reply: Reply) -> None:
     if reply.status == 200:
         return
     try:
-        stated = msgspec.json.decode(reply.body, type=_Problem).code
+        stated = _PROBLEMS.decode(reply.body).code
     except (msgspec.MsgspecError, ValueError):
         stated = ""
     # A stranger's words are not repeated, but for a code.
@@ -127,6 +131,6 @@ def _check_status(who: str, reply: Reply) -> None:
 
 def _identity(who: str, body: bytes) -> Identity:
     try:
-        return msgspec.json.decode(body, type=Identity)
+        return IDENTITIES.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise StoreError(f"{who} does not say who it is", code="PEER_GARBAGE") from error

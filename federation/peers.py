@@ -46,6 +46,10 @@ class Identity(msgspec.Struct, frozen=True):
         return key
 
 
+IDENTITIES: Final = msgspec.json.Decoder(Identity)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A server whose key we pinned."""

@@ -68,6 +68,10 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     until: tuple[int, ...]
 
 
+_CURSORS: Final = msgspec.msgpack.Decoder(Cursor)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """One site under one grant at one moment."""
@@ -223,7 +227,7 @@ def _read_cursor(source: Source, packed: bytes) -> Cursor | None:
     if not packed:
         return None
     try:
-        cursor = msgspec.msgpack.decode(packed, type=Cursor)
+        cursor = _CURSORS.decode(packed)
     except (msgspec.MsgspecError, ValueError):
         return None
     now = source.revisions()

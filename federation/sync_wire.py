@@ -89,10 +89,15 @@ class LinkRow:
     body: bytes
 
 
+_ASKED: Final = msgspec.msgpack.Decoder(SyncAsked)
+_ANSWERS: Final = msgspec.msgpack.Decoder(Page | SharedHash)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def read_asked(body: bytes) -> SyncAsked:
     """InputError BODY_INVALID."""
     try:
-        asked = msgspec.msgpack.decode(body, type=SyncAsked)
+        asked = _ASKED.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise InputError("the body asks for no changes", code="BODY_INVALID") from error
     if len(asked.cursor) > CURSOR_BYTES_MAX or len(asked.site) > ID_CHARS_MAX or asked.limit < 1:
@@ -103,7 +108,7 @@ def read_asked(body: bytes) -> SyncAsked:
 def read_answer(body: bytes, who: str) -> Page | SharedHash:
     """StoreError PEER_GARBAGE."""
     try:
-        return msgspec.msgpack.decode(body, type=Page | SharedHash)
+        return _ANSWERS.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise garbage(who, "it sends no page of changes") from error
 
