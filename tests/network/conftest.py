@@ -28,7 +28,7 @@ kinds = ["tm:Asset", "tm:Process"]
 attributes = ["name", "localId", "ratedPower"]
 relations = ["supplies"]
 release = "rows"
-purposes = ["query", "cascade"]
+purposes = ["query", "cascade", "sync"]
 events = ["FAIL"]
 expires = 2100-01-01
 
