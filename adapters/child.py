@@ -64,12 +64,12 @@ class Outcome:
 
 def main() -> None:
     """Serve one request and exit."""
-    _die_with_parent()
+    die_with_parent()
     gc.disable()  # one job, then exit: a file becomes millions of records, and none of them in cycles
     answer = _private_stdout()
     limits: Limits = pickle.load(sys.stdin.buffer)
     _apply(limits)
-    _leave_network()
+    leave_network()
     try:
         function, args = pickle.load(sys.stdin.buffer)
         data = pickle.dumps(_run(function, args), protocol=5)
@@ -106,11 +106,11 @@ def _apply(limits: Limits) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 256),
     ):
-        _lower(what, most)
+        lower_limit(what, most)
     tempfile.tempdir = limits.scratch
 
 
-def _lower(what: int, most: int) -> None:
+def lower_limit(what: int, most: int) -> None:
     """Set soft and hard limit, never above the hard limit that is there."""
     _, hard = resource.getrlimit(what)
     bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -121,7 +121,7 @@ def _libc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """No orphan keeps computing after a killed server; and no new rights by way of set-user-id programs."""
     libc = _libc()
     if libc is not None:
@@ -129,7 +129,7 @@ def _die_with_parent() -> None:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def _leave_network() -> None:
+def leave_network() -> None:
     """An empty network namespace where the kernel grants one, and in any case no sockets from Python.
 
     Containers often forbid new namespaces; the audit hook cannot be taken back by imported code, but C++ code

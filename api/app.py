@@ -24,22 +24,22 @@ from api.config import Settings
 from api.documents import document_door
 from api.engine import Engine
 from api.failures import problem_response
-from api.federation_http import FederationDoor
+from api.federating import Federating
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
 from api.graphql_socket import SocketDoor
 from api.ingest import ingest
+from api.joint_cascades import JointCascades
 from api.observe import Figures, Health, Timing
 from api.persisted import PersistedQueries, load_trusted
 from api.policy import Action, Role
-from api.private_service import private_service
 from api.schema.build import fixed_schema
 from api.schema.context import RequestContext, Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
+from api.sparql import SparqlDoor
 from api.subgraph import subgraph_engines, subgraph_routes
 from api.transfer import export_door, import_door
-from federation.privacy.door import PRIVATE_KIND
 from graph.warming import warm_up
 from ontology.errors import TwinmeshError, UsageError
 from ontology.units import load_units
@@ -79,20 +79,22 @@ def create_app(
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
+    units = load_units()
+    federating = Federating.over(mesh, units, settings)
     services = Services(
         mesh,
-        load_units(),
+        units,
         settings,
         tokens,
-        Simulations(mesh, settings.jobs, run_cascade),
+        Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
         Commands(commands),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
-    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone)
+    federated = federating.queries.federated
+    engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, health = Figures(), Health(services, sources, following)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    peers = {PRIVATE_KIND: private_service(mesh, services.units, settings.federation)}
-    federation = FederationDoor(mesh, settings.federation, peers)
+    sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -101,8 +103,9 @@ def create_app(
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", sockets.__call__),
-            *federation.routes(),
+            *federating.door.routes(),
             *subgraph_routes(subgraphs, WEB / "console.html", seats),
+            Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
         middleware=[
@@ -112,15 +115,22 @@ def create_app(
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
         lifespan=partial(
-            _lifespan, services=services, engines=[engine, *subgraphs], health=health, federation=federation
+            _lifespan,
+            services=services,
+            engines=[engine, *subgraphs],
+            health=health,
+            federating=federating,
+            sparql=sparql,
         ),
     )
     app.state.engine = engine
     return app
 
 
-def run_cascade(cascade: Cascade, job: SimulationJob) -> Document:
-    """A cascade on all processors; the job takes its progress and tells it when to stop."""
+def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> Document:
+    """A cascade on all processors, with partners where there are any; the job tells it when to stop."""
+    if cascade.is_whole and joint.has_peers():
+        return joint.run(cascade, job)
     impact = simulate(
         cascade.snapshot,
         cascade.scenario,
@@ -166,19 +176,20 @@ async def _lifespan(
     services: Services,
     engines: list[Engine],
     health: Health,
-    federation: FederationDoor,
+    federating: Federating,
+    sparql: SparqlDoor,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
         await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
-    yield
+    async with federating.running():
+        yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    for engine in engines:
-        await anyio.to_thread.run_sync(engine.close)
-    await anyio.to_thread.run_sync(federation.close)
+    for open_one in (*engines, federating, sparql):
+        await anyio.to_thread.run_sync(open_one.close)
 
 
 async def _page(_: Request) -> Response:

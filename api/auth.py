@@ -57,6 +57,10 @@ class _TokenFile:
     tokens: tuple[TokenRecord, ...]
 
 
+_TOKEN_FILES: Final = msgspec.json.Decoder(_TokenFile)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 class Tokens:
     """The tokens of one data folder. Safe from any thread and beside other processes."""
 
@@ -206,7 +210,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def _read(path: Path) -> dict[str, TokenRecord]:
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_TokenFile)
+        kept = _TOKEN_FILES.decode(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:

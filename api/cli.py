@@ -406,6 +406,20 @@ def peers_private(
     raise typer.Exit(run_private(data, command, as_json=as_json))
 
 
+@peers.command("sync")
+def peers_sync(
+    data: DataDir,
+    peer: Annotated[str | None, typer.Argument(help="Name, URL or fingerprint; default: all.")] = None,
+    site: Annotated[list[str] | None, typer.Option("--site", help="Of its sites only these.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare hashes afterwards.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Replicate what peers share, for when they are away; goes on where it was."""
+    from api.commands.sync import SyncCommand, run_sync
+
+    raise typer.Exit(run_sync(data, SyncCommand(peer, tuple(site or ()), verify), as_json=as_json))
+
+
 def _place(data: Path | None, url: str | None, token: str | None) -> Place:
     """Where to work; wrong usage is told before anything heavy is imported."""
     from api.commands.place import Place

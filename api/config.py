@@ -106,6 +106,17 @@ class Federation:
     calls_per_minute: int = 6_000  # of one address, before anything is verified
     hello_per_minute: int = 60  # of one peer
     private_per_minute: int = 30  # private figures, of one peer; its contract may say less
+    sync_per_minute: int = 600  # pages of replicas, to one peer; its contract may say less
+    sync_interval_s: float = 0.0  # how often replicas of peers are brought up to date; 0: by hand only
+    sync_pages_max: int = 2_000  # of one site in one go
+    replica_twins_max: int = 1_000_000
+    query_deadline_s: float = 2.0  # for all answers of one peer to one query
+    query_pause_s: float = 5.0  # a peer that did not answer is not asked again for so long
+    query_per_minute: int = 3_000  # of one peer, whatever its contract says
+    query_rounds_max: int = 24  # times that peers are asked for one query, each time about what was learnt
+    refresh_s: float = 10.0  # how often peers are asked what their contracts show
+    cascade_message_s: float = 15.0  # for a peer's answer within a cascade
+    cascade_s: float = 300.0  # for a whole cascade with peers; then bounds
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
 
 
@@ -114,6 +125,23 @@ class Subgraph:
     """Of supergraphs of Apollo Federation with several twinmesh servers. See `docs/standards.md`."""
 
     name: str = ""  # stands before the roots and object types at `/subgraph`; empty: no such door
+    typed: bool = True  # False: no types and roots by kind, so nothing that follows the data
+
+
+@dataclass(frozen=True, slots=True)
+class Sparql:
+    """What `/sparql` may take. See `docs/standards.md`."""
+
+    wall_s: float = 10.0  # of one query; then the kernel ends it
+    memory_mb: int = 512  # of one query, beyond the store
+    result_bytes_max: int = 16 << 20
+    query_bytes_max: int = 65_536
+    running_max: int = 2  # queries at a time
+    waiting_max: int = 20  # queries that run or wait; further ones are refused
+    stores_max: int = 3  # each is a process that holds what one scope sees
+    store_mb: int = 4_096
+    items_max: int = 500_000  # twins and relationships in a store
+    stale_s: float = 0.0  # how old a store may be where there is a newer revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +157,7 @@ class Settings:
     follow: Follow = field(default_factory=Follow)
     federation: Federation = field(default_factory=Federation)
     subgraph: Subgraph = field(default_factory=Subgraph)
+    sparql: Sparql = field(default_factory=Sparql)
 
 
 def load_settings(

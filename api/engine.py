@@ -40,6 +40,7 @@ from ontology.errors import AccessError, InputError, LimitError, TwinmeshError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from api.federated import Federated
     from api.known import KnownOperation
     from api.policy import Principal
     from api.schema.context import Services
@@ -61,10 +62,23 @@ class Engine:
         persisted: PersistedQueries | None = None,
         is_alone: bool = False,
         prefix: str = "",
+        typed: bool = True,
+        federated: Federated | None = None,
     ) -> None:
-        """is_alone: the process does nothing but serve, see `SchemaSource`. prefix: of a subgraph's names."""
+        """is_alone: the process does nothing but serve. prefix, typed: of the schema, see `SchemaSource`.
+
+        federated: asks peers too.
+        """
         self._services = services
-        self._source = SchemaSource(fixed, self._swapped, is_alone=is_alone, prefix=prefix)
+        self._federated = federated
+        self._source = SchemaSource(
+            fixed,
+            self._swapped,
+            is_alone=is_alone,
+            prefix=prefix,
+            typed=typed,
+            partners=None if federated is None else federated.gatherer.partners,
+        )
         self._documents = KnownDocuments()
         self._introspection = Introspection()
         self.plans = Plans()
@@ -145,6 +159,9 @@ class Engine:
 
         None: it goes to a worker thread. Raises for a text that is refused by its looks.
         """
+        if self._federated is not None and self._federated.has_partners:
+            check_text(request.query, self._services.settings.limits)
+            return None
         snapshot = self._services.mesh.fresh_snapshot()
         schema = None if snapshot is None else self._source.ready(snapshot)
         document = None if schema is None else self._documents.get(schema, request.query)
@@ -235,6 +252,8 @@ class Engine:
         known = prepared.known
         if known.traits.is_introspection:
             return self._introspection.answer(prepared, _execute)
+        if self._federated is not None and self._federated.concerns(prepared):
+            return self._federated.answer(prepared, self._answered, _execute)
         if not known.traits.is_steady:
             return self._answered(prepared)
         snapshot = prepared.context.present().snapshot

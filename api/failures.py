@@ -47,6 +47,12 @@ _STATUS_OF_CODE: Final = {
     "NOT_ACCEPTABLE": 406,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "HOST_REFUSED": 421,
+    # As the SPARQL 1.1 Protocol has it: a legal query that was not run to its end.
+    "SPARQL_TIMEOUT": 500,
+    "SPARQL_MEMORY": 500,
+    "SPARQL_RESULT_TOO_LARGE": 500,
+    "SPARQL_TOO_LARGE": 500,
+    "SPARQL_FAILED": 500,
     "STORE_LOCKED": 421,  # the process that writes is another one; the hint has its URL
 }
 ERRORS_MAX: Final = 100

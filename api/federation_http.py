@@ -21,7 +21,7 @@ from starlette.routing import Route
 from api.graphql_http import read_body
 from federation.http_peer import HELLO, IDENTITY_PATH
 from federation.node import Node, NodeSettings
-from federation.peers import Identity
+from federation.peers import IDENTITIES
 from federation.trust import HEADER, Rules
 from ontology.errors import AccessError, InputError, LimitError
 
@@ -172,7 +172,7 @@ def _address(request: Request) -> str:
 
 def _check_greeting(opened: Opened, body: bytes) -> None:
     try:
-        identity = msgspec.json.decode(body, type=Identity)
+        identity = IDENTITIES.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise InputError("the body is no identity", code="BODY_INVALID") from error
     if identity.public_key() != opened.issuer:

@@ -30,6 +30,8 @@ class Cascade:
     scenario: Scenario
     snapshot: Snapshot
     against_baseline: bool
+    document: Document
+    is_whole: bool  # all sites of this server
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +81,9 @@ class Simulations:
         if not asking.sees_all:
             # Costs and causes of twins out of scope would show through.
             raise AccessError("a cascade needs sight of the whole graph", code="SCOPE_TOO_NARROW")
-        cascade = Cascade(parse_scenario(document), self._snapshot(sites), against_baseline)
+        cascade = Cascade(
+            parse_scenario(document), self._snapshot(sites), against_baseline, document, sites is None
+        )
         covered = cascade.snapshot.sites
         return self._jobs.submit(asking, lambda job: CascadeResult(self._run(cascade, job), covered))
 

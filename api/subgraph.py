@@ -29,11 +29,12 @@ def subgraph_engines(services: Services, persisted: PersistedQueries, *, is_alon
 
     InputError SUBGRAPH_NAME.
     """
-    name = services.settings.subgraph.name
-    if not name:
+    stated = services.settings.subgraph
+    if not stated.name:
         return []
-    prefix = checked_prefix(name)
-    return [Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, prefix=prefix)]
+    prefix, fixed = checked_prefix(stated.name), fixed_schema()
+    made = Engine(services, fixed, persisted=persisted, is_alone=is_alone, prefix=prefix, typed=stated.typed)
+    return [made]
 
 
 def subgraph_routes(engines: list[Engine], console: Path, seats: Seats) -> list[Route]:

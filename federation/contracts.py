@@ -28,6 +28,10 @@ class _Stored(msgspec.Struct, frozen=True):
     text: str  # as the operator wrote it
 
 
+_STORED: Final = msgspec.msgpack.Decoder(_Stored)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of what is agreed with a partner. contract None: from here on nothing is."""
@@ -87,7 +91,7 @@ class Contracts:
 
 def _version(link: Link) -> Version:
     try:
-        stored = msgspec.msgpack.decode(link.content, type=_Stored)
+        stored = _STORED.decode(link.content)
     except msgspec.MsgspecError as error:
         place = Place(item=f"contract {link.number}")
         raise StoreError("a contract cannot be read", code="FEDERATION_CORRUPT", place=place) from error

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -16,11 +18,14 @@ import httpx
 from ontology.errors import AccessError, LimitError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import ssl
+    from collections.abc import AsyncGenerator, Mapping
 
 URL_CHARS_MAX: Final = 2_048
 DEADLINE_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 1 << 20
+KEPT_S: Final = 2.0
+"""A connection that was idle longer is not used again: servers close theirs after 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,28 @@ def place_of(url: str) -> Place:
     return Place(parts.scheme, str(parts.hostname), port or {"http": 80, "https": 443}[parts.scheme])
 
 
-async def send_out(egress: Egress, request: Request) -> Reply:
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """Connections that are kept between several requests. Every request is checked as if it were alone."""
+
+    client: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def kept_line(egress: Egress) -> AsyncGenerator[Line]:
+    """A line within one event loop."""
+    limits = httpx.Limits(max_keepalive_connections=len(egress.places), keepalive_expiry=KEPT_S)
+    # No proxies, no .netrc: what the environment says must not turn a request aside.
+    async with httpx.AsyncClient(
+        verify=_tls(), trust_env=False, follow_redirects=False, limits=limits
+    ) as client:
+        yield Line(client)
+
+
+async def send_out(egress: Egress, request: Request, line: Line | None = None) -> Reply:
     """Send a request, read the whole answer. Never longer than the deadline, whatever the other side does.
+
+    line: connections to use; default one for this request alone.
 
     AccessError EGRESS_REFUSED (not listed), EGRESS_PLAIN (no TLS), PEER_REDIRECTS; LimitError PEER_TIMEOUT,
     PEER_TOO_LARGE; StoreError PEER_UNREACHABLE, PEER_GARBAGE.
@@ -92,7 +117,10 @@ async def send_out(egress: Egress, request: Request) -> Reply:
     _check(egress, request.place)
     try:
         async with asyncio.timeout(egress.deadline_s):
-            return await _exchange(egress, request)
+            if line is not None:
+                return await _exchange(egress, request, line)
+            async with kept_line(egress) as own:
+                return await _exchange(egress, request, own)
     except (TimeoutError, httpx.TimeoutException) as error:
         message = f"{request.place.url} did not answer within {egress.deadline_s:g} s"
         raise LimitError(message, code="PEER_TIMEOUT") from error
@@ -113,18 +141,23 @@ def _check(egress: Egress, place: Place) -> None:
         raise AccessError(f"{place.url} is not encrypted", code="EGRESS_PLAIN", hint=hint)
 
 
-async def _exchange(egress: Egress, request: Request) -> Reply:
+@cache
+def _tls() -> ssl.SSLContext:
+    """What certificates are held against. To read them takes 15 ms, as long as a whole exchange."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+async def _exchange(egress: Egress, request: Request, line: Line) -> Reply:
     headers = {"accept-encoding": "identity", "user-agent": "twinmesh", **request.headers}
-    # No proxies, no .netrc: what the environment says must not turn a request aside.
-    async with httpx.AsyncClient(
-        trust_env=False, follow_redirects=False, timeout=egress.deadline_s, headers=headers
-    ) as client:
-        url = request.place.url + request.path
-        async with client.stream(request.method, url, content=request.body) as response:
-            if response.is_redirect:
-                raise AccessError(f"{request.place.url} sends us elsewhere", code="PEER_REDIRECTS")
-            body = await _body(response, egress.answer_bytes_max, request.place)
-            return Reply(response.status_code, dict(response.headers), body)
+    url = request.place.url + request.path
+    async with line.client.stream(
+        request.method, url, content=request.body, headers=headers, timeout=egress.deadline_s
+    ) as response:
+        line.client.cookies.clear()  # a peer must not mark us
+        if response.is_redirect:
+            raise AccessError(f"{request.place.url} sends us elsewhere", code="PEER_REDIRECTS")
+        body = await _body(response, egress.answer_bytes_max, request.place)
+        return Reply(response.status_code, dict(response.headers), body)
 
 
 async def _body(response: httpx.Response, bytes_max: int, place: Place) -> bytes:

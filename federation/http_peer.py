@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from federation.egress import Egress, Place, Request, send_out
-from federation.peers import Identity, Peer, check_pinned
+from federation.peers import IDENTITIES, Identity, Peer, check_pinned
 from federation.trust import HEADER, Message, Opened, Rules, Verifier, clock_ms, seal
 from ontology.errors import AccessError, StoreError
 
 if TYPE_CHECKING:
-    from federation.egress import Reply
+    from federation.egress import Line, Reply
     from federation.keys import OwnKey
 
 IDENTITY_PATH: Final = "/federation/identity"
@@ -45,6 +45,10 @@ class _Problem(msgspec.Struct, frozen=True):
     code: str = ""
 
 
+_PROBLEMS: Final = msgspec.json.Decoder(_Problem)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 async def fetch_identity(egress: Egress, place: Place) -> Greeted:
     """Who a server says it is.
 
@@ -68,6 +72,7 @@ class HttpPeer:
     key: OwnKey
     egress: Egress
     rules: Rules
+    line: Line | None = None  # kept connections; default one for each call
 
     async def call(self, kind: str, purpose: str, body: bytes, hops: tuple[str, ...] = ()) -> Answered:
         """Send a message and return the answer, proved to be the peer's answer to it.
@@ -80,7 +85,7 @@ class HttpPeer:
         headers = {HEADER: sealed.token, "content-type": "application/octet-stream"}
         sent_ms = clock_ms()
         request = Request(self.peer.place, "POST", f"/federation/{kind}", headers, body)
-        reply = await send_out(self.egress, request)
+        reply = await send_out(self.egress, request, self.line)
         done_ms = clock_ms()
         _check_status(self.peer.name, reply)
         opened = self._opened(reply, kind, sealed.nonce)
@@ -115,7 +120,7 @@ def _check_status(who: str, reply: Reply) -> None:
     if reply.status == 200:
         return
     try:
-        stated = msgspec.json.decode(reply.body, type=_Problem).code
+        stated = _PROBLEMS.decode(reply.body).code
     except (msgspec.MsgspecError, ValueError):
         stated = ""
     # A stranger's words are not repeated, but for a code.
@@ -126,6 +131,6 @@ def _check_status(who: str, reply: Reply) -> None:
 
 def _identity(who: str, body: bytes) -> Identity:
     try:
-        return msgspec.json.decode(body, type=Identity)
+        return IDENTITIES.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise StoreError(f"{who} does not say who it is", code="PEER_GARBAGE") from error

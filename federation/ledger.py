@@ -95,6 +95,10 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
     bits: bytes
 
 
+_BODIES: Final = msgspec.msgpack.Decoder(_Body)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 class Ledger:
     """The ledger of a data folder. Safe from any thread; several processes may write. StoreError."""
 
@@ -151,7 +155,7 @@ def _entry(link: Link) -> LedgerEntry:
     try:
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(link.content, _ENTRY_BYTES_MAX)
-        body = msgspec.msgpack.decode(content, type=_Body)
+        body = _BODIES.decode(content)
     except (zlib.error, msgspec.MsgspecError) as error:
         place = Place(item=f"ledger row {link.number}")
         raise StoreError("an entry cannot be read", code="FEDERATION_CORRUPT", place=place) from error

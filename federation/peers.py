@@ -9,6 +9,7 @@ import msgspec
 
 from federation.egress import place_of
 from federation.keys import PublicKey
+from federation.peer_bases import remember_bases
 from graph.ids import is_site_name
 from ontology.errors import AccessError, ConflictError, LimitError, NotFoundError, UsageError, suggestion
 
@@ -43,6 +44,10 @@ class Identity(msgspec.Struct, frozen=True):
         if key.fingerprint != self.fingerprint:
             raise AccessError("the fingerprint is not the one of the key", code="PEER_KEY_INVALID")
         return key
+
+
+IDENTITIES: Final = msgspec.json.Decoder(Identity)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,9 @@ class Peers:
             self._check_name(peer)
             row = (key.fingerprint, name, place.url, key.x, msgspec.json.encode(sites).decode(), now_ns)
             connection.execute("INSERT OR REPLACE INTO peers VALUES (?, ?, ?, ?, ?, ?)", row)
+            remember_bases(
+                connection, key.fingerprint, {site.name: site.base for site in identity.sites[:SITES_MAX]}
+            )
         return peer
 
     def remove(self, peer: Peer) -> None:

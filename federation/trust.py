@@ -51,6 +51,10 @@ class Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: str | None = None  # in an answer: the nonce of the request
 
 
+_CLAIMS: Final = msgspec.json.Decoder(Claims)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is accepted. Times in seconds."""
@@ -212,7 +216,7 @@ def read_claims(token: str) -> Claims:
         extracted = jws.extract_compact(token.encode("ascii"))
         if extracted.headers() != _HEADER_FIELDS:
             raise AccessError("only Ed25519 envelopes are known", code="ENVELOPE_ALGORITHM")
-        claims = msgspec.json.decode(extracted.payload, type=Claims)
+        claims = _CLAIMS.decode(extracted.payload)
     except (JoseError, msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _malformed() from error
     numbers = (claims.iat, claims.exp, claims.size)
@@ -231,7 +235,7 @@ def _verified(token: str, issuer: PublicKey) -> Claims:
         opened = jws.deserialize_compact(token, issuer.jwk, algorithms=[ALGORITHM])
     except (JoseError, ValueError) as error:
         raise AccessError("the signature is wrong", code="ENVELOPE_SIGNATURE") from error
-    return msgspec.json.decode(opened.payload, type=Claims)
+    return _CLAIMS.decode(opened.payload)
 
 
 def _check_hops(hops: tuple[str, ...], receiver: str, rules: Rules) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -69,6 +69,10 @@ class About(msgspec.Struct, frozen=True):
     @property
     def head(self) -> Head:
         return Head(self.sequence, self.time_ns, self.digest)
+
+
+_ABOUT: Final = msgspec.msgpack.Decoder(About)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,7 +278,7 @@ def load_checkpoint(path: Path, schema: Schema, pools: Pools, *, check: bool = T
 
 def read_about(path: Path) -> About:
     """What a file says about itself; only its header and table are checked."""
-    return open_checkpoint(path).about(About)
+    return open_checkpoint(path).about(_ABOUT)
 
 
 class _Loader:
@@ -282,7 +286,7 @@ class _Loader:
 
     def __init__(self, file: CheckpointFile, schema: Schema, pools: Pools) -> None:
         self.file = file
-        self.about = file.about(About)
+        self.about = file.about(_ABOUT)
         self.schema = schema.with_kinds(self.about.kinds) if self.about.kinds else schema
         self.pools = pools
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -61,6 +61,10 @@ class SectionEntry(msgspec.Struct, frozen=True, array_like=True):
 class Table(msgspec.Struct, frozen=True):
     about: msgspec.Raw
     sections: tuple[SectionEntry, ...]
+
+
+_TABLES: Final = msgspec.msgpack.Decoder(Table)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,10 +172,10 @@ class CheckpointFile:
     table: Table
     _bytes: npt.NDArray[np.uint8]
 
-    def about(self, kind: type[S]) -> S:
+    def about(self, decoder: msgspec.msgpack.Decoder[S]) -> S:
         """What the checkpoint is about."""
         with _malformed(self.path, "table"):
-            return msgspec.msgpack.decode(self.table.about, type=kind)
+            return decoder.decode(self.table.about)
 
     @property
     def size_bytes(self) -> int:
@@ -224,7 +228,7 @@ def open_checkpoint(path: Path) -> CheckpointFile:
     except OSError as error:
         raise _failed(path, error) from error
     with _malformed(path, "table"):
-        known = msgspec.msgpack.decode(table, type=Table)
+        known = _TABLES.decode(table)
     if not _covers(known, len(data), len(table)):
         raise _corrupt(path, "its sections do not follow each other")
     return CheckpointFile(path, known, data)

@@ -36,13 +36,16 @@ FIRST_PAGES_MAX: Final = 256
 def matching_rows(view: View, kind: str | None, where: Predicate | None) -> npt.NDArray[np.int32]:
     """Rows of a kind (KIND_UNKNOWN) for which a predicate holds, ascending."""
     named = None if kind is None else view.snapshot.schema.kind(kind)
+    if view.reads is not None:
+        view.reads.matched(kind, where)
     # An index may lead to a few rows: then not even those of the kind are gathered.
-    found = None if where is None else anchored(view, where, 0)
+    found = None if where is None or view.reads is not None else anchored(view, where, 0)
     if found is None:
         rows = view.rows_of_kind(named)
         if where is None:
             return rows
-        found = anchored(view, where, len(rows) // ANCHOR_SHARE)
+        # What is read to the full tells whom else to ask; an index only knows what is here.
+        found = None if view.reads is not None else anchored(view, where, len(rows) // ANCHOR_SHARE)
         if found is None:
             return rows[mask_of(view, where, rows)]
     return found if named is None else found[view.snapshot.is_of_kind(found, named.index)]
@@ -63,6 +66,8 @@ def _first_page(view: View, match: Match) -> Page:
     """What is asked most often, and the same for everybody who sees all: kept with the snapshot."""
     key = (match.kind, checked_first(match.page.first))
     known = view.snapshot.first_pages.get(key)
+    if view.reads is not None:
+        view.reads.matched(match.kind, None)
     if isinstance(known, Page):
         view.budget.spend(len(known.rows))
         return known

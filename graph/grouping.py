@@ -83,13 +83,15 @@ def _step(schema: Schema, text: str) -> Step:
 
 def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
     """One row per group, in order of keys. GROUPS_TOO_MANY, UNIT_NEEDED, ATTRIBUTE_UNKNOWN, as filters."""
+    if view.reads is not None:
+        view.reads.grouped.append(grouping)
     rows = matching_rows(view, grouping.kind, grouping.where)
-    members, group, keys = _groups(view, rows, grouping.keys)
+    members, group, keys = groups_of(view, rows, grouping.keys)
     _check_groups(len(keys))
     view.budget.spend(len(keys))
     figures = _figures(view, rows[members], group, len(keys), grouping.measures)
     names = [key.name for key in grouping.keys]
-    order = sorted(range(len(keys)), key=lambda number: [_sortable(item) for item in keys[number]])
+    order = sorted(range(len(keys)), key=lambda number: [sortable(item) for item in keys[number]])
     return tuple(
         GroupRow(
             dict(zip(names, keys[number], strict=True)),
@@ -109,7 +111,7 @@ def _check_groups(count: int) -> None:
         )
 
 
-def _groups(
+def groups_of(
     view: View, rows: Rows, group_keys: Sequence[GroupKey]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[Key]]:
     """(members, group, keys): member i, a position in rows, is in group[i]; its key is keys[group[i]]."""
@@ -216,7 +218,7 @@ def _path_key(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
+class Sample:
     """What is to be measured, group by group: values of group i are values[bounds[i]:bounds[i + 1]]."""
 
     values: npt.NDArray[np.float64]
@@ -228,35 +230,35 @@ def _figures(
     view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, measures: Sequence[Measured]
 ) -> dict[str, _Figures]:
     """By name. Each attribute is read once, whatever is asked of it."""
-    samples: dict[str, _Sample] = {}
+    samples: dict[str, Sample] = {}
     found: dict[str, _Figures] = {}
     for each in measures:
         if each.aggregate is Aggregate.COUNT:
-            found[each.name] = _count(view, rows, group, groups, each.of), None
+            found[each.name] = count_of(view, rows, group, groups, each.of), None
             continue
         if each.of not in samples:
-            samples[each.of] = _sample(view, rows, group, groups, each.of)
+            samples[each.of] = sample_of(view, rows, group, groups, each.of)
         sample = samples[each.of]
         pieces = (sample.values[low:high] for low, high in pairwise(sample.bounds))
         found[each.name] = [_figure(each.aggregate, piece) for piece in pieces], sample.unit
     return found
 
 
-def _count(
+def count_of(
     view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, of: str
 ) -> list[float | int | None]:
     counted = group if of == POINT_VALUE else group[cells_of_twins(view, of, rows).present]
     return list(np.bincount(counted, minlength=groups).tolist())
 
 
-def _sample(view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, of: str) -> _Sample:
+def sample_of(view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, of: str) -> Sample:
     cells, unit = in_one_unit(cells_of_twins(view, of, rows), view.units, None)
     usable = cells.is_number | cells.is_boolean
     if of == POINT_VALUE:
         usable &= view.snapshot.twins.point_quality.take(rows) != Quality.BAD
     owners = group[usable].astype(np.uint16 if groups <= _SHORT_MAX else np.int64)
     bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.bincount(owners, minlength=groups))))
-    return _Sample(cells.word[usable][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
+    return Sample(cells.word[usable][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
 
 
 def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | None:
@@ -274,7 +276,7 @@ def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | No
         return float(values.mean() if aggregate is Aggregate.MEAN else values.sum())
 
 
-def _sortable(value: JSONValue) -> tuple[int, float, str]:
+def sortable(value: JSONValue) -> tuple[int, float, str]:
     """Numbers by size, then everything else as text, nulls last."""
     if value is None:
         return 2, 0.0, ""

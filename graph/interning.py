@@ -149,6 +149,16 @@ class Interned:
             runs, count, strings = self._index.settle(), self._count, self._strings
         return InternedParts(Strings(strings.data, strings.offsets[: count + 1]), runs, self.hasher.seed)
 
+    def extended(self) -> InternedParts:
+        """The beginning of another table: what is added to that one is not added here.
+
+        Nothing is copied before something is.
+        """
+        parts = self.freeze()
+        data = parts.strings.data.view()
+        data.flags.writeable = False  # the room behind the last string is ours
+        return InternedParts(Strings(data, parts.strings.offsets), parts.runs, parts.seed)
+
     @property
     def nbytes(self) -> int:
         """Bytes in use; room for more is not in it."""

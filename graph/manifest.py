@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -59,6 +59,10 @@ class _Signed(msgspec.Struct, frozen=True):
     digest: str
 
 
+_SIGNED: Final = msgspec.json.Decoder(_Signed)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def manifest_bytes(manifest: Manifest) -> bytes:
     """As it stands in the file: JSON, with a digest over itself."""
     signed = _Signed(manifest, _digest(msgspec.json.encode(manifest)))
@@ -79,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
             message = f"the backup has format {bytes(version).decode()}, this program reads {MANIFEST_FORMAT}"
             hint = "use the newer twinmesh that made it"
             raise StoreError(message, code="STORE_VERSION", place=Place(path=str(path)), hint=hint)
-        signed = msgspec.json.decode(text, type=_Signed)
+        signed = _SIGNED.decode(text)
     except FileNotFoundError as error:
         message = "there is no manifest: this is no backup, or one that was never finished"
         place, hint = Place(path=str(folder)), "use another backup"

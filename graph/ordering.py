@@ -69,6 +69,10 @@ class _Written(msgspec.Struct, array_like=True, frozen=True):
     units: tuple[str | None, ...] | None = None
 
 
+# Known to msgspec from here on: it may crash where two threads meet a type for the first time.
+msgspec.json.Decoder(_Written)
+
+
 @dataclass(frozen=True, slots=True)
 class _Cursor:
     values: tuple[Scalar, ...]

@@ -48,6 +48,10 @@ class Past:
         with self._lock:
             return read_commits(self._store.entries(after, after + limit))
 
+    def digest_at(self, revision: int) -> bytes | None:
+        with self._lock:
+            return self._store.digest_at(revision)
+
     def snapshot(self, revision: int) -> Snapshot:
         """The site at a revision, without last readings. A few are kept."""
         known = self._known.get(revision)

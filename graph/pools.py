@@ -57,6 +57,14 @@ class Pool(Generic[T]):
     def intern_all(self, values: Iterable[T]) -> list[int]:
         return [self.intern(value) for value in values]
 
+    def extended(self) -> Pool[T]:
+        """Another pool that begins with these values."""
+        other = Pool[T](self._codes_max)
+        with self._lock:
+            other._values = list(self._values)
+            other._codes = dict(self._codes)
+        return other
+
     def find(self, value: T) -> int:
         """The code of a value, 0 if it was never seen."""
         return self._codes.get(value, 0)
@@ -191,6 +199,37 @@ class Pools:
     users: set[str] = field(default_factory=set[str])  # sites that ever used these pools
     merged: MergedRankings = field(default_factory=MergedRankings)  # ids of several sites in order
     _resolved: dict[str, KindSets] = field(default_factory=dict[str, "KindSets"])  # by version of the schema
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each pool has."""
+        return (
+            len(self.texts),
+            len(self.objects),
+            len(self.units),
+            len(self.origins),
+            len(self.kind_sets),
+            len(self.origin_sets),
+            len(self.external_ids),
+        )
+
+    def extended(self) -> Pools:
+        """Other pools that begin with these values: what is added to them is not added here.
+
+        Codes of these mean the same there. So strangers' texts can be joined with ours for a while, and go
+        with the pools that hold them.
+        """
+        return Pools(
+            texts=TextPool(self.texts.table.extended()),
+            objects=PackedPool(_OBJECTS.encode, msgspec.msgpack.decode, self.objects.table.extended()),
+            units=self.units.extended(),
+            origins=self.origins.extended(),
+            kind_sets=self.kind_sets.extended(),
+            origin_sets=self.origin_sets.extended(),
+            external_ids=PackedPool(
+                _pack_external_ids, _unpack_external_ids, self.external_ids.table.extended()
+            ),
+        )
 
     def resolve_kind_sets(self, schema: Schema) -> KindSets:
         """The kind sets against a schema; made anew only where sets or kinds were added since."""

@@ -51,9 +51,12 @@ class Reach:
 
     @classmethod
     def of(cls, view: View, trails: Sequence[Trail], depth_of: Numbers) -> Reach | None:
-        """None for a snapshot of several sites: twins have relationships in each of them."""
+        """None for a snapshot of several sites: twins have relationships in each of them.
+
+        None too where what is read is noted: kernels tell nothing of it.
+        """
         links = view.snapshot.edges.links
-        if not isinstance(links, SiteLinks):
+        if view.reads is not None or not isinstance(links, SiteLinks):
             return None
         sources = tuple(_source(links, trail, way) for trail in trails for way in _WAYS[trail.way])
         visible = view.snapshot.alive if view.visible is None else view.visible

@@ -8,7 +8,7 @@ before it writes. After a crash there is none, and `verify` says so.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -37,6 +37,10 @@ class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
 
 
+_SEALS: Final = msgspec.json.Decoder(Seal)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def write_seal(folder: Path) -> None:
     """Seal a site folder whose writer just closed its files, still holding the lock.
 
@@ -62,7 +66,7 @@ def check_seal(folder: Path) -> list[Problem] | None:
     path = folder / SEAL
     try:
         text = path.read_bytes()
-        seal = msgspec.json.decode(text, type=Seal)
+        seal = _SEALS.decode(text)
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, ValueError, OSError) as error:

@@ -36,6 +36,8 @@ def run_search(view: View, text: str, kind: str | None, first: int | None) -> tu
     name is the text itself; then come those whose name begins with it. KIND_UNKNOWN, PAGE_TOO_LARGE.
     """
     size = checked_first(first)
+    if view.reads is not None:
+        view.reads.searched(text, kind)
     named = None if kind is None else view.snapshot.schema.kind(kind)
     whole = text.strip()
     exact = _exact(view, whole)

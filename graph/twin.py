@@ -286,6 +286,10 @@ class Twin:
         """Commits with sequence > after, in order."""
         return self._past.commits(after, limit)
 
+    def digest_at(self, revision: int) -> bytes | None:
+        """The digest of a commit, which stands for all before it too; None where there is none."""
+        return self._past.digest_at(revision)
+
     def watch(self, resume_from: int | None = None, notify: Callable[[], None] | None = None) -> Watch:
         """Commits after `resume_from` (None: from now on) and readings from now on.
 

@@ -27,28 +27,33 @@ if TYPE_CHECKING:
 
     from graph.columns import Rows
     from graph.csr import Found
+    from graph.pools import Pools
     from graph.text_order import Ranking
     from ontology.schema import Schema
 
 
-def union(snapshots: Sequence[Snapshot], schema: Schema | None = None) -> Snapshot:
+def union(
+    snapshots: Sequence[Snapshot], schema: Schema | None = None, pools: Pools | None = None
+) -> Snapshot:
     """One snapshot over sites that share their pools (sites of one Mesh do).
 
     Rows of the sites follow each other, see `Snapshot.site_row`.
-    schema: the sites' schemas as one, where it is known already.
+    schema: the sites' schemas as one, where it is known already. pools: extend those of the sites (see
+    `Pools.extended`), so that parts of both can be joined.
     """
-    pools = snapshots[0].pools
-    if any(part.pools is not pools for part in snapshots):
+    shared = snapshots[0].pools
+    if any(part.pools is not shared and part.pools is not pools for part in snapshots):
         raise UsageError("only sites that were opened by one Mesh can be joined", code="POOLS_DIFFER")
     joined = schema or join_schemas([part.schema for part in snapshots])
+    pools = pools or shared
     starts = Starts.of([part.size for part in snapshots])
     stubs = _find_stubs(snapshots, starts)
     return Snapshot(
         heads=tuple(head for part in snapshots for head in part.heads),
         schema=joined,
         pools=pools,
-        twins=_join_twins(snapshots, starts, stubs),
-        edges=_join_edges(snapshots, starts, stubs),
+        twins=_join_twins(snapshots, starts, stubs, pools),
+        edges=_join_edges(snapshots, starts, stubs, pools),
         residue=_join_residue(snapshots),
         starts=starts,
         parts=tuple(snapshots),
@@ -126,6 +131,7 @@ class _UnionIds:
     parts: Sequence[Snapshot]
     starts: Starts
     stubs: Stubs
+    pools: Pools
 
     def row(self, iri: str) -> int:
         """The living twin of that IRI before any dead one."""
@@ -143,7 +149,16 @@ class _UnionIds:
         return self.parts[part].id(place)
 
     def rows_of(self, iris: Sequence[str]) -> npt.NDArray[np.int32]:
-        return np.array([self.row(iri) for iri in iris], np.int32)
+        """As `row`, with one look-up a site for all of them."""
+        found = np.full(len(iris), -1, np.int32)
+        living = np.zeros(len(iris), np.bool_)
+        for part, (start, _) in zip(self.parts, self.starts, strict=True):
+            rows = part.twins.ids.rows_of(iris)
+            here = (rows >= 0) & ~living
+            found[here] = rows[here] + start
+            living[here] = part.twins.alive.take(rows[here])
+        found[living] = self.stubs.resolve(found[living])
+        return found
 
     def iris(self, rows: Rows) -> list[str]:
         texts = np.empty(len(rows), object)
@@ -170,14 +185,14 @@ class _UnionIds:
     def ranking(self) -> Ranking:
         rankings = [part.twins.ids.ranking() for part in self.parts]
         sizes = [part.size for part in self.parts]
-        return self.parts[0].pools.merged.of(rankings, sizes, self._sort)
+        return self.pools.merged.of(rankings, sizes, self._sort)
 
     def ready_ranking(self) -> Ranking | None:
         rankings = [part.twins.ids.ready_ranking() for part in self.parts]
         known = [ranking for ranking in rankings if ranking is not None]
         if len(known) < len(rankings):
             return None
-        return self.parts[0].pools.merged.ready(known, [part.size for part in self.parts])
+        return self.pools.merged.ready(known, [part.size for part in self.parts])
 
     def _sort(self) -> Ranking:
         return ranking_of(pack_texts(self.iris(np.arange(self.starts.size))))
@@ -191,7 +206,7 @@ class _UnionIds:
         return [start + row for part, (start, _) in pairs for row in part.twins.ids.by_external(text)]
 
 
-def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> TwinView:
+def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs, pools: Pools) -> TwinView:
     views = [part.twins for part in parts]
 
     def living(rows: Rows, alive: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -200,7 +215,7 @@ def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> Twin
     return TwinView(
         size=starts.size,
         site=PartColumn(starts),
-        ids=_UnionIds(parts, starts, stubs),
+        ids=_UnionIds(parts, starts, stubs, pools),
         alive=MappedColumn(JoinedColumn([v.alive for v in views], starts, np.bool_), living),
         kind_set=JoinedColumn([v.kind_set for v in views], starts, np.int32),
         name=JoinedColumn([v.name for v in views], starts, np.int32),
@@ -211,7 +226,7 @@ def _join_twins(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> Twin
         point_time=JoinedColumn([v.point_time for v in views], starts, np.int64),
         point_word=JoinedColumn([v.point_word for v in views], starts, np.uint64),
         point_quality=JoinedColumn([v.point_quality for v in views], starts, np.uint8),
-        attributes=JoinedAttributes([v.attributes for v in views], starts, parts[0].pools),
+        attributes=JoinedAttributes([v.attributes for v in views], starts, pools),
     )
 
 
@@ -274,7 +289,7 @@ class _UnionKeys:
         return [start + edge for part, (start, _) in pairs for edge in part.edges.keys.by_derived_id(edge_id)]
 
 
-def _join_edges(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> EdgeView:
+def _join_edges(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs, pools: Pools) -> EdgeView:
     views = [part.edges for part in parts]
     edges = Starts.of([view.size for view in views])
     links = _UnionLinks(parts, starts, edges, [stubs.within(*span) for span in starts])
@@ -295,7 +310,7 @@ def _join_edges(parts: Sequence[Snapshot], starts: Starts, stubs: Stubs) -> Edge
         own_id=JoinedColumn([v.own_id for v in views], edges, np.int32),
         stated=JoinedColumn([v.stated for v in views], edges, np.int32),
         origins=JoinedColumn([v.origins for v in views], edges, np.int32),
-        attributes=JoinedAttributes([v.attributes for v in views], edges, parts[0].pools),
+        attributes=JoinedAttributes([v.attributes for v in views], edges, pools),
     )
 
 

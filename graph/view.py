@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,15 +16,22 @@ from graph.values import Way
 from ontology.errors import InputError, LimitError, NotFoundError, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from graph.columns import Rows
+    from graph.part_figures import PartGroup
+    from graph.plan import Grouping
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
+    from graph.tracing import Reads, TrailKey
+    from ontology.errors import TwinmeshError
     from ontology.terms import Kind
     from ontology.units import Units
+
+
+Figures: TypeAlias = "Callable[[Grouping], Sequence[Sequence[PartGroup]]]"
 
 
 class Budget:
@@ -71,6 +78,10 @@ class Trail:
     relations: npt.NDArray[np.bool_]  # bool[relations of the schema]
     way: Way
 
+    @property
+    def key(self) -> TrailKey:
+        return self.way, self.relations.tobytes()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hops:
@@ -92,6 +103,9 @@ class View:
     """A snapshot as one principal sees it. `visible` bool[size], None for all.
 
     scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
+    figures: what others tell of the groups of an aggregate, where they show no twins.
+    dark: by base IRI, why twins below it could not be asked for; stubs stand for some of them.
+    reads: notes what is read, where others are to be asked for the same.
     """
 
     snapshot: Snapshot
@@ -99,6 +113,9 @@ class View:
     budget: Budget
     visible: npt.NDArray[np.bool_] | None = field(default=None)
     scroll: Scroll | None = field(default=None)
+    reads: Reads | None = field(default=None)
+    figures: Figures | None = field(default=None)
+    dark: Mapping[str, TwinmeshError] = field(default_factory=dict[str, "TwinmeshError"])
 
     @property
     def is_narrowed(self) -> bool:
@@ -123,6 +140,8 @@ class View:
 
     def candidates(self, text: str) -> list[int]:
         """All rows in scope that an IRI, `site:localId` or local id may mean."""
+        if self.reads is not None:
+            self.reads.looked_up(text)
         found = self.snapshot.candidates(text)
         return found if self.visible is None else [row for row in found if self.visible[row]]
 
@@ -137,6 +156,12 @@ class View:
             raise InputError(f"{text!r} means several twins", code="AMBIGUOUS_ID", hint="write the full IRI")
         # No suggestion: it would name twins that are out of scope.
         raise NotFoundError(f"no twin {text!r}", code="TWIN_UNKNOWN")
+
+    def check_lit(self, iri: str) -> None:
+        """Raises why a twin could not be asked for, where that is so."""
+        for base, error in self.dark.items():
+            if iri.startswith(base):
+                raise error
 
     def find_all(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
         return np.array([self.find(text) for text in texts], np.int32)
@@ -169,6 +194,8 @@ class View:
         self.budget.check_time()
         edges, owner = self.snapshot.expand(rows, trail.way, trail.relations)
         hops = Hops(edges, owner, self._far_ends(np.asarray(rows), owner, edges, trail.way))
+        if self.reads is not None:
+            self.reads.hopped(rows, trail.key, hops.others)
         return hops if self.visible is None else hops.keep(self.visible[hops.others])
 
     def hops_along(self, rows: Rows, trails: Sequence[Trail]) -> Hops:

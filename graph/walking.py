@@ -94,6 +94,8 @@ def depths_from(
 
     until: a row at whose depth the walk may end.
     """
+    if view.reads is not None:
+        view.reads.walks((trail.key for trail in trails), depth_max)
     depth_of = np.full(view.snapshot.size, -1, np.int32)
     depth_of[starts] = 0
     place = np.empty(view.snapshot.size, np.int32)  # only read where just written

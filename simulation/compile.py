@@ -17,6 +17,8 @@ from simulation.selection import select
 from simulation.traits import Traits, read_traits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from graph.snapshot import Snapshot
     from simulation.case import Case
     from simulation.network import Label
@@ -51,15 +53,42 @@ def compile_case(
     SCENARIO_INVALID with the event's place; GROUP_DISAGREES, ATTRIBUTE_INVALID, DISTRIBUTION_INVALID with the
     id of the twin or relationship; LIMIT_EXCEEDED.
     """
-    stage = set_stage(snapshot, scenario.events, unknown=unknown)
+    draft = draft_case(snapshot, scenario, unknown=unknown)
+    return finish_case(draft, scenario, _whole(draft.stage) if whole else reached_from(draft, draft.wrong))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A scenario read on a snapshot, before it is known how far it reaches.
+
+    wrong: bool[nodes], where something is wrong by itself: no other twin can be the first to fall
+    """
+
+    stage: Stage
+    effects: Effects
+    groups: Groups
+    traits: Traits
+    wrong: Bools
+
+
+def draft_case(
+    snapshot: Snapshot, scenario: Scenario, *, unknown: bool = False, foreign: Mapping[int, str] | None = None
+) -> Draft:
+    """The first half of `compile_case`, with its errors. foreign: see `Nodes`."""
+    stage = set_stage(snapshot, scenario.events, unknown=unknown, foreign=foreign)
     effects = read_effects(stage, scenario.events)
     groups = build_groups(stage.nodes, stage.network, stage.added)
     traits = read_traits(stage.nodes, effects)
-    hit = _whole(stage) if whole else _reached(stage, groups, effects, traits)
+    return Draft(stage, effects, groups, traits, _wrong(stage, groups, effects, traits))
+
+
+def finish_case(draft: Draft, scenario: Scenario, hit: Bools) -> Compiled:
+    """The second half of `compile_case`: the case of the twins that can fall (bool[nodes])."""
+    stage, groups = draft.stage, draft.groups
     if int(hit.sum()) > TWINS_MAX:
         raise LimitError(f"the cascade reaches {int(hit.sum())} twins, at most {TWINS_MAX} are allowed")
     selection = select(stage, groups, hit)
-    case = assemble(Parts(stage, groups, effects, traits, selection), scenario)
+    case = assemble(Parts(stage, groups, draft.effects, draft.traits, selection), scenario)
     label: list[int] = groups.label[selection.group].tolist()
     labels = tuple(stage.network.labels[i] for i in label)
     return Compiled(case, stage.nodes, selection.ids, selection.node, labels)
@@ -72,12 +101,17 @@ def _whole(stage: Stage) -> Bools:
     return hit
 
 
-def _reached(stage: Stage, groups: Groups, effects: Effects, traits: Traits) -> Bools:
+def reached_from(draft: Draft, wrong: Bools) -> Bools:
     """Nodes whose level can fall below full: where something is wrong, and all that follows from there."""
+    network, reached = draft.stage.network, wrong.copy()
+    start, edge = outgoing(network.source, len(draft.stage.nodes))
+    spread(reached, start, network.dependent[edge])
+    return reached
+
+
+def _wrong(stage: Stage, groups: Groups, effects: Effects, traits: Traits) -> Bools:
     wrong = (traits.health < 1) | (traits.failure > 0) | traits.life.present
     wrong[groups.dependent[groups.short]] = True
     wrong[list(effects.touched)] = True
     wrong[stage.network.dependent[[*effects.edge_cap, *effects.edge_extra]]] = True
-    start, edge = outgoing(stage.network.source, len(stage.nodes))
-    spread(wrong, start, stage.network.dependent[edge])
     return wrong

@@ -17,6 +17,7 @@ from simulation.events import (
     AddTwin,
     Degrade,
     Delay,
+    Elsewhere,
     Event,
     Fail,
     RelationRef,
@@ -30,7 +31,7 @@ from simulation.nodes import Nodes
 from simulation.world import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from graph.snapshot import Snapshot
     from simulation.network import Network
@@ -109,9 +110,18 @@ class Stage:
     added: tuple[AddRelation, ...]
 
 
-def set_stage(snapshot: Snapshot, events: Sequence[Event], *, unknown: bool = False) -> Stage:
-    """The snapshot with every ADD of the events. Errors carry the event's place."""
-    nodes = Nodes(snapshot)
+def set_stage(
+    snapshot: Snapshot,
+    events: Sequence[Event],
+    *,
+    unknown: bool = False,
+    foreign: Mapping[int, str] | None = None,
+) -> Stage:
+    """The snapshot with every ADD of the events. Errors carry the event's place.
+
+    foreign: see `Nodes`.
+    """
+    nodes = Nodes(snapshot, foreign=foreign or {})
     for i, event in enumerate(events):
         if isinstance(event, AddTwin):
             nodes = nodes.with_twin(event, Place(item=f"events[{i}].twin"))
@@ -132,7 +142,7 @@ def read_effects(stage: Stage, events: Sequence[Event]) -> Effects:
 
 
 def _apply(stage: Stage, event: Event, number: int, effects: Effects) -> None:
-    if isinstance(event, AddTwin | AddRelation):
+    if isinstance(event, AddTwin | AddRelation | Elsewhere):
         return
     if isinstance(event, Delay | RemoveRelation):
         _apply_to_edges(stage, event, Place(item=f"events[{number}].relation"), effects)

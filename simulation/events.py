@@ -113,8 +113,22 @@ class AddRelation:
     attributes: Mapping[str, float | Duration]
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An event at another server. It keeps the place of its number, by which others' draws are told apart."""
+
+
 Event: TypeAlias = (
-    Fail | Degrade | Delay | Surge | SetAttribute | RemoveTwin | RemoveRelation | AddTwin | AddRelation
+    Fail
+    | Degrade
+    | Delay
+    | Surge
+    | SetAttribute
+    | RemoveTwin
+    | RemoveRelation
+    | AddTwin
+    | AddRelation
+    | Elsewhere
 )
 
 

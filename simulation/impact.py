@@ -60,7 +60,7 @@ def simulate(
     for number, compiled in enumerate(cases):
         share = None if progress is None else _share_of(progress, number, len(cases))
         outcome = run_case(compiled.case, scenario.runs, threads=threads, progress=share, cancel=cancel)
-        told.append(_tell(compiled, outcome, scenario))
+        told.append(tell(compiled, outcome, scenario))
     impact = with_uncertainty(told[0], told[1]) if high else told[0]
     return with_differences(impact, told[-1]) if against_baseline else impact
 
@@ -74,7 +74,7 @@ def with_uncertainty(impact: Impact, high: Impact) -> Impact:
     told = {twin.id for twin in impact.impacts}
     marked = [_marked(twin, by_id.get(twin.id)) for twin in impact.impacts]
     marked += [_only_high(twin) for twin in high.impacts if twin.id not in told]
-    return replace(impact, impacts=_ranked(marked))
+    return replace(impact, impacts=ranked(marked))
 
 
 def with_differences(impact: Impact, baseline: Impact) -> Impact:
@@ -89,7 +89,7 @@ def with_differences(impact: Impact, baseline: Impact) -> Impact:
         delta_expected_cost=round(ours.expected_cost - theirs.expected_cost, _COST_DIGITS),
     )
     changed = [replace(twin, delta=_delta(twin, before.get(twin.id))) for twin in twins]
-    return replace(impact, summary=summary, impacts=_ranked(changed))
+    return replace(impact, summary=summary, impacts=ranked(changed))
 
 
 def nearest_rank(ordered: Int64s, percent: int) -> int:
@@ -111,8 +111,10 @@ def _share_of(progress: Callable[[float], None], number: int, passes: int) -> Ca
     return lambda done, runs: progress((number + done / runs) / passes)
 
 
-def _tell(compiled: Compiled, outcome: Outcome, scenario: Scenario) -> Impact:
-    """The numbers of one pass in words."""
+def tell(
+    compiled: Compiled, outcome: Outcome, scenario: Scenario, name_of: Callable[[int], str] | None = None
+) -> Impact:
+    """The numbers of one pass in words. name_of: what `why` calls a node; default its local id."""
     snapshot = compiled.nodes.snapshot
     hours = scenario.horizon_hours
     return Impact(
@@ -126,7 +128,7 @@ def _tell(compiled: Compiled, outcome: Outcome, scenario: Scenario) -> Impact:
         ontology=snapshot.schema.version,
         completeness="FULL",
         summary=_summary(outcome),
-        impacts=_ranked(_twin_impacts(compiled, outcome)),
+        impacts=ranked(_twin_impacts(compiled, outcome, name_of)),
     )
 
 
@@ -140,19 +142,21 @@ def _summary(outcome: Outcome) -> Summary:
     )
 
 
-def _twin_impacts(compiled: Compiled, outcome: Outcome) -> Iterator[TwinImpact]:
+def _twin_impacts(
+    compiled: Compiled, outcome: Outcome, name_of: Callable[[int], str] | None
+) -> Iterator[TwinImpact]:
     nodes, node = compiled.nodes, compiled.node
     explanation = Explanation(outcome.paths, compiled.case.world.edge_source, compiled.ids)
 
     @cache
-    def local_id(twin: int) -> str:
-        return nodes.local_id(int(node[twin]))
+    def called(twin: int) -> str:
+        return (name_of or nodes.local_id)(int(node[twin]))
 
     for twin in np.flatnonzero(outcome.hits).tolist():
         here = int(node[twin])
         yield TwinImpact(
             id=compiled.ids[twin],
-            local_id=local_id(twin),
+            local_id=nodes.local_id(here),
             name=nodes.name(here),
             kind=nodes.kind_name(here),
             site=nodes.site(here),
@@ -163,7 +167,7 @@ def _twin_impacts(compiled: Compiled, outcome: Outcome) -> Iterator[TwinImpact]:
             expected_cost=_mean_cost(outcome.cost.total(twin), outcome.runs),
             uncertain=False,
             probability_high=None,
-            why=tuple(map(local_id, explanation.why(twin))),
+            why=tuple(map(called, explanation.why(twin))),
         )
 
 
@@ -208,6 +212,6 @@ def _delta(twin: TwinImpact, before: TwinImpact | None) -> Delta:
     )
 
 
-def _ranked(impacts: Iterable[TwinImpact]) -> tuple[TwinImpact, ...]:
+def ranked(impacts: Iterable[TwinImpact]) -> tuple[TwinImpact, ...]:
     """By expected cost and probability, both falling, then by id."""
     return tuple(sorted(impacts, key=lambda twin: (-twin.expected_cost, -twin.probability, twin.id)))

@@ -84,6 +84,9 @@ def build_network(nodes: Nodes, *, unknown: bool = False) -> Network:
     first, second = snapshot.edge_source[edge], snapshot.edge_target[edge]
     turned = np.arange(len(edge)) >= len(forward)
     source, dependent = np.where(turned, second, first), np.where(turned, first, second)
+    if nodes.foreign:  # what they need is the business of their own server
+        kept = ~np.isin(dependent, np.array(list(nodes.foreign), np.int32))
+        edge, source, dependent = edge[kept], source[kept], dependent[kept]
     label, labels = _labels(nodes, edge, source)
     return Network(source.astype(np.int32), dependent.astype(np.int32), label, edge, labels)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +35,15 @@ class AddedTwin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nodes:
-    """Node i is row i of the snapshot for i < snapshot.size, else `added[i - snapshot.size]`."""
+    """Node i is row i of the snapshot for i < snapshot.size, else `added[i - snapshot.size]`.
+
+    foreign: rows that stand for twins of other servers, and the medium that each gives as a source. What they
+    need is known there, so nothing here depends on what this snapshot says of it.
+    """
 
     snapshot: Snapshot
     added: tuple[AddedTwin, ...] = ()
+    foreign: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def __len__(self) -> int:
         return self.snapshot.size + len(self.added)
@@ -98,7 +103,7 @@ class Nodes:
         base = self.snapshot.bases[site] if self.snapshot.bases else ""
         kinds = tuple(self._kind(name, place).index for name in event.kinds)
         twin = AddedTwin(iri, local_id_of(iri, base), event.name, site, kinds, event.attributes)
-        return Nodes(self.snapshot, (*self.added, twin))
+        return replace(self, added=(*self.added, twin))
 
     def relation(self, name: str, place: Place) -> Relation:
         """The relation of that name, perhaps an inverse; RELATION_UNKNOWN with `place`."""
@@ -114,7 +119,8 @@ class Nodes:
         by_set = [self._medium(code) for code in kind_sets.tolist()]
         of_rows = iter([by_set[place] for place in inverse.reshape(-1).tolist()])
         added = (self.of_added(node) for node in nodes.tolist())
-        return [next(of_rows) if twin is None else self._first_medium(twin.kinds) for twin in added]
+        found = [next(of_rows) if twin is None else self._first_medium(twin.kinds) for twin in added]
+        return [self.foreign.get(node, medium) for node, medium in zip(nodes.tolist(), found, strict=True)]
 
     def _medium(self, kind_set: int) -> str:
         iris = self.snapshot.pools.kind_sets.value(kind_set) or ()

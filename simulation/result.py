@@ -48,6 +48,8 @@ class TwinImpact:
     probability_high: float | None  # with relationships of unknown direction; only where that is higher
     why: tuple[str, ...]  # local ids
     delta: Delta | None = None
+    partner: str = ""  # the server that told it; empty: this one
+    is_priced: bool = True  # False: its server does not tell the cost
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -60,7 +62,7 @@ class TwinImpact:
             "firstHitHours": asdict(self.first_hit_hours),
             "expectedDownHours": self.expected_down_hours,
             "minLevel": self.min_level,
-            "expectedCost": self.expected_cost,
+            "expectedCost": self.expected_cost if self.is_priced else None,
             "uncertain": self.uncertain,
             "why": list(self.why),
         }

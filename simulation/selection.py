@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Selection:
     """n twins by id; e dependences by (dependent, group, supplier, relation); g groups as they come there.
 
-    node: int32[n] node of each twin    ids: its IRI, ascending    twin: int32[nodes], -1 for nodes left out
+    node: int32[n] node of each twin    ids: its IRI, ascending, foreign ones last
+    twin: int32[nodes], -1 for nodes left out
     hit: bool[n] those that can fall; the others are their direct suppliers, which stay healthy
     edge: int64[e] dependence of the network    group: int64[g] of `Groups`    group_start: int64[g + 1]
     """
@@ -47,8 +48,9 @@ def select(stage: Stage, groups: Groups, hit: Bools) -> Selection:
     present = hit.copy()
     present[network.source[kept]] = True
     found = np.flatnonzero(present).tolist()
-    named = sorted((stage.nodes.id(node), node) for node in found)
-    node = np.array([node for _, node in named], np.int32)
+    foreign = stage.nodes.foreign
+    named = sorted((node in foreign, stage.nodes.id(node), node) for node in found)
+    node = np.array([node for _, _, node in named], np.int32)
     twin = np.full(len(stage.nodes), -1, np.int32)
     twin[node] = np.arange(len(node), dtype=np.int32)
 
@@ -61,13 +63,13 @@ def select(stage: Stage, groups: Groups, hit: Bools) -> Selection:
     first = np.flatnonzero(np.append(True, of[1:] != of[:-1])[: len(of)])
     group = of[first].astype(np.int64)
 
-    twin_key = np.array([stable_key("twin", iri) for iri, _ in named], np.uint64)
+    twin_key = np.array([stable_key("twin", iri) for _, iri, _ in named], np.uint64)
     group_key = _mix(twin_key[dependent[order][first]], label_key[groups.label[group]])
     start = np.append(first, len(edge)).astype(np.int64)
     edge_key = _mix(_mix(np.repeat(group_key, np.diff(start)), twin_key[source]), relation_key[edge])
     return Selection(
         node=node,
-        ids=tuple(iri for iri, _ in named),
+        ids=tuple(iri for _, iri, _ in named),
         twin=twin,
         hit=hit[node],
         edge=edge,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulation.cascade.given import GivenRuns
 from simulation.cascade.jit import warm_mark
 from simulation.cascade.montecarlo import run_case
 from simulation.cascade.reach import spread
@@ -26,6 +27,7 @@ def warm() -> None:
     start, edge = outgoing(world.edge_source, world.twins)
     spread(np.array([True, False]), start, world.group_twin[edge])
     run_case(_case(world), 2, threads=1)
+    GivenRuns(_case(world), 0, [1]).levels({0: []})  # a partner waits for an answer, not for a compiler
     mark = warm_mark()
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()

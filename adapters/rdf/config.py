@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FORMATS: Mapping[str, RdfFormat] = {
     "ttl": RdfFormat.TURTLE,
     "nq": RdfFormat.N_QUADS,
+    "nt": RdfFormat.N_TRIPLES,
     "jsonld": RdfFormat.JSON_LD,
     "rdfxml": RdfFormat.RDF_XML,
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from api.commands.finding import Finding
 from api.commands.folders import open_to_read
 from api.commands.nodes import open_node
+from api.commands.sync import replica_findings
 from federation.contract import expiry
 from federation.keys import KEY_FILE
 from federation.store import FEDERATION_FILE
@@ -44,7 +45,7 @@ def peer_findings(folder: Path) -> list[Finding]:
     if damage:
         records = Finding("ledger and contracts", "problem", str(damage[0]), damage[0].hint)
     per_peer = [finding for found, terms in zip(asked, agreed, strict=True) for finding in (*found, terms)]
-    return [records, *per_peer]
+    return [records, *per_peer, *replica_findings(folder, [peer.name for peer in peers])]
 
 
 async def _ask_all(node: Node, own: Identity, peers: Sequence[Peer]) -> list[list[Finding]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from api.commands.console import note, say, say_json, table
 from api.commands.folders import open_to_read
 from api.commands.nodes import open_node
+from api.commands.sync import replica_rows
 from federation.contract import changes, expiry
 from federation.contract_file import CONTRACT_BYTES_MAX, Known, parse_contract
 from federation.egress import place_of
@@ -65,7 +66,7 @@ def run_add(folder: Path, command: AddCommand, *, as_json: bool) -> None:
 def run_list(folder: Path, *, as_json: bool) -> None:
     with open_node(folder) as node:
         added = node.peers.list()
-        rows = [_row(node, peer) for peer in added]
+        rows = [{**_row(node, peer), **_replicas(folder, peer)} for peer in added]
         hosted = [",".join(peer.sites) for peer in added]
         own = node.key.fingerprint
     if as_json:
@@ -156,6 +157,12 @@ def _row(node: Node, peer: Peer) -> dict[str, object]:
     agreed = f"version {grant.version}, {expiry(contract, time.time_ns())}" if contract else "none"
     stated = {"version": grant.version, "expires": _time(contract.expires_ns)} if contract else None
     return {**_plain(peer), "contract": stated, "agreed": agreed}
+
+
+def _replicas(folder: Path, peer: Peer) -> dict[str, object]:
+    """Nothing where nothing is replicated."""
+    found = replica_rows(folder, peer.name)
+    return {"replicas": found} if found else {}
 
 
 def _time(time_ns: int) -> str:

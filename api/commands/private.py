@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -72,12 +72,15 @@ def _iri(name: str) -> str:
         return name  # a kind that only the partner has
 
 
+_CONDITIONS: Final = msgspec.json.Decoder(tuple[Condition, ...])
+
+
 def _conditions(text: str | None) -> tuple[Condition, ...]:
     hint = """--where '[{"attribute": "floors", "operator": "gte", "operand": 3}]'"""
     if text is None:
         return ()
     try:
-        return msgspec.json.decode(text, type=tuple[Condition, ...])
+        return _CONDITIONS.decode(text)
     except (msgspec.MsgspecError, ValueError) as error:
         raise UsageError("--where is no list of conditions", code="PRIVACY_FILTER", hint=hint) from error
 

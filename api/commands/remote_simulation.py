@@ -21,7 +21,7 @@ START = f"mutation Start($input: CascadeInput!) {{ simulateCascade(input: $input
 ASK = f"query Ask($id: ID!) {{ simulation(id: $id) {{ {_STATE} }} }}"
 READ = """
 query Read($id: ID!, $after: String, $first: Int!) { simulation(id: $id) {
-  completeness
+  completeness sources { site status code }
   summary { twinsHit expectedCost costP05 costP95 engine runs runsComputed revisions ontology deltas }
   impacts(first: $first, after: $after) { pageInfo { hasNextPage endCursor } nodes {
     id localId name kind site probability probabilityHigh firstHitHours { mean p05 p50 p95 }
@@ -89,7 +89,7 @@ def _assembled(
 ) -> dict[str, Any]:
     summary = page["summary"]
     sums = {name: summary[name] for name in ("twinsHit", "expectedCost", "costP05", "costP95")}
-    return {
+    document: dict[str, Any] = {
         "scenario": scenario.get("name", ""),
         "seed": scenario.get("seed", 0),
         "runs": summary["runs"],
@@ -102,6 +102,8 @@ def _assembled(
         "summary": {**sums, **(summary["deltas"] or {})},
         "impacts": impacts,
     }
+    partners = [source for source in page["sources"] if source["site"] not in summary["revisions"]]
+    return document | ({"sources": partners} if partners else {})
 
 
 def _impact(node: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,11 @@ def lines(impact: Mapping[str, Any]) -> Iterator[str]:
     name, hours = impact["scenario"] or "scenario", impact["horizonHours"]
     cost, low, high = (f"{summary[key]:,.2f}" for key in ("expectedCost", "costP05", "costP95"))
     yield f"{name}: {summary['twinsHit']} twins hit within {hours:g} h; expected {cost} ({low} to {high})"
+    for source in impact.get("sources", ()):
+        if source["status"] != "ANSWERED":
+            yield f"partner {source['site']} took no part: {source['code']}; its twins are taken for unknown"
+    if impact["completeness"] != "FULL":
+        yield "bounds: chances are at least those shown; probabilityHigh in --json has the most they can be"
     shown = impact["impacts"][:ROWS_SHOWN]
     if shown:
         yield ""
@@ -100,7 +105,7 @@ def _row(item: Mapping[str, Any]) -> dict[str, object]:
         "chance": f"{item['probability']:.1%}",
         "first h": item["firstHitHours"]["p50"],
         "down h": item["expectedDownHours"],
-        "cost": item["expectedCost"],
+        "cost": "?" if item["expectedCost"] is None else item["expectedCost"],
         "why": " -> ".join(item["why"]),
     }
 

@@ -18,6 +18,7 @@ from api.schema.twin import Info, Link, Twin, TwinConnection
 from graph import plan
 from graph.execute import run_match
 from graph.grouping import parse_group_key, run_grouping
+from graph.part_figures import run_joined
 from graph.routing import run_routes
 from graph.searching import run_search
 from graph.view import Hops
@@ -292,8 +293,21 @@ def _aggregate(
         raise InputError("two measures have one name", code="AGGREGATE_INVALID", hint="name them with `as`")
     keys = tuple(parse_group_key(view.snapshot.schema, text) for text in group_by or ())
     grouping = plan.Grouping(kind, FilterReader().predicate(filter), keys, measured)
-    rows: tuple[GroupRow, ...] = run_grouping(view, grouping)
-    return cast("list[AggregateRow]", rows)
+    return cast("list[AggregateRow]", _grouped(view, grouping))
+
+
+def _grouped(view: View, grouping: plan.Grouping) -> tuple[GroupRow, ...]:
+    """Our twins, those that peers showed, and the figures of peers that show none."""
+    parts = () if view.figures is None else view.figures(grouping)
+    if not parts:
+        return run_grouping(view, grouping)
+    rows, is_whole = run_joined(view, grouping, parts)
+    view.budget.spend(len(rows))
+    if view.reads is not None:
+        view.reads.grouped.append(grouping)
+        if not is_whole:
+            view.reads.unread.add("figures")
+    return rows
 
 
 def _measured(given: Measure) -> plan.Measured:

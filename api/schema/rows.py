@@ -285,6 +285,9 @@ class LinkRow:
 
     @property
     def twin(self) -> TwinRow:
+        view = self.cohort.view
+        if view.dark:
+            _check_there(view, int(self.cohort.hops.others[self.place]))
         return TwinRow(self.cohort.cohort, self.place)
 
     @property
@@ -410,17 +413,30 @@ def read_value(value: object, is_code: bool) -> tuple[float | None, str | None, 
     return None, None, None
 
 
+def _check_there(view: View, row: int) -> None:
+    """A stub for a twin that its server did not tell of just now is no answer."""
+    schema = view.snapshot.schema
+    if view.snapshot.kinds(row) == (schema.external_kind,):
+        view.check_lit(view.snapshot.id(row))
+
+
 def one_twin(view: View, row: int) -> TwinRow:
     """A twin that was found alone."""
+    if view.dark:
+        _check_there(view, row)
     view.budget.spend(1)
     return TwinRow(Cohort(view, np.array([row], np.int32)), 0)
 
 
 def find_twin(view: View, text: str) -> TwinRow | None:
-    """The twin that a text means, None where there is none; AMBIGUOUS_ID."""
+    """The twin that a text means, None where there is none; AMBIGUOUS_ID.
+
+    Where it could not be asked for, why.
+    """
     try:
         return one_twin(view, view.find(text))
     except NotFoundError:
+        view.check_lit(text)
         return None
 
 

@@ -42,7 +42,7 @@ class Impact:
     first_hit_hours: FirstHit | None
     expected_down_hours: float
     min_level: float
-    expected_cost: float
+    expected_cost: float | None = strawberry.field(description="Null where a partner does not tell it.")
     uncertain: bool
     why: list[str] = strawberry.field(description="Local ids, from the first cause to this twin.")
     deltas: Json | None = strawberry.field(description="Differences to the baseline, by name.")
@@ -81,6 +81,7 @@ class SourceStatus:
     site: str
     status: SourceState
     revision: str | None
+    code: str | None = strawberry.field(description="Why a partner did not take part.")
 
 
 def _impacts(
@@ -141,8 +142,14 @@ class SimulationRow:
 
     @property
     def sources(self) -> list[SourceRow]:
-        revisions: dict[str, str] = self.document["revisions"] if self.document else {}
-        return [SourceRow(site, SourceState.ANSWERED, revision) for site, revision in revisions.items()]
+        if self.document is None:
+            return []
+        own = [SourceRow(site, SourceState.ANSWERED, at) for site, at in self.document["revisions"].items()]
+        partners: list[Document] = self.document.get("sources", [])
+        told = [
+            SourceRow(row["site"], SourceState(row["status"]), None, row["code"] or None) for row in partners
+        ]
+        return own + told
 
     def impacts(
         self, context: RequestContext, first: int | None, after: str | None, kind: str | None
@@ -165,6 +172,11 @@ class SourceRow:
     site: str
     status: SourceState
     revision: str | None
+    code: str | None = None
+
+    @classmethod
+    def of_partner(cls, row: Document) -> SourceRow:
+        return cls(row["site"], SourceState(row["status"]), None, row["code"] or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +267,7 @@ class ImpactRow:
     first_hit_hours: HitRow | None
     expected_down_hours: float
     min_level: float
-    expected_cost: float
+    expected_cost: float | None
     uncertain: bool
     why: list[str]
     deltas: Document | None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from api.schema.generated import join
+from federation.shown_kinds import with_shown
 from graph.usage import InUse, Usage
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from graphql import GraphQLSchema
 
+    from federation.asking import Catalogue
+    from federation.partners import Partners
     from graph.snapshot import Snapshot
     from ontology.schema import Schema
 
@@ -31,6 +34,7 @@ class _Made:
     key: _Key
     sites: tuple[str, ...]
     revisions: tuple[int, ...]
+    shown: tuple[Catalogue, ...]
 
     def fits(self, version: str, sites: tuple[str, ...], revisions: tuple[int, ...]) -> bool:
         """Also a snapshot that is older by a moment: the schema never goes back for it."""
@@ -48,15 +52,20 @@ class SchemaSource:
         *,
         is_alone: bool = False,
         prefix: str = "",
+        typed: bool = True,
+        partners: Partners | None = None,
     ) -> None:
         """swapped: told of each new schema, in the thread that made it. is_alone: see `_uncollected`.
 
-        prefix: see `join`.
+        prefix: see `join`. typed: False for a schema that does not follow what is in use. partners: whose
+        kinds are in the schema too.
         """
         self._fixed = fixed
         self._swapped = swapped
         self._is_alone = is_alone
         self._prefix = prefix
+        self._typed = typed
+        self._partners = partners
         self._lock = threading.Lock()  # held while a schema is made; never by who only reads
         self._usage = Usage()
         self._made: _Made | None = None
@@ -65,9 +74,14 @@ class SchemaSource:
     def ready(self, snapshot: Snapshot) -> GraphQLSchema | None:
         """The schema for a snapshot where it is there; never waits. None: ask `schema_for` in a thread."""
         made = self._made
-        if made is None or not made.fits(snapshot.schema.version, snapshot.sites, snapshot.revisions):
+        if made is None or made.shown is not self._shown:
             return None
-        return made.schema
+        fits = made.fits(snapshot.schema.version, snapshot.sites, snapshot.revisions)
+        return made.schema if fits else None
+
+    @property
+    def _shown(self) -> tuple[Catalogue, ...]:
+        return () if self._partners is None else self._partners.catalogues
 
     def schema_for(self, snapshot: Snapshot) -> GraphQLSchema:
         """The schema with the types of all that a snapshot holds; may take long. SCHEMA_COLLISION."""
@@ -77,9 +91,10 @@ class SchemaSource:
         with self._lock:
             # Another thread may have made it while this one waited.
             ready = self.ready(snapshot)
-            return ready or self._make(
-                snapshot.schema, self._usage.of(snapshot), snapshot.sites, snapshot.revisions
-            )
+            if ready is not None:
+                return ready
+            use = self._usage.of(snapshot) if self._typed else InUse()
+            return self._make(snapshot.schema, use, snapshot.sites, snapshot.revisions)
 
     def empty(self, ontology: Schema) -> GraphQLSchema:
         """The schema of a folder without sites."""
@@ -92,16 +107,18 @@ class SchemaSource:
     def _make(
         self, ontology: Schema, use: InUse, sites: tuple[str, ...], revisions: tuple[int, ...]
     ) -> GraphQLSchema:
+        shown = self._shown
+        use = with_shown(use, shown, ontology)
         key, made = (ontology.version, use), self._made
         if made is not None and made.key == key:
-            self._made = _Made(made.schema, key, sites, revisions)
+            self._made = _Made(made.schema, key, sites, revisions, shown)
             return made.schema
         self._swaps += 1
         if self._is_alone:
             _sweep(all_of_it=self._swaps % _SWAPS_PER_SWEEP == 0)
         with _uncollected(freeze=self._is_alone):
             schema = join(self._fixed, ontology, use.kind_sets, use.attributes, self._prefix)
-        self._made = _Made(schema, key, sites, revisions)
+        self._made = _Made(schema, key, sites, revisions, shown)
         if self._swapped is not None:
             self._swapped(schema)
         return schema

@@ -52,8 +52,8 @@ def checked_prefix(name: str) -> str:
     InputError SUBGRAPH_NAME. A name has no underscore, so that two names never give one root.
     """
     if not _NAME.fullmatch(name):
-        message = f"{name!r} cannot be the name of a subgraph"
-        raise InputError(message, code="SUBGRAPH_NAME", hint="a small letter, then small letters and digits")
+        hint = "a small letter, then small letters and digits"
+        raise InputError(f"{name!r} cannot name a subgraph", code="SUBGRAPH_NAME", hint=hint)
     return f"{name}_"
 
 

@@ -107,10 +107,20 @@ def _history(
     fill: Fill | None = None,
 ) -> list[Sample]:
     operations = tuple(item.value for item in aggregate or ())
+    if root.site not in info.context.mesh.sites:
+        return _unread_history(root)
     history = info.context.mesh.twin(root.site).history
     samples = read_history(history, root, from_, to, last, bucket, operations, fill or Fill.NONE)
     root.cohort.view.budget.spend(len(samples))
     return cast("list[Sample]", samples)
+
+
+def _unread_history(root: TwinRow) -> list[Sample]:
+    """Of a point of a peer: readings over time do not travel yet; the answer says that it is not whole."""
+    reads = root.cohort.view.reads
+    if reads is not None:
+        reads.unread.add("history")
+    return []
 
 
 @strawberry.interface(description="A node of the graph: an asset, a space, a point, a party, an order ...")

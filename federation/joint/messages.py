@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -89,6 +89,10 @@ class Letter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: Body
 
 
+_LETTERS: Final = msgspec.msgpack.Decoder(Letter)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def encode(letter: Letter) -> bytes:
     return msgspec.msgpack.encode(letter)
 
@@ -101,7 +105,7 @@ def decode(data: bytes) -> Letter:
             code="JOINT_MESSAGE_INVALID",
         )
     try:
-        return msgspec.msgpack.decode(data, type=Letter)
+        return _LETTERS.decode(data)
     except msgspec.MsgspecError as error:
         raise InputError(f"a partner sent no letter: {error}", code="JOINT_MESSAGE_INVALID") from error
 

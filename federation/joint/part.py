@@ -24,7 +24,7 @@ class Part:
               which nothing is known but a token: no groups, no key, no restart
     imports   token of row own + i
     owners    site that imports[i] belongs to
-    exports   row of each own twin that others read, by its token
+    exports   row of each own twin that others read, by its token; a token for each reader, or one for all
     readers   sites that read each of these
     """
 

@@ -25,9 +25,11 @@ class Reach:
         following: dict[int, list[int]] = defaultdict(list)
         for supplier, dependent in zip(source, target, strict=True):
             following[supplier].append(dependent)
-        token_of = {row: token for token, row in part.exports.items()}
+        tokens_of: dict[int, list[Token]] = defaultdict(list)  # a twin has one for each reader
+        for token, row in part.exports.items():
+            tokens_of[row].append(token)
         self._feeds = {
-            token: [token_of[row] for row in _reached(following, part.own + place) if row in token_of]
+            token: [t for row in _reached(following, part.own + place) for t in tokens_of.get(row, ())]
             for place, token in enumerate(part.imports)
         }
         self.heard: dict[Token, set[Token]] = {token: set() for token in part.imports}

@@ -66,6 +66,10 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     where: tuple[Condition, ...] = ()
 
 
+_ASKED: Final = msgspec.msgpack.Decoder(Asked)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A question that the contract lets be asked, with names made out.
@@ -87,7 +91,7 @@ class Admitted:
 def read_asked(body: bytes) -> Asked:
     """A question out of a message. InputError BODY_INVALID."""
     try:
-        asked = msgspec.msgpack.decode(body, type=Asked)
+        asked = _ASKED.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise InputError("the body is no private question", code="BODY_INVALID") from error
     texts = (asked.kind, asked.attribute or "", asked.group_by or "", *asked.sites, *asked.groups)

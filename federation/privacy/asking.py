@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from federation.privacy.ledger import BudgetLedger, Settled
     from federation.privacy.mechanism import Mechanisms
     from federation.privacy.question import Allowance, Column, Question
+
+_RELEASED: Final = msgspec.msgpack.Decoder(Released)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,6 @@ def question_key(question: Question, revision: str, group_size_min: int) -> byte
 
 
 def _answer(settled: Settled) -> Answer:
-    released = msgspec.msgpack.decode(settled.body, type=Released)
+    released = _RELEASED.decode(settled.body)
     balance = settled.balance
     return Answer(released, settled.cost_micro == 0, settled.cost_micro, balance.left_micro, balance.renews)

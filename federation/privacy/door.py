@@ -77,6 +77,10 @@ class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spent"
     account: Account
 
 
+_TOLD: Final = msgspec.msgpack.Decoder(Figures | Spent)
+"""Made once: msgspec may crash where two threads meet a type for the first time."""
+
+
 def answer_private(
     folder: Path, snapshot: Snapshot, units: Units, grant: Grant, body: bytes, now_ns: int
 ) -> tuple[bytes, Disclosure | None]:
@@ -117,7 +121,7 @@ def allowance_of(grant: Grant, now_ns: int) -> Allowance:
 def read_figures(body: bytes, who: str) -> Figures | Spent:
     """What a peer answered, held against what an answer can be. StoreError PEER_GARBAGE."""
     try:
-        told = msgspec.msgpack.decode(body, type=Figures | Spent)
+        told = _TOLD.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise StoreError(f"{who} does not answer the question", code="PEER_GARBAGE") from error
     if isinstance(told, Figures) and len(told.groups) > GROUPS_MAX:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from threading import Event
 
     from simulation.cascade.blocks import Desk, Frame
+    from simulation.cascade.causes import Causes
+    from simulation.cascade.tally import Tally
     from simulation.case import Case
     from simulation.world import Int32s, Int64s
 
@@ -66,7 +68,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
+class Block:
     """One block, reduced to what is kept of it."""
 
     runs: int
@@ -95,7 +97,7 @@ def run_case(
     not settle, LIMIT_EXCEEDED where more first hits come up than fit.
     """
     runs = runs if case.random else 1
-    merger = _Merger(case.world.twins)
+    merger = Merger(case.world.twins)
     for block in _blocks(case, runs, threads or available_threads()):
         if cancel is not None and cancel.is_set():
             raise TwinmeshError(f"cancelled after {merger.runs} of {runs} runs", code="CANCELLED")
@@ -110,7 +112,7 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _blocks(case: Case, runs: int, threads: int) -> Iterator[_Block]:
+def _blocks(case: Case, runs: int, threads: int) -> Iterator[Block]:
     """All blocks in order of their runs, computed on so many threads."""
     frame = frame_of(case)
     size = block_runs(case.world.twins)
@@ -119,7 +121,7 @@ def _blocks(case: Case, runs: int, threads: int) -> Iterator[_Block]:
     if threads == 1 or len(spans) == 1:
         yield from (_compute(case, frame, desks, *span) for span in spans)
         return
-    waiting: deque[Future[_Block]] = deque()
+    waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(threads, "cascade") as pool:
         try:
             for span in spans:
@@ -133,7 +135,7 @@ def _blocks(case: Case, runs: int, threads: int) -> Iterator[_Block]:
                 future.cancel()
 
 
-def _compute(case: Case, frame: Frame, desks: list[Desk], first_run: int, runs: int) -> _Block:
+def _compute(case: Case, frame: Frame, desks: list[Desk], first_run: int, runs: int) -> Block:
     """One block, on a desk that no other thread uses meanwhile."""
     try:
         desk = desks.pop()
@@ -141,8 +143,13 @@ def _compute(case: Case, frame: Frame, desks: list[Desk], first_run: int, runs: 
         desk = new_desk(case, frame)
     desk, tally, causes = run_block(frame, desk, first_run, runs)
     desks.append(desk)
+    return reduced(runs, tally, causes)
+
+
+def reduced(runs: int, tally: Tally, causes: Causes) -> Block:
+    """What is kept of a block of so many runs."""
     run, twin = np.nonzero(tally.first < NEVER)
-    return _Block(
+    return Block(
         runs=runs,
         hits=tally.hits,
         lowest=tally.lowest,
@@ -155,7 +162,7 @@ def _compute(case: Case, frame: Frame, desks: list[Desk], first_run: int, runs: 
     )
 
 
-class _Merger:
+class Merger:
     """Adds up blocks in order of their runs."""
 
     def __init__(self, twins: int) -> None:
@@ -170,7 +177,7 @@ class _Merger:
         self._paths: list[Paths] = [Paths.none()]
         self._path_rows = 0
 
-    def add(self, block: _Block) -> None:
+    def add(self, block: Block) -> None:
         self.runs += block.runs
         self._hits += block.hits
         np.minimum(self._lowest, block.lowest, out=self._lowest)

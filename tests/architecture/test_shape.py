@@ -84,6 +84,28 @@ def test_no_broad_except() -> None:
     assert found == set()
 
 
+def test_decoders_are_made_at_import() -> None:
+    """msgspec crashes the process where two threads meet a type of ours for the first time."""
+    plain = {"dict", "list", "tuple", "str", "int", "float", "bytes", "bool", "object", "msgspec.Raw", "None"}
+    found = {
+        f"{relative(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in DECODES
+        for keyword in node.keywords
+        if keyword.arg == "type" and not names_in(keyword.value) <= plain
+    }
+    assert found == set()
+
+
+def names_in(annotation: ast.expr) -> set[str]:
+    text = ast.unparse(annotation)
+    return {word for word in re.split(r"[^A-Za-z0-9_.]+", text) if word and word != "..."}
+
+
+DECODES = {"msgspec.json.decode", "msgspec.msgpack.decode", "msgspec.yaml.decode", "msgspec.toml.decode"}
+
+
 def test_own_imports_stand_at_the_top() -> None:
     """The command line imports its heavy parts inside its commands; nobody else hides an import."""
     found = {

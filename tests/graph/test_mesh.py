@@ -124,6 +124,24 @@ def test_rows_of_the_union_lead_back_to_their_site(mesh, campus_and_plant):
     assert mesh.snapshot().point_value(mesh.snapshot().row(p)) == 3.5
 
 
+def test_many_ids_of_the_union_are_found_as_one_by_one(mesh, campus_and_plant, schema):
+    """Stubs that stand for a twin of another site or of none, twins that were removed, unknown ids."""
+    c, a, p = campus_and_plant
+    campus, plant = mesh.twin("campus"), mesh.twin("plant")
+    feeds = schema.relation("brick:feeds").iri
+    campus.apply(
+        Change(put_relationships=(RelationshipRecord(p, feeds, c), RelationshipRecord(NOWHERE, feeds, c)))
+    )
+    iris = [c, "urn:none", a, p, NOWHERE, a, plant.base + "q"]
+    for removed in ((), (a,), (c,)):
+        if removed:
+            campus.apply(Change(remove_twins=removed))
+        ids = mesh.snapshot().twins.ids
+        assert ids.rows_of(iris).tolist() == [ids.row(iri) for iri in iris]
+    assert ids.rows_of([]).tolist() == []
+    assert mesh.snapshot().rows(iris).tolist() == [mesh.snapshot().row(iri) for iri in iris]
+
+
 def test_the_union_is_the_same_object_until_something_changes(mesh, campus_and_plant, schema):
     first = mesh.snapshot()
     assert mesh.snapshot() is first

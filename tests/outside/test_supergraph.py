@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
 import subprocess
 from collections.abc import Generator
@@ -12,17 +13,24 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from graphql import GraphQLSchema
 
 from api.config import Settings, Subgraph
+from api.schema.build import fixed_schema
+from api.schema.generated import join
+from api.schema.subgraph_sdl import subgraph_sdl
+from graph.attributes import Tag
 from graph.mesh import Mesh
-from graph.values import TwinRecord
-from ontology.schema import load_schema
+from graph.usage import AttributeUse
+from graph.values import Change, TwinRecord
+from ontology.schema import Schema, load_schema
 from ontology.units import load_units
-from tests.api.conftest import Running, campus_change, iri, plant_change, served
-from tests.outside.npm import locked, node
+from tests.api.conftest import Running, campus_change, iri, plant_change, served, twin
+from tests.outside.npm import ROOT, locked, node
 
 FOLDER = Path(__file__).parent / "supergraph"
 RUN_S_MAX = 120
+SEEDS = (1, 2)
 CAMPUS, PLANT, FIRM = "campus", "plant", "firm"
 AHU, LINE, PRESS = iri(CAMPUS, "AHU-1"), iri(PLANT, "LINE-1"), iri(PLANT, "PRESS-1")
 NOWHERE = iri(PLANT, "GONE-1")
@@ -140,7 +148,7 @@ def supergraph(sites: dict[str, Running]) -> Supergraph:
     return Supergraph(*found)
 
 
-def _told(name: str) -> list[dict[str, str]]:
+def _told(name: str) -> list[dict[str, Any]]:
     """The names of an order's twins, from what was put into the graphs."""
     names = {each.id: each.name for change in CHANGES.values() for each in change.put_twins}
     order = next(each for each in ORDERS if each["id"] == name)
@@ -212,6 +220,67 @@ def test_entities_of_one_answer_are_one_call(supergraph: Supergraph) -> None:
     # One for the twins of the orders, one for those of the orders of the list of air handlers.
     assert len(asked) == 2
     assert all(each == [_twin("campus_AHUTwin", AHU)] for each in asked)
+
+
+def test_what_follows_no_data_needs_no_new_composition(tmp_path: Path) -> None:
+    """A kind that comes into use after the composition is asked for all the same."""
+    settings = Settings(subgraph=Subgraph("west", typed=False))
+    query = '{ west_twins(kind: "brick:Pump") { totalCount nodes { __typename name kind } } }'
+    with Mesh.open(tmp_path / "data", load_schema(), units=load_units()) as mesh:
+        mesh.create_site(PLANT).apply(CHANGES[PLANT])
+        with served(mesh, settings) as server:
+            before = _sdl(server, "/subgraph")
+            pump = Change(put_twins=(twin(PLANT, "P-1", "brick:Pump", "Pump"),))
+            mesh.twin(PLANT).apply(pump)
+            assert _sdl(server, "/subgraph") == before
+            subgraph = {"name": "west", "url": f"{server.url}/subgraph", "sdl": before}
+            found = _run([{"subgraphs": [subgraph], "queries": [{"query": query}]}])[0]
+    node = {"__typename": "west_TwinTwin", "name": "Pump", "kind": "brick:Pump"}
+    assert found["answers"] == [{"data": {"west_twins": {"totalCount": 1, "nodes": [node]}}, "errors": []}]
+
+
+def test_whatever_sites_hold_they_compose() -> None:
+    """Kinds and attributes at random, of types that differ from site to site."""
+    ontology, fixed = load_schema(), fixed_schema()
+    scenarios: list[dict[str, Any]] = []
+    for seed in SEEDS:
+        rng = random.Random(seed)
+        sdls = {name: _random_sdl(rng, name, ontology, fixed) for name in ("one", "two")}
+        subgraphs = [{"name": name, "url": f"http://{name}", "sdl": sdl} for name, sdl in sdls.items()]
+        scenarios.append({"subgraphs": subgraphs, "queries": []})
+    found = _run(scenarios)
+    assert {seed: each["errors"] for seed, each in zip(SEEDS, found, strict=True)} == {
+        seed: [] for seed in SEEDS
+    }
+
+
+def test_the_example_of_the_documents_composes() -> None:
+    text = (ROOT / "docs" / "standards.md").read_text("utf-8")
+    example = text.partition("```graphql\n")[2].partition("```")[0]
+    ontology, fixed = load_schema(), fixed_schema()
+    kinds = {PLANT: "supply:Machine", CAMPUS: "brick:AHU"}
+    subgraphs = [{"name": FIRM, "url": "http://firm", "sdl": example}]
+    for name, kind in kinds.items():
+        schema = join(fixed, ontology, [ontology.kind(kind).index], (), f"{name}_")
+        subgraphs.append({"name": name, "url": f"http://{name}", "sdl": subgraph_sdl(schema, f"{name}_")})
+    assert _run([{"subgraphs": subgraphs, "queries": []}])[0]["errors"] == []
+
+
+def _random_sdl(rng: random.Random, name: str, ontology: Schema, fixed: GraphQLSchema) -> str:
+    """Of sets of kinds that twins have together, with attributes of values of any kind."""
+    kinds = [rng.randrange(len(ontology.kinds)) for _ in range(8)]
+    sets = [tuple(rng.sample(kinds, rng.randint(1, 3))) for _ in range(6)]
+    used = sorted({kind for each in sets for kind in each})
+    tags = [tag for tag in Tag if tag]
+    uses = [
+        AttributeUse(
+            attribute,
+            frozenset(rng.sample(used, rng.randint(1, len(used)))),
+            frozenset(rng.sample(tags, rng.randint(1, 2))),
+        )
+        for attribute in ("ratedPower", "mass", "x:tag", "size", "valuePerHour")
+    ]
+    return subgraph_sdl(join(fixed, ontology, sets, uses, f"{name}_"), f"{name}_")
 
 
 def test_servers_without_a_name_do_not_compose(sites: dict[str, Running]) -> None:

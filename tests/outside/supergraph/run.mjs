@@ -52,6 +52,8 @@ async function run({ subgraphs, queries }, foreign, foreignUrl) {
   }));
   const composed = composeServices(services);
   if (composed.errors) return { errors: composed.errors.map((each) => each.message) };
+  const hints = (composed.hints ?? []).map((each) => each.definition.code);
+  if (!queries.length) return { errors: [], hints, answers: [], calls: {} };
   const calls = {};
   class Recording extends RemoteGraphQLDataSource {
     willSendRequest({ request }) {
@@ -68,7 +70,6 @@ async function run({ subgraphs, queries }, foreign, foreignUrl) {
   const answers = [];
   for (const each of queries) answers.push(await ask(gateway, executor, each));
   await gateway.stop();
-  const hints = (composed.hints ?? []).map((each) => each.definition.code);
   return { errors: [], hints, answers, calls };
 }
 

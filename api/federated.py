@@ -1,0 +1,298 @@
+"""Queries over several servers: run on what is known, ask peers for what was read, run again on all of it.
+
+The ordinary execution answers, compiled or by resolvers, over one snapshot of our sites and of what peers
+told for this query alone. Peers are only asked for who sees everything here: for others nothing is passed on.
+"""
+
+# graphql-core leaves the members of its nodes open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from graphql import (
+    EnumValueNode,
+    ExecutionResult,
+    FieldNode,
+    ObjectFieldNode,
+    OperationType,
+    StringValueNode,
+)
+
+from api.schema.context import RequestContext
+from api.syntax import nodes_below
+from federation.conversation import Conversation, Status, World, names_for
+from federation.gathered import StrangerPools
+from graph.tracing import Reads
+from graph.union import union
+from ontology.errors import TwinmeshError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from api.config import Federation
+    from api.operation import Answer, Prepared
+    from federation.asking import QueryAsk
+    from federation.gather import Gatherer
+    from federation.partners import Partner
+    from graph.part_figures import PartGroup
+    from graph.plan import Grouping
+    from graph.snapshot import Snapshot
+
+Run: TypeAlias = "Callable[[Prepared], Answer]"
+TWINS_MAX: Final = 100_000
+"""Twins of peers that one query holds; then it asks no more."""
+_OF_POINTS: Final = frozenset({"value", "text", "state", "time", "quality", "unit"})
+_ALIASES: Final = {"externalId": "externalIds"}
+_OWN: Final = ("name", "localId", "externalIds")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Federated:
+    """Answers queries that peers have a part in."""
+
+    gatherer: Gatherer
+    settings: Federation
+    pools: StrangerPools
+
+    @property
+    def partners(self) -> tuple[Partner, ...]:
+        return self.gatherer.partners.known
+
+    def concerns(self, prepared: Prepared) -> bool:
+        """Whether there is anybody to ask, and anything to ask for."""
+        traits = prepared.known.traits
+        is_query = prepared.operation.operation is OperationType.QUERY
+        return self.has_partners and is_query and not traits.is_introspection
+
+    @property
+    def has_partners(self) -> bool:
+        """Whether there is any peer with which something about queries was agreed."""
+        return any(not partner.is_silent for partner in self.partners)
+
+    def answer(self, prepared: Prepared, run: Run, resolve: Run) -> Answer:
+        """run: by a plan where there is one; resolve: by the resolvers, which tell which field failed."""
+        context = prepared.context
+        if not context.mesh.sites:
+            return run(prepared)
+        own = context.present().snapshot
+        if not context.principal.sees_all:
+            return _told(run(prepared), _denied(self.partners), is_full=False)
+        words = _Words.of(prepared)
+        question = _Question(self, prepared, own, self._conversations(words, own), words.words)
+        return question.answer(run, resolve)
+
+    def _conversations(self, words: _Words, own: Snapshot) -> list[Conversation]:
+        names = names_for(self.partners, own.sites)
+        known = {*own.schema.attributes, *own.attribute_names(), *own.edge_attribute_names()}
+        return [
+            Conversation(
+                partner,
+                names[partner.key],
+                words.wanted(partner),
+                words.withheld(partner, known),
+                self.settings.query_deadline_s,
+            )
+            for partner in self.partners
+        ]
+
+
+@dataclass(eq=False)
+class _Question:
+    """One query, over several runs."""
+
+    federated: Federated
+    prepared: Prepared
+    own: Snapshot
+    conversations: list[Conversation]
+    words: frozenset[str]
+
+    def answer(self, run: Run, resolve: Run) -> Answer:
+        """Run and ask until nothing new is read, or too often."""
+        names = {name for each in self.conversations for name in each.names.values()}
+        # A filter that names a peer's site has to find that there is one.
+        snapshot = self._joined() if names & self.words else self.own
+        for _ in range(self.federated.settings.query_rounds_max):
+            context, reads = self._context(snapshot)
+            # Resolvers tell of each field that failed, so they answer where one may.
+            answer = (resolve if context.present().dark else run)(replace(self.prepared, context=context))
+            asks = self._asks(World(snapshot, self.own.size, self.own.bases, reads))
+            if not asks:
+                return self._with_sources(answer, is_whole=not reads.unread)
+            if self._twins > TWINS_MAX:
+                return self._with_sources(answer, is_whole=False)
+            self._ask(asks)
+            snapshot = self._joined()
+        context, _ = self._context(snapshot)
+        return self._with_sources(run(replace(self.prepared, context=context)), is_whole=False)
+
+    def _context(self, snapshot: Snapshot) -> tuple[RequestContext, Reads]:
+        before = self.prepared.context
+        context = RequestContext.over(snapshot, before.services, before.principal)
+        view, reads = context.present(), Reads(snapshot.size)
+        view.reads = reads
+        if any(each.shows_figures for each in self.conversations):
+            view.figures = self._figures
+        view.dark = {
+            base: _unanswered(each)
+            for each in self.conversations
+            if each.is_dark
+            for base in each.partner.bases
+        }
+        return context, reads
+
+    def _figures(self, grouping: Grouping) -> list[tuple[PartGroup, ...]]:
+        """What peers that show no twins told of an aggregate."""
+        return [part for each in self.conversations for part in each.figures.parts(grouping)]
+
+    @property
+    def _twins(self) -> int:
+        return sum(len(site.twins) for each in self.conversations for site in each.sites.values())
+
+    def _asks(self, world: World) -> dict[str, tuple[Partner, QueryAsk]]:
+        bytes_max = self.federated.settings.answer_bytes_max
+        asks = ((each, each.next_ask(world, bytes_max)) for each in self.conversations)
+        return {each.partner.key: (each.partner, ask) for each, ask in asks if ask is not None}
+
+    def _ask(self, asks: Mapping[str, tuple[Partner, QueryAsk]]) -> None:
+        by_key = {each.partner.key: each for each in self.conversations}
+        left_s = {key: by_key[key].left_s for key in asks}
+        for key, outcome in self.federated.gatherer.ask(asks, left_s).items():
+            conversation = by_key[key]
+            conversation.left_s -= outcome.took_s
+            if outcome.answer is None:
+                conversation.failed(outcome.code or "PEER_GARBAGE")
+            else:
+                conversation.take(outcome.answer, self.own.schema)
+
+    def _joined(self) -> Snapshot:
+        """Our sites and what was told so far, as one; in pools that go when strangers have filled them."""
+        own = self.own
+        pools = self.federated.pools.over(own.pools)
+        parts = list(own.parts or (own,))
+        for conversation in self.conversations:
+            try:
+                parts += [site.snapshot(own.schema, pools) for site in conversation.sites.values()]
+            except TwinmeshError as error:
+                # More distinct values than a pool can number: nothing of this peer is shown.
+                conversation.sites.clear()
+                conversation.failed(error.code)
+        return union(parts, own.schema, pools)
+
+    def _with_sources(self, answer: Answer, *, is_whole: bool) -> Answer:
+        engaged = [each for each in self.conversations if each.is_engaged]
+        if not engaged:
+            return answer
+        now_s = time.monotonic()
+        sources = [source for each in engaged for source in each.sources(now_s)]
+        is_full = is_whole and all(each.status is Status.ANSWERED for each in engaged)
+        return _told(answer, [*_own_sources(self.own), *sources], is_full=is_full)
+
+
+def _unanswered(conversation: Conversation) -> TwinmeshError:
+    message = f"{conversation.partner.peer.name} did not answer"
+    return TwinmeshError(message, code=conversation.code or "PEER_TIMEOUT")
+
+
+def _own_sources(own: Snapshot) -> Iterator[dict[str, Any]]:
+    for head in own.heads:
+        yield {
+            "site": head.name,
+            "peer": None,
+            "status": Status.ANSWERED.value,
+            "ageS": 0.0,
+            "revision": str(head.revision),
+            "rows": None,
+        }
+
+
+def _denied(partners: Sequence[Partner]) -> list[dict[str, Any]]:
+    """For who does not see everything here: nothing is passed on, so that nobody sees more by asking us."""
+    return [
+        {
+            "site": name,
+            "peer": partner.peer.name,
+            "status": Status.DENIED.value,
+            "ageS": None,
+            "revision": None,
+            "rows": 0,
+            "code": "NOT_PASSED_ON",
+        }
+        for partner in partners
+        if not partner.is_silent
+        for name in [site.name for site in partner.sites] or partner.peer.sites
+    ]
+
+
+def _told(answer: Answer, sources: Sequence[Mapping[str, Any]], *, is_full: bool) -> Answer:
+    """An answer with where it came from."""
+    if not sources:
+        return answer
+    completeness = "FULL" if is_full else "PARTIAL"
+    extensions = {
+        **(answer.result.extensions or {}),
+        "sources": list(sources),
+        "completeness": completeness,
+    }
+    return replace(answer, result=ExecutionResult(answer.result.data, answer.result.errors, extensions))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """All words of an operation and its variables: an attribute that is read is named by one of them.
+
+    all_attributes: it lists attributes without naming them.
+    """
+
+    words: frozenset[str]
+    all_attributes: bool
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> _Words:
+        words = set(_texts(dict(prepared.request.variables)))
+        all_attributes = False
+        for node in nodes_below(prepared.document):
+            if isinstance(node, FieldNode | ObjectFieldNode):
+                words.add(node.name.value)
+            elif isinstance(node, StringValueNode | EnumValueNode):
+                words.add(node.value)
+            if isinstance(node, FieldNode) and node.name.value == "attributes" and not node.arguments:
+                all_attributes = True
+        if words & _OF_POINTS:
+            words |= {"value", "valueType", "unit"}
+        if "search" in words:
+            words |= set(_OWN)
+        return cls(frozenset(_ALIASES.get(word, word) for word in words), all_attributes)
+
+    def wanted(self, partner: Partner) -> tuple[str, ...] | None:
+        """Names of the partner's attributes that the operation may read; None: of all."""
+        if self.all_attributes or partner.catalogue is None:
+            return None
+        return tuple(sorted(name for name in partner.catalogue.names if self._names(name)))
+
+    def withheld(self, partner: Partner, known: set[str]) -> tuple[str, ...]:
+        """What the operation reads, as far as we know such attributes, and the contract does not show."""
+        if partner.catalogue is None:
+            return ()
+        shown = set(partner.catalogue.names)
+        points = {"value"} if self.words & (_OF_POINTS - {"unit"}) else set[str]()
+        asked = {name for name in known if self._names(name)} | (set(_OWN) & self.words) | points
+        return tuple(sorted(asked - shown - {"valueType", "unit", "localId"}))
+
+    def _names(self, attribute: str) -> bool:
+        return attribute in self.words or attribute.replace("x:", "x_", 1) in self.words
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in some variables, names of members too; they are bounded before."""
+    stack: list[object] = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack += [*cast("dict[str, object]", item), *cast("dict[str, object]", item).values()]
+        elif isinstance(item, list):
+            stack += cast("list[object]", item)

@@ -1,0 +1,281 @@
+"""The asking end of a cascade between servers: its passes, and bounds where somebody is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from federation.egress import kept_line
+from federation.http_peer import HttpPeer
+from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
+from federation.joint.cascading import CascadeSite, World
+from federation.joint.conducting import Bounds, Conductor, Here, PeerLost
+from federation.joint.host import EPOCH
+from federation.joint.remote import There
+from federation.joint.rows import is_sound, told_twin
+from federation.joint.wire import Begin, Planned
+from federation.peer_bases import known_bases
+from ontology.errors import AccessError, LimitError, TwinmeshError
+from simulation.events import Elsewhere
+from simulation.impact import ranked, with_differences, with_uncertainty
+from simulation.network import has_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    from federation.joint.wire import Row
+    from federation.node import Node
+    from federation.peers import Peer
+    from graph.snapshot import Snapshot
+    from simulation.result import Impact
+    from simulation.scenario import Scenario
+
+_DENIED: Final = ("CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS")
+"""Refusals that are somebody's decision; all others are failures."""
+_TOO_LARGE: Final = ("JOINT_LETTER_TOO_LARGE", "PEER_TOO_LARGE", "BODY_TOO_LARGE")
+_END_S: Final = 2.0
+THIN: Final = "RELATIONS_NOT_COUNTED"
+"""Relationships are stated at a server for dependent twins of another: one folder would count them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Hard limits: of one message, and of the whole cascade with all its passes."""
+
+    message_s: float = 15.0
+    cascade_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCascade:
+    """A scenario over own twins and those of partners.
+
+    scenario: with the own events; those of partners are `Elsewhere`. others: by fingerprint, events for
+    twins of a partner as (place, document), ids as IRIs.
+    """
+
+    snapshot: Snapshot
+    scenario: Scenario
+    others: Mapping[str, list[tuple[int, bytes]]]
+    against_baseline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOf:
+    """How a partner took part: its name, and '' or the code of what went wrong."""
+
+    name: str
+    code: str = ""
+
+    @property
+    def is_denied(self) -> bool:
+        return self.code.startswith(_DENIED)
+
+
+@dataclass(frozen=True, slots=True)
+class JointImpact:
+    impact: Impact
+    sources: tuple[SourceOf, ...]
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass gave."""
+
+    impact: Impact
+    rows: dict[str, list[Row]]
+    is_bounded: bool
+    has_unknown: bool
+    thin: frozenset[str]  # servers between which relationships do not count, see `stated_for`
+
+
+@dataclass(slots=True)
+class Asking:
+    """One cascade with partners. `check` raises where the work was cancelled; progress takes 0 to 1."""
+
+    node: Node
+    patience: Patience
+    progress: Callable[[float], None]
+    check: Callable[[], None]
+    bounds: Bounds = field(default_factory=Bounds)
+    _lost: dict[str, str] = field(default_factory=dict[str, str])
+    _cascade: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+
+    def simulate(self, planned: PlannedCascade) -> JointImpact:
+        """The Impact over own twins and what partners show. Where one is silent: bounds, and why.
+
+        Errors of the own scenario as `simulate`; AccessError JOINT_EVENT_DENIED where a partner refuses an
+        event for a twin of its own.
+        """
+        return asyncio.run(self._within(planned))
+
+    async def _within(self, planned: PlannedCascade) -> JointImpact:
+        peers = self.node.peers.list()
+        try:
+            async with asyncio.timeout(self.patience.cascade_s):
+                return await self._attempts(planned, peers)
+        except TimeoutError:
+            for peer in peers:
+                self._lost.setdefault(peer.fingerprint, "PEER_TIMEOUT")
+        return await self._all_passes(planned, peers)
+
+    async def _attempts(self, planned: PlannedCascade, peers: Sequence[Peer]) -> JointImpact:
+        """Again without whoever fell silent, until the rest come through together."""
+        while True:
+            try:
+                return await self._all_passes(planned, peers)
+            except PeerLost as lost:
+                self._lose(planned, lost)
+            except TwinmeshError as error:
+                if error.code in _TOO_LARGE and self.bounds.block_runs > 1:
+                    self.bounds = self.bounds.smaller()
+                    continue
+                if error.code not in ("JOINT_UNSETTLED", *_TOO_LARGE):
+                    raise
+                for peer in peers:
+                    self._lost.setdefault(peer.fingerprint, error.code)
+
+    def _lose(self, planned: PlannedCascade, lost: PeerLost) -> None:
+        if lost.code in _TOO_LARGE and self.bounds.block_runs > 1:  # fewer runs to a letter may fit
+            self.bounds = self.bounds.smaller()
+            return
+        if lost.code == "JOINT_EVENT_DENIED" and planned.others.get(lost.peer):
+            hint = "its contract with us names types of events and kinds of twins"
+            raise AccessError("a partner refuses an event", code="JOINT_EVENT_DENIED", hint=hint) from lost
+        if lost.peer in self._lost:
+            raise LimitError(f"a partner fell silent twice: {lost.code}", code="JOINT_UNSETTLED") from lost
+        self._lost[lost.peer] = lost.code
+
+    async def _all_passes(self, planned: PlannedCascade, peers: Sequence[Peer]) -> JointImpact:
+        """The estimate; a worse case where directions or partners are unknown; a baseline if wanted."""
+        lit = [peer for peer in peers if peer.fingerprint not in self._lost]
+        first = await self._pass(planned, lit, unknown=False, well=True)
+        impact = self._with_rows(first, peers)
+        if first.is_bounded or first.has_unknown:
+            worse = await self._pass(planned, lit, unknown=first.has_unknown, well=not first.is_bounded)
+            impact = with_uncertainty(impact, self._with_rows(worse, peers))
+        if planned.against_baseline:
+            calm = replace(planned, scenario=replace(planned.scenario, events=()), others={})
+            baseline = await self._pass(calm, lit, unknown=False, well=True)
+            impact = with_differences(impact, self._with_rows(baseline, peers))
+        if first.is_bounded or first.thin or self._lost.keys() & planned.others.keys():
+            impact = replace(impact, completeness="PARTIAL")
+        told = {**dict.fromkeys(first.thin, THIN), **self._lost}
+        return JointImpact(impact, tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers))
+
+    async def _pass(
+        self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool, well: bool
+    ) -> _Pass:
+        async with self._sessions(planned, lit, unknown=unknown) as others:
+            world = self._world(planned, unknown=unknown)
+            site = CascadeSite(world, self._lit(lit))
+            conductor = Conductor([Here(site), *others], self.bounds, self._step, self.check)
+            is_random, is_bounded = await conductor.prepare()
+            await conductor.run(planned.scenario.runs if is_random else 1, well=well)
+            names = {peer.fingerprint: peer.name for peer in self.node.peers.list()}
+            impact = await asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
+            rows = {other.name: await self._rows_of(other) for other in others}
+            unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
+            thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
+            return _Pass(impact, rows, is_bounded, unclear, thin)
+
+    async def _rows_of(self, other: There) -> list[Row]:
+        """PeerLost JOINT_MESSAGE_INVALID where it tells of twins that are not its own, or no numbers."""
+        rows, bases = await other.rows(), known_bases(self.node.store).get(other.name, {}).values()
+        if not all(is_sound(row, bases) for row in rows):
+            raise PeerLost(other.name, "JOINT_MESSAGE_INVALID")
+        return rows
+
+    def _step(self, done: int, runs: int) -> None:
+        self.progress(done / runs)
+
+    def _lit(self, peers: Sequence[Peer]) -> frozenset[str]:
+        return frozenset((self.node.key.fingerprint, *(peer.fingerprint for peer in peers)))
+
+    def _world(self, planned: PlannedCascade, *, unknown: bool) -> World:
+        snapshot = planned.snapshot
+        peers = {peer.fingerprint for peer in self.node.peers.list()}
+        bases = {owner: listed for owner, listed in known_bases(self.node.store).items() if owner in peers}
+        return World(
+            name=self.node.key.fingerprint,
+            snapshot=snapshot,
+            scenario=planned.scenario,
+            owners=foreign_rows(snapshot, bases),
+            readable=readable_by(self.node, snapshot),
+            granted=note_grants(self.node, snapshot),
+            unknown=unknown,
+        )
+
+    @asynccontextmanager
+    async def _sessions(
+        self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool
+    ) -> AsyncGenerator[list[There]]:
+        """A session at each peer, ended whatever happens."""
+        egress = replace(self.node.egress(), deadline_s=self.patience.message_s)
+        rules = self.node.settings.rules
+        async with kept_line(egress) as line:
+            others = [There(HttpPeer(peer, self.node.key, egress, rules, line)) for peer in lit]
+            try:
+                begin = self._begin(planned, lit, unknown=unknown)
+                done = await asyncio.gather(
+                    *(other.begin(begin(other.name)) for other in others), return_exceptions=True
+                )
+                for error in done:
+                    if isinstance(error, BaseException):
+                        raise error
+                keys = {other.name: other.key for other in others if other.key is not None}
+                for other in others:
+                    other.keys = keys
+                yield others
+            finally:
+                ending = (other.end() for other in others if other.session)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.gather(*ending, return_exceptions=True), _END_S)
+
+    def _begin(
+        self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool
+    ) -> Callable[[str], Begin]:
+        scenario = planned.scenario
+        return lambda name: Begin(
+            cascade=self._cascade,
+            horizon_us=scenario.horizon_us,
+            cell_us=scenario.grid.cell_us,
+            levels=scenario.grid.levels,
+            seed=scenario.seed,
+            runs=scenario.runs,
+            start_us=(scenario.start - EPOCH) // timedelta(microseconds=1),
+            ontology=planned.snapshot.schema.version,
+            lit=sorted(self._lit(lit)),
+            events=[Planned(number, document) for number, document in planned.others.get(name, ())],
+            event_count=len(scenario.events),
+            unknown=unknown,
+        )
+
+    def _with_rows(self, done: _Pass, peers: Sequence[Peer]) -> Impact:
+        """The own Impact and what partners show; sums of costs stay those of the own twins."""
+        names = {peer.fingerprint: peer.name for peer in peers}
+        told = [told_twin(row, names[owner]) for owner, rows in done.rows.items() for row in rows]
+        own = {twin.id for twin in done.impact.impacts}
+        told = [twin for twin in told if twin.id not in own]
+        summary = replace(done.impact.summary, twins_hit=done.impact.summary.twins_hit + len(told))
+        return replace(done.impact, summary=summary, impacts=ranked([*done.impact.impacts, *told]))
+
+
+def _called(names: Mapping[str, str], owner: str, iri: str) -> str:
+    return f"input {iri} from partner {names.get(owner, owner)}"
+
+
+def elsewhere(scenario: Scenario, numbers: set[int]) -> Scenario:
+    """A scenario whose events of these numbers happen at other servers."""
+    events = (Elsewhere() if number in numbers else event for number, event in enumerate(scenario.events))
+    return replace(scenario, events=tuple(events))
+
+
+def encode_event(document: Mapping[str, object]) -> bytes:
+    return msgspec.json.encode(dict(document))

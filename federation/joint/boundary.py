@@ -1,0 +1,73 @@
+"""Where one server's twins end and others' begin, and what a partner may read across."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from federation.contract import Purpose
+from federation.ledger import Disclosure
+from federation.masks import masks
+from simulation.network import build_network
+from simulation.nodes import Nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from federation.node import Node
+    from graph.snapshot import Snapshot
+    from simulation.world import Bools
+
+SIGNAL: Final = "service level over time"
+"""What the ledger calls that which leaves of a boundary twin."""
+
+
+def foreign_rows(snapshot: Snapshot, bases: Mapping[str, Mapping[str, str]]) -> dict[int, str]:
+    """Stubs that stand for twins of known servers, and whose: by the longest base; those of own bases not."""
+    known = sorted(
+        ((base, owner) for owner, listed in bases.items() for base in listed.values()),
+        key=lambda pair: -len(pair[0]),
+    )
+    found: dict[int, str] = {}
+    for row in snapshot.rows_of_kind(snapshot.schema.external_kind).tolist():
+        iri = snapshot.id(row)
+        owner = next((owner for base, owner in known if iri.startswith(base)), None)
+        if owner is not None and not any(iri.startswith(base) for base in snapshot.bases):
+            found[row] = owner
+    return found
+
+
+def stated_for(snapshot: Snapshot, owners: Mapping[int, str]) -> frozenset[str]:
+    """Servers for whose twins relationships stand here that make them depend on ours.
+
+    Those count at their own server only: where they are not stated there too, one folder would say more.
+    """
+    if not owners:
+        return frozenset()
+    dependent = build_network(Nodes(snapshot)).dependent
+    rows: list[int] = np.unique(dependent[np.isin(dependent, np.array(list(owners), np.int32))]).tolist()
+    return frozenset(owners[row] for row in rows)
+
+
+def readable_by(node: Node, snapshot: Snapshot) -> Callable[[str], Bools]:
+    """bool[size] by fingerprint: twins whose levels a partner may read by its contract, now."""
+
+    def readable(partner: str) -> Bools:
+        grant = node.contracts.grant(partner)
+        return masks(grant, snapshot, Purpose.CASCADE, time.time_ns()).shown
+
+    return readable
+
+
+def note_grants(node: Node, snapshot: Snapshot) -> Callable[[str, list[int]], None]:
+    """Writes into the ledger which twins' levels a partner will be told, before it is told any."""
+
+    def granted(partner: str, rows: list[int]) -> None:
+        version = node.contracts.grant(partner).version
+        ids = [snapshot.id(row) for row in rows]
+        told = Disclosure(partner, version, Purpose.CASCADE, "cascade", 0, ids, (SIGNAL,))
+        node.ledger.record(told, time.time_ns())
+
+    return granted

@@ -1,0 +1,64 @@
+"""A cascade over servers that know each other: what `simulate` says on one folder with all their sites."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.keys import KEY_FILE
+from federation.store import FEDERATION_FILE
+from graph.mesh import Mesh
+from ontology.schema import Schema
+from ontology.units import Units
+from simulation.warm import warm
+from tests.api.conftest import Running, served
+from tests.api.joint_pair import CAMPUS_TO_PLANT, PLANT_TO_CAMPUS, START, WAIT_S, agree, cascade
+from tests.api.peer_pair import Site, befriend, two_sites
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    """Compiled before anybody waits for an answer."""
+    warm()
+
+
+@pytest.fixture
+def partners(tmp_path: Path, ontology: Schema, units: Units) -> Generator[tuple[Site, Site]]:
+    with two_sites(tmp_path, ontology, units) as sites:
+        campus, plant = befriend(sites)
+        agree(campus, tmp_path, CAMPUS_TO_PLANT)
+        agree(plant, tmp_path, PLANT_TO_CAMPUS)
+        yield campus, plant
+
+
+def test_trouble_crosses_to_a_partner(partners: tuple[Site, Site]) -> None:
+    campus, _ = partners
+    found = cascade(campus, {"events": [{"type": "FAIL", "twin": "CH-1", "repairHours": 5}], "runs": 3})
+    assert found["completeness"] == "FULL"
+    assert {row["localId"]: row["site"] for row in found["impacts"]["nodes"]}["LINE-1"] == "plant"
+    assert found["sources"][-1] == {"site": "plant", "status": "ANSWERED", "code": None}
+
+
+def test_without_peers_a_cascade_leaves_no_trace_of_federation(mesh: Mesh) -> None:
+    """No key, no store, no sources but the own sites: as it was before there was federation."""
+    with served(mesh) as running:
+        document = {"events": [{"type": "FAIL", "twin": "campus:CH-1"}], "runs": 2}
+        job = running.data(START, {"input": document})["simulateCascade"]["id"]
+        query = "query Ask($id: ID!) { simulation(id: $id) { status completeness sources { site code } } }"
+        found = wait_for(running, query, job)
+    assert found["completeness"] == "FULL"
+    assert found["sources"] == [{"site": name, "code": None} for name in ("campus", "plant")]
+    assert not (mesh.folder / KEY_FILE).exists() and not (mesh.folder / FEDERATION_FILE).exists()
+
+
+def wait_for(running: Running, query: str, job: str) -> dict[str, Any]:
+    until = time.monotonic() + WAIT_S
+    while True:
+        found = running.data(query, {"id": job})["simulation"]
+        if found["status"] == "DONE" or time.monotonic() > until:
+            return found
+        time.sleep(0.02)
