@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import numpy as np
 
 from simulation.cascade.given import GivenRuns
@@ -96,5 +98,15 @@ def _case(world: World) -> Case:
     )
 
 
+def warm_once() -> None:
+    """As `warm`, unless it is done; processes that start together on a fresh machine take turns."""
+    folder = warm_mark().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "compiling").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not are_compiled():
+            warm()
+
+
 if __name__ == "__main__":
-    warm()
+    warm_once()

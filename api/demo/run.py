@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 import webbrowser
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,18 @@ from adapters.csv.source import read_csv
 from adapters.model import ImportRequest
 from adapters.readings import resolve_readings
 from adapters.replay.source import VirtualClock, replay, to_readings
+from api.commands.client import Client
 from api.commands.console import note, progress, say, say_json
 from api.commands.folders import open_to_write
-from api.commands.serve import Listening, announce, bind, serve_mesh
+from api.commands.remote_simulation import simulate_on_server
+from api.commands.serve import Listening, announce, bind, serve_mesh, url_of
 from api.commands.service import ask
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
 from api.demo.build import SITES, build
 from api.demo.live import Publisher, broker, find_broker
 from api.demo.points import readings_csv
+from api.demo.servers import Vocabulary, apart, introduce, serving
 from api.demo.story import (
     FAILURE_NS,
     START_NS,
@@ -33,6 +37,7 @@ from api.demo.story import (
     cascade,
     lines,
     live_lines,
+    live_world,
     measures,
     scenario,
     to_json,
@@ -41,7 +46,7 @@ from ontology.errors import StoreError
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from api.demo.build import Demo
     from graph.mesh import Mesh
@@ -50,6 +55,7 @@ DAY_NS = 24 * 3_600_000_000_000
 STEP_NS = 15 * 60_000_000_000
 COMPILE_S_MAX = 300.0
 HOST, PORT_USUAL = "127.0.0.1", 8000
+HERE = "campus"
 
 
 def run_once(*, as_json: bool) -> None:
@@ -77,38 +83,64 @@ def run_once(*, as_json: bool) -> None:
 
 
 def run_live(port: int | None, *, open_browser: bool, as_json: bool) -> None:
-    """Build, serve on loopback without tokens, play live telemetry until a signal comes."""
+    """Build, serve each site by a process of its own on loopback without tokens, play live telemetry.
+
+    The campus is served here, until a signal comes; plant and supplier are its partners, under contracts.
+    """
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listener(port)))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinmesh-demo-")))
-        mesh = stack.enter_context(open_to_write(folder / "data"))
         with progress("building three sites", quiet=as_json):
-            demo = build(mesh, folder)
-            now_ns = time.time_ns()
-            replay_telemetry(demo, mesh, folder, now_ns - DAY_NS, now_ns)
-        config = stack.enter_context(_live(demo, folder))
+            built = _built(folder)
+        configs = stack.enter_context(_live(built.demo, folder))
         compiled = stack.enter_context(kernels_compiling())
+        partners = {site: built.folders[site] for site in SITES if site != HERE}
+        own = url_of(HOST, int(listener.getsockname()[1]))
+        urls = {HERE: own, **stack.enter_context(serving(partners, configs))}
+        introduce(built.folders, urls, built.vocabulary)
+        mesh = stack.enter_context(open_to_write(built.folders[HERE]))
         settings = load_settings(None, os.environ, foreign=())
-        listening = Listening(HOST, listener, dev=True, config=config, settings=settings)
+        listening = Listening(HOST, listener, dev=True, config=configs[HERE], settings=settings)
 
         def ready(url: str) -> None:
             announce(url, as_json)
             if open_browser:
                 webbrowser.open(url)
             if not as_json:
-                _tell(demo, mesh, url, compiled)
+                _tell(built.world, urls, compiled)
 
         serve_mesh(mesh, listening, ready)
 
 
-def _tell(demo: Demo, mesh: Mesh, url: str, compiled: threading.Event) -> None:
-    """The story of the world as it is now, once the kernels are there."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Built:
+    """folders: a data folder for each site. world: the first lines of the story."""
+
+    demo: Demo
+    folders: dict[str, Path]
+    vocabulary: Vocabulary
+    world: tuple[str, ...]
+
+
+def _built(folder: Path) -> _Built:
+    """The sites, made together and then set apart."""
+    with open_to_write(folder / "data") as mesh:
+        demo = build(mesh, folder)
+        now_ns = time.time_ns()
+        replay_telemetry(demo, mesh, folder, now_ns - DAY_NS, now_ns)
+        vocabulary, world = Vocabulary.of(mesh), tuple(live_world(demo, mesh.snapshot()))
+    return _Built(demo, apart(folder / "data", folder), vocabulary, world)
+
+
+def _tell(world: tuple[str, ...], urls: Mapping[str, str], compiled: threading.Event) -> None:
+    """The story of the world as it is now, asked of the campus, once the kernels are there."""
     if not compiled.is_set():
         note("compiling the cascade's kernels; once per version, about a minute")
     compiled.wait(COMPILE_S_MAX)
-    walked = ask(mesh, WALK, {"room": WALK_FROM})
-    snapshot = mesh.snapshot()
-    say("\n".join(live_lines(demo, snapshot, walked, cascade(snapshot, scenario()), url)))
+    server = Client(urls[HERE], None)
+    walked = server.data(WALK, {"room": WALK_FROM})
+    impact = simulate_on_server(server, scenario(), False, lambda _: None)
+    say("\n".join((*world, *live_lines(walked, impact, urls))))
 
 
 def replay_telemetry(demo: Demo, mesh: Mesh, folder: Path, start_ns: int, end_ns: int) -> int:
@@ -129,21 +161,23 @@ def replay_telemetry(demo: Demo, mesh: Mesh, folder: Path, start_ns: int, end_ns
 
 
 @contextlib.contextmanager
-def _live(demo: Demo, folder: Path) -> Generator[Path]:
-    """Settings of live telemetry: by a broker of the demo's own, where there is none by replaying the day."""
-    config = folder / "twinmesh.toml"
+def _live(demo: Demo, folder: Path) -> Generator[dict[str, Path]]:
+    """Settings of live telemetry by site: by a broker of the demo's own, else by replaying the day."""
+    configs = {site: folder / f"{site}.toml" for site in SITES}
     program = find_broker()
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(broker(program, folder)) if program else None
         if port is None:
             note("no mosquitto here: the last day is replayed instead of live telemetry")
-            config.write_text("".join(_REPLAY.format(site=site) for site in SITES), "utf-8")
+            for site, config in configs.items():
+                config.write_text(_REPLAY.format(site=site), "utf-8")
         else:
-            config.write_text("".join(_MQTT.format(site=site, port=port) for site in SITES), "utf-8")
+            for site, config in configs.items():
+                config.write_text(_MQTT.format(site=site, port=port), "utf-8")
             publisher = Publisher(demo.points, port)
             publisher.start()
             stack.callback(publisher.stop)
-        yield config
+        yield configs
 
 
 _MQTT = """\

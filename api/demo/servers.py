@@ -85,14 +85,26 @@ def _identity(site: str, folder: Path, vocabulary: Vocabulary) -> Identity:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, config: Path) -> Generator[str]:
-    """A server on a free loopback port; its URL. StoreError DEMO_SERVER where it does not start."""
+def serving(folders: Mapping[str, Path], configs: Mapping[str, Path]) -> Generator[dict[str, str]]:
+    """A server for each folder on a free loopback port; their URLs by site.
+
+    StoreError DEMO_SERVER where one does not start.
+    """
+    with contextlib.ExitStack() as stack:
+        processes = {
+            site: stack.enter_context(_process(folder, configs[site])) for site, folder in folders.items()
+        }
+        yield {site: _url(process, site) for site, process in processes.items()}
+
+
+@contextlib.contextmanager
+def _process(folder: Path, config: Path) -> Generator[subprocess.Popen[str]]:
     words = ["serve", "--data", str(folder), "--config", str(config), "--dev", "--port", "0"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    # -P: a folder called `api` where the demo was called must not be taken for ours.
+    command = [sys.executable, "-P", "-c", _PROGRAM, *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        yield _url(process, folder.name)
+        yield process
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

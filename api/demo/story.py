@@ -117,17 +117,23 @@ def to_json(
     return {"walk": walked, "impact": impact, "measures": rows}
 
 
-def live_lines(
-    demo: Demo, snapshot: Snapshot, walked: Mapping[str, Any], impact: Mapping[str, Any], url: str
-) -> Iterator[str]:
-    """The story beside a running server: the same failure in the world as it is now."""
-    yield "THE WORLD: three sites, live"
+def live_world(demo: Demo, snapshot: Snapshot) -> Iterator[str]:
+    """The first lines of the story beside running servers."""
+    yield "THE WORLD: three sites, each served by a process of its own, partners under contracts"
     yield from _world(demo, snapshot)
-    yield from _question(walked)
     yield from _what_fails(snapshot)
+
+
+def live_lines(
+    walked: Mapping[str, Any], impact: Mapping[str, Any], urls: Mapping[str, str]
+) -> Iterator[str]:
+    """The rest: the same failure, asked of the campus. What partners do not show is missing."""
+    url = urls["campus"]
+    yield from _question(walked)
     yield from _who_is_hit(impact)
     yield from _what_it_costs(impact)
     yield "WHAT NEXT"
+    yield f"  partners:      {', '.join(f'{site} {each}' for site, each in urls.items() if each != url)}"
     yield f"  in a browser:  {url}/graphql"
     yield f"  another shell: uv run twinmesh simulate --fail CH-1 --repair-hours 8 --url {url}"
     yield f"  live changes:  uv run twinmesh watch --url {url}"
@@ -193,8 +199,14 @@ def _who_is_hit(impact: Mapping[str, Any]) -> Iterator[str]:
     yield f"  ... and {rest} more, most of them rooms"
     yield ""
     product = next(item for item in impact["impacts"] if item["localId"] == "DRIVE-200")
-    yield f"  why {product['name']} at the supplier: {' -> '.join(product['why'])}"
+    yield f"  why {product['name']} at the supplier: {_why(product)}"
     yield ""
+
+
+def _why(item: Mapping[str, Any]) -> str:
+    """The path of trouble; of a partner's twin only its owner knows it."""
+    path = " -> ".join(item["why"])
+    return path if len(item["why"]) > 1 else f"{path}, by inputs that its owner does not show"
 
 
 COLUMNS = ("twin", "site", "chance", "after h", "down h", "cost", "why")

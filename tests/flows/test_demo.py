@@ -78,14 +78,28 @@ def test_the_live_demo_serves_first_and_then_tells_its_story(live):
     assert first.startswith("ready http://127.0.0.1:"), first
     url = first.split()[1]
     told = list(iter(process.stdout.readline, LAST_LINE))
+    answer = next(line for line in told if "answer:" in line)
+    names = [name.split(" (")[0].strip() for name in answer.split("answer:")[1].split("->")]
+    assert names == ["R2.03", "ATD-2.03", "VAV-2.03", "AHU-2", "LINE-1", "DRIVE-200"]
     why = next(line for line in told if "why Servo drive 200 at the supplier" in line)
-    assert why.strip().endswith("CH-1 -> CHWP-2 -> AHU-2 -> LINE-1 -> DRIVE-200")
+    assert why.strip().endswith("DRIVE-200, by inputs that its owner does not show")
+    partners = re.findall(r"http://127\.0\.0\.1:\d+", next(line for line in told if "partners:" in line))
+    assert [_sites(each) for each in partners] == [["plant"], ["supplier"]]
+    assert _sites(url) == ["campus"]
     before, until = _leaving_water(url), time.monotonic() + 30
     while (now := _leaving_water(url)) == before and time.monotonic() < until:
         time.sleep(0.5)
     assert now["time"] > before["time"]
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
+    for each in partners:
+        with pytest.raises(httpx.ConnectError):
+            _sites(each)
+
+
+def _sites(url):
+    """Whom a server hosts itself."""
+    return [site["name"] for site in httpx.get(f"{url}/federation/identity", timeout=60).json()["sites"]]
 
 
 def _leaving_water(url):
