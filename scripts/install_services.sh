@@ -6,6 +6,7 @@ set -euo pipefail
 wanted=()
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || wanted+=(mosquitto)
 command -v mosquitto_pub >/dev/null || wanted+=(mosquitto-clients)
+command -v rabbitmq-server >/dev/null || [ -x /usr/sbin/rabbitmq-server ] || wanted+=(rabbitmq-server)
 # Disk errors on purpose, and file systems of the tests' own.
 command -v fiu-run >/dev/null || wanted+=(fiu-utils)
 command -v fusermount3 >/dev/null || wanted+=(fuse3)
