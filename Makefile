@@ -1,7 +1,7 @@
 # The only list of commands. `make demo` and `make test` set up all they need on a machine with Python 3.11+ and make.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev services demo test unit lint format long bench tables docs clean
+.PHONY: help setup setup-dev services demo test again unit lint format long bench tables docs clean
 
 UV := $(shell command -v uv || echo .tools/uv/bin/uv)
 PYTEST_FLAGS ?= -n 2 --dist loadfile
@@ -29,6 +29,9 @@ demo: setup        ## Set up and run the main job: three sites, live telemetry, 
 
 test: setup-dev services  ## Set up and pass the tests
 	@$(UV) run pytest $(PYTEST_FLAGS) $(TESTS)
+
+again: setup-dev   ## Run once more, alone, the few tests that failed last; each that passes now is named as unstable
+	@$(UV) run python scripts/test_again.py
 
 unit: setup-dev    ## Tests only, without installing services
 	@$(UV) run pytest $(PYTEST_FLAGS) $(TESTS)

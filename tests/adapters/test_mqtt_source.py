@@ -45,7 +45,7 @@ class Broker:
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def publish(self, items, qos=1):
         client = Client(CallbackAPIVersion.VERSION2)
@@ -65,7 +65,7 @@ class Broker:
         return True
 
 
-def wait_for(happened, timeout_s=20.0):
+def wait_for(happened, timeout_s=120.0):
     until = time.monotonic() + timeout_s
     while not happened():
         assert time.monotonic() < until, "it did not happen in time"
