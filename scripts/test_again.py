@@ -19,11 +19,12 @@ LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
 def main() -> int:
     failed = sorted(json.loads(LAST_FAILED.read_text("utf-8"))) if LAST_FAILED.exists() else []
     if not failed or len(failed) > AGAIN_MAX:
-        print(f"again: {len(failed)} tests are on record as failed; 1 to {AGAIN_MAX} are run again", flush=True)
+        print(f"again: {len(failed)} tests failed; 1 to {AGAIN_MAX} are run again", flush=True)
         return 1
     code = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *failed], check=False).returncode
     if code == 0:
-        print("\n".join(f"UNSTABLE: failed beside others, passed alone: {name}" for name in failed), flush=True)
+        for name in failed:
+            print(f"UNSTABLE: failed beside others, passed alone: {name}", flush=True)
     return code
 
 
