@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Run: TypeAlias = "Callable[[Prepared], Answer]"
 TWINS_MAX: Final = 100_000
 """Twins of peers that one query holds; then it asks no more."""
-_OF_POINTS: Final = frozenset({"value", "text", "state", "time", "quality", "unit"})
+_OF_POINTS: Final = frozenset({"value", "text", "state", "time", "quality", "qualityReason", "unit"})
 _ALIASES: Final = {"externalId": "externalIds"}
 _OWN: Final = ("name", "localId", "externalIds")
 

@@ -19,7 +19,8 @@ from graph.execute import matching_rows
 from graph.history import Aggregate
 from graph.paths import Pairs, compact, follow, join
 from graph.plan import POINT_VALUE, GroupKey, Step, TextField
-from graph.values import Quality, Way
+from graph.quality import usable as is_usable
+from graph.values import Way
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def sample_of(view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int,
     cells, unit = in_one_unit(cells_of_twins(view, of, rows), view.units, None)
     usable = cells.is_number | cells.is_boolean
     if of == POINT_VALUE:
-        usable &= view.snapshot.twins.point_quality.take(rows) != Quality.BAD
+        usable &= is_usable(view.snapshot.twins.point_quality.take(rows))
     owners = group[usable].astype(np.uint16 if groups <= _SHORT_MAX else np.int64)
     bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.bincount(owners, minlength=groups))))
     return Sample(cells.word[usable][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
