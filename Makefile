@@ -21,8 +21,9 @@ setup-dev: $(UV)   ## Install the locked packages with all that the tests use
 	@$(UV) sync --locked --quiet
 	@echo "setup: packages of uv.lock with the dev group are in .venv"
 
-services:          ## Install the services that the tests start (Debian with root or sudo; elsewhere told by name)
+services: $(UV)    ## Install the services that the tests start (Debian with root or sudo; elsewhere told by name)
 	@bash scripts/install_services.sh
+	@$(UV) run python scripts/fetch_neo4j.py
 
 demo: setup        ## Set up and run the main job: three sites, live telemetry, a cascade, a ready server
 	@$(UV) run --no-dev twinmesh demo $(DEMO_FLAGS)

@@ -96,7 +96,7 @@ class Twin:
         self._last_batch = 0
         self._pursued = False
         self._fresh_s = time.monotonic()  # when a follower last had everything
-        self.media = (
+        self.media: tuple[Medium, ...] = (
             Medium(self.site, "journal", self._recover),
             Medium(self.site, "history", history.recover),
         )

@@ -11,11 +11,12 @@ from hashlib import sha256
 
 import pytest
 
+from graph.following import JOURNAL
 from graph.stores import layout
 from graph.stores.chain import make_entry
 from graph.stores.protocol import Answer, Header
 from graph.stores.sqlite import SqliteStore
-from graph.twin import JOURNAL, LOCK
+from graph.twin import LOCK
 from graph.values import Change, TwinRecord
 from ontology.errors import StoreError
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from neo4j import Driver, Session
+    from neo4j import Transaction as DriverTransaction
 
 CONNECT_S_MAX: Final = 5.0
 ACQUIRE_S_MAX: Final = 30.0
@@ -43,6 +44,17 @@ class Neo4jPlace:
     user: str = "neo4j"
     password: str = field(default="", repr=False)
     database: str | None = None  # None: the user's home database
+
+
+class Transaction:
+    """Several statements that hold together; see `Connection.transaction`."""
+
+    def __init__(self, transaction: DriverTransaction) -> None:
+        self._transaction = transaction
+
+    def run(self, statement: str, **values: Any) -> list[list[Any]]:
+        """All rows that a statement gives."""
+        return self._transaction.run(statement, values).values()  # pyright: ignore[reportArgumentType]
 
 
 class Connection:
@@ -70,6 +82,13 @@ class Connection:
         with self.errors(), self._session(FETCH_ROWS) as session:
             for record in session.run(statement, values):  # pyright: ignore[reportArgumentType]
                 yield record.values()
+
+    @contextmanager
+    def transaction(self) -> Generator[Transaction]:
+        """All that the block writes, durable once it ends well, or nothing of it. StoreError."""
+        with self.errors(), self._session() as session, session.begin_transaction() as transaction:
+            yield Transaction(transaction)
+            transaction.commit()
 
     @contextmanager
     def errors(self) -> Generator[None]:

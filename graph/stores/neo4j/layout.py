@@ -49,7 +49,7 @@ LAST_OF_ALL: Final = """MATCH (c:_Commit {site: $site}) WHERE c.sequence > 0
 RETURN c.sequence, c.time_ns, c.digest ORDER BY c.sequence DESC LIMIT 1"""
 IDENTITY: Final = """MATCH (j:_Journal {site: $site})
 OPTIONAL MATCH (c:_Commit {site: $site, sequence: j.sequence})
-RETURN j.made, j.base, c.sequence, c.time_ns, c.digest"""
+RETURN j.made, j.base, j.sequence, c.sequence, c.time_ns, c.digest"""
 ENTRIES: Final = f"""MATCH (c:_Commit) WHERE c.site = $site AND c.sequence > $after AND c.sequence <= $until
 RETURN {_ENTRY} ORDER BY c.sequence"""
 AT_TIME: Final = """MATCH (c:_Commit) WHERE c.site = $site AND c.time_ns <= $time_ns
