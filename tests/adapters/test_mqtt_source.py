@@ -45,7 +45,7 @@ class Broker:
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def publish(self, items, qos=1):
         client = Client(CallbackAPIVersion.VERSION2)
