@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncua import ua
 
-from adapters.opcua.connecting import LINE_ERRORS, connected, node_id
+from adapters.opcua.connecting import LINE_ERRORS, connected, node_id, time_ns_of
 from ontology.errors import NotFoundError
 
 if TYPE_CHECKING:
