@@ -18,6 +18,7 @@ import uvicorn
 from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
+from api.commands.outward import commanding
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
@@ -91,9 +92,12 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once that is ready."""
     url = listening.url
     mesh.announce(url)
-    with started(mesh, listening.config) as sources:
-        app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health, is_alone=True)
-        server = server_of(app, listening.settings, server_context(listening.settings.server, mesh.folder))
+    config, settings = listening.config, listening.settings
+    with started(mesh, config) as sources, commanding(mesh, config, settings) as commands:
+        app = create_app(
+            mesh, settings, dev=listening.dev, sources=sources.health, commands=commands, is_alone=True
+        )
+        server = server_of(app, settings, server_context(settings.server, mesh.folder))
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
         with quiet_signals():
             server.run(sockets=[listening.listener])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import numpy as np
 import strawberry
 
+from api.schema.commands import Command, CommandConnection, command_of, commands_of
 from api.schema.context import WorldRequest
 from api.schema.enums import Direction
 from api.schema.inputs import FilterReader, Measure, TwinFilter, TwinOrder, order_keys
@@ -361,3 +362,7 @@ class Query:
     )
     sites: list[SiteInfo] = strawberry.field(resolver=_sites)
     simulation: Simulation | None = strawberry.field(resolver=_simulation)
+    command: Command | None = strawberry.field(resolver=command_of)
+    commands: CommandConnection = strawberry.field(
+        resolver=commands_of, description="Newest first; with `open` those that are not over yet."
+    )
