@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "TWINMESH_"
 # What a data folder's own twinmesh.toml says about the folder; see `graph.mesh`.
 _OF_THE_FOLDER: Final = frozenset({"format"})
-_SECRETS: Final = frozenset({("auth", "admin_token")})
+_SECRETS: Final = frozenset({("auth", "admin_token"), ("store", "password")})
 
 Plain: TypeAlias = "bool | int | float | str | tuple[str, ...] | None"
 
@@ -145,6 +145,16 @@ class Sparql:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where journals are kept; see `docs/neo4j.md`."""
+
+    url: str = ""  # of a Neo4j, e.g. "bolt://db.example:7687"; empty: SQLite in the folder
+    user: str = "neo4j"
+    password: str | None = None  # give it as a file
+    database: str = ""  # empty: the user's home database
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default."""
 
@@ -158,6 +168,7 @@ class Settings:
     federation: Federation = field(default_factory=Federation)
     subgraph: Subgraph = field(default_factory=Subgraph)
     sparql: Sparql = field(default_factory=Sparql)
+    store: StoreSettings = field(default_factory=StoreSettings)
 
 
 def load_settings(
@@ -181,6 +192,18 @@ def load_settings(
     if problems:
         raise InputError.of(problems)
     return settings
+
+
+def load_store(path: Path | None, environment: Mapping[str, str]) -> StoreSettings:
+    """Only what says where journals are kept; other sections are not looked at. Raises as `load_settings`."""
+    tables = _read(path)
+    ours = {name: text for name, text in environment.items() if name.startswith(f"{PREFIX}STORE__")}
+    problems: list[Problem] = []
+    overlay = _overlay(ours, set(), problems).get("store", {})
+    settings = _with_section(Settings(), "store", tables.get("store", {}), overlay, path, problems)
+    if problems:
+        raise InputError.of(problems)
+    return settings.store
 
 
 def masked(settings: Settings) -> dict[str, dict[str, Plain]]:

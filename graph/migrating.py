@@ -20,10 +20,10 @@ from graph.rebuild import rebuild
 from graph.sealing import break_seal, write_seal
 from graph.stores.copying import copy_database
 from graph.stores.faults import store_errors
-from graph.stores.layout import FORMAT_VERSION
+from graph.stores.layout import ANSWERS_MAX, FORMAT_VERSION
 from graph.stores.protocol import Answer
 from graph.stores.reading import connect_unchanged, open_unchanged
-from graph.stores.sqlite import ANSWERS_MAX, SqliteStore
+from graph.stores.sqlite import SqliteStore
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:

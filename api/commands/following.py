@@ -75,7 +75,10 @@ def _serve(
     number: int,
     on_ready: Callable[[uvicorn.Server], None],
 ) -> None:
-    with open_to_read(request.folder) as mesh, Following(mesh, settings.follow, worker=number) as following:
+    with (
+        open_to_read(request.folder, request.config_path) as mesh,
+        Following(mesh, settings.follow, worker=number) as following,
+    ):
         app = create_app(mesh, settings, dev=request.dev, following=following, is_alone=True)
         server = server_of(app, settings)
         threading.Thread(target=_when_ready, args=(server, following, on_ready), daemon=True).start()

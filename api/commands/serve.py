@@ -70,7 +70,7 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     check_dev(request)
     with (
         contextlib.closing(bind(request.host, request.port)) as listener,
-        open_to_write(request.folder) as mesh,
+        open_to_write(request.folder, request.config_path) as mesh,
         kernels_compiling(),
     ):
         settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)

@@ -31,7 +31,7 @@ def send(campus_twin):
         table = parse_bindings({"binding": [{"topic": "t", "point": point, **rules}]}, "b.toml", UNITS)
         router = Router(table, campus_twin.snapshot(), UNITS)
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        readings, _ = decode([Message("t", body, NOON_NS)], router, campus_twin.intern_texts)
+        readings, *_ = decode([Message("t", body, NOON_NS)], router, campus_twin.intern_texts)
         return readings, router.states[0].refused
 
     return run
@@ -146,7 +146,7 @@ def test_a_retained_message_without_a_time_is_no_fresh_value(campus_twin):
     table = parse_bindings({"binding": [{"topic": "t", "point": "FREE"}]}, "b.toml", UNITS)
     router = Router(table, campus_twin.snapshot(), UNITS)
     messages = [Message("t", b"1", NOON_NS, retained=True), Message("t", b"2", NOON_NS)]
-    readings, _ = decode(messages, router, campus_twin.intern_texts)
+    readings, *_ = decode(messages, router, campus_twin.intern_texts)
     assert readings.quality.tolist() == [Quality.UNCERTAIN, Quality.GOOD]
 
 
@@ -168,7 +168,7 @@ def test_a_batch_keeps_the_order_within_each_point(campus_twin):
     messages = [
         Message(f"c/{n}", json.dumps(values[n]).encode(), NOON_NS + i) for i in range(50) for n in names
     ]
-    readings, routes = decode(messages, router, campus_twin.intern_texts)
+    readings, routes, *_ = decode(messages, router, campus_twin.intern_texts)
     assert len(readings) == len(routes) == 200
     for name in names[:4]:
         row = campus_twin.snapshot().find(name)
