@@ -48,7 +48,7 @@ class Series:
         return flags_of(batch, Rules.of([rules]), PointStates.of(1), self.times_ns)
 
     def outcome(self) -> tuple[list[bool], float]:
-        """(which windows hold a doubted reading, the share of doubted ones outside, after the learnt part)."""
+        """(which windows hold a doubted reading, the share of doubted ones outside after the learnt part)."""
         flags = self.judged()
         doubted = severities(graded(flags, np.zeros(len(flags), np.uint8))) > 0
         outside = ~np.logical_or.reduce([np.zeros(len(flags), bool), *self.windows])
