@@ -87,7 +87,7 @@ def test_a_server_killed_while_written_loses_and_doubles_nothing(open_mesh, neo4
     def write():
         number = 0
         while not stop.is_set():
-            records = twins(schema, [f"t{number}"], count=number)
+            records = twins(schema, [f"t{number}"], note=str(number))
             links = feeds(schema, (f"t{number}", f"t{number - 1}")) if number else ()
             change = Change(put_twins=records, put_relationships=links, idempotency_key=f"k{number}")
             try:
@@ -97,13 +97,14 @@ def test_a_server_killed_while_written_loses_and_doubles_nothing(open_mesh, neo4
             else:
                 acknowledged.add(number)
                 number += 1
+                stop.wait(0.005)  # so that not too many have to be shown afterwards
 
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        for _ in range(2):
-            seen = len(acknowledged)
-            wait_until(lambda seen=seen: len(acknowledged) > seen + rng.randint(5, 40), "writing")
+        for more in (rng.randint(5, 40), rng.randint(5, 40)):
+            wanted = len(acknowledged) + more
+            wait_until(lambda wanted=wanted: len(acknowledged) > wanted, "writing")
             neo4j.kill()
             wait_until(lambda: twin.troubles, "trouble")
             neo4j.start()
