@@ -48,7 +48,7 @@ def test_a_commit_of_one_server_reaches_the_watchers_of_the_other(open_mesh, sch
             event = watch.get(60.0)
             delays_ms.append((time.monotonic() - began_s) * 1e3)
             assert event is not None and event.sequence == revision
-            assert follower.twin("campus").snapshot().row(f"{BASE}{number}") >= 0
+            wait_until(lambda n=number: follower.twin("campus").snapshot().row(f"{BASE}{n}") >= 0, "row")
         assert following.problem() is None
     print(f"seen after {sorted(delays_ms)[10]:.0f} ms at the median, {max(delays_ms):.0f} ms at most")
 
