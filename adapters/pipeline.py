@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from adapters.inbox import Inbox
 from adapters.lanes import decode_batch
 from adapters.routing import Router
-from ontology.errors import StoreError
+from ontology.errors import StoreError, TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,8 +63,9 @@ class Link:
 class SourceHealth:
     """Counts since the start; every received message is one of recorded, refused, unrouted, shed or queued.
 
-    state: `running`, `connecting`, `blocked` (the store refuses) or `stopped`. `unrouted` came on an address
-    without a known point; `shed` found no room; `recorded` counts readings, of which a message may hold many.
+    state: `running`, `connecting`, `blocked` (the store refuses), `stopped` or `failed`. `unrouted` came on
+    an address without a known point; `shed` found no room; `recorded` counts readings, of which a message may
+    hold many.
     lag_s: from arrival to durable, of the last batch; while something waits, how long it has waited.
     """
 
@@ -150,6 +151,7 @@ class Pipeline:
         self._oldest_ns = 0  # arrival of the oldest of them
         self._lag_s = 0.0
         self._store_error: str | None = None
+        self._batch_error: str | None = None
 
     def start(self) -> None:
         self._pump.start()
@@ -183,7 +185,7 @@ class Pipeline:
             shed=self._inbox.shed,
             queued=queued,
             lag_s=(now_ns - self._oldest_ns) / 1e9 if self._taken else self._lag_s,
-            last_error=self._store_error or link.last_error,
+            last_error=self._store_error or link.last_error or self._batch_error,
             problems=problems,
             bindings=bindings,
         )
@@ -191,6 +193,8 @@ class Pipeline:
     def _state(self, link: Link) -> str:
         if self._inbox.closed:
             return "stopped"
+        if not self._pump.is_alive():
+            return "failed"
         if self._store_error is not None:
             return "blocked"
         return "running" if link.connected else "connecting"
@@ -220,6 +224,11 @@ class Pipeline:
                     return
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
+            except TwinmeshError as error:  # more distinct texts than a site holds, and the like
+                self._batch_error = str(error)
+                self._refused += len(batch)
+                self._acknowledge(batch)
+                return
         now_ns = time.time_ns()
         self._store_error = None
         self._refused += decoded.refused

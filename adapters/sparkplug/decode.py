@@ -1,6 +1,6 @@
 """Sparkplug B payloads: protobuf read and written by hand, for the few messages of the specification.
 
-Source: Eclipse Sparkplug 3.0, section 6 (`sparkplug_b.proto`); wire format: protobuf.dev/programming-guides/encoding.
+Source: Eclipse Sparkplug 3.0, section 6 (`sparkplug_b.proto`), and protobuf's guide to its wire format.
 Data sets, templates, files and arrays are skipped: they have no place in a series of readings.
 """
 
@@ -174,13 +174,13 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _whole(wire: _Wire) -> int:
     if not isinstance(wire, int):
-        raise ValueError("bytes where a number should be")  # noqa: TRY004 - one error for all that is wrong
+        raise ValueError("bytes where a number should be")
     return wire
 
 
 def _text(wire: _Wire) -> str:
     if not isinstance(wire, bytes):
-        raise ValueError("a number where text should be")  # noqa: TRY004
+        raise ValueError("a number where text should be")
     return wire.decode("utf-8")
 
 
@@ -207,7 +207,7 @@ def _encoded_value(metric: Metric) -> bytes:
             return _key(12, _FIXED32) + struct.pack("<f", value)
         case 10:
             return _key(13, _FIXED64) + struct.pack("<d", value)
-        case 4 | 8 | 13:
+        case 4 | 7 | 8 | 13:
             return _number(11, int(value) & ((1 << 64) - 1))
         case _:
             return _number(10, int(value) & ((1 << 32) - 1))

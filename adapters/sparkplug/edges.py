@@ -1,6 +1,7 @@
 """What the host knows about edges: who is alive, what their aliases mean, whether anything was missed.
 
-Source: Eclipse Sparkplug 3.0, sections 5 and 6.4: sequence numbers 0 to 255, bdSeq pairs a death with its birth.
+Source: Eclipse Sparkplug 3.0, sections 5 and 6.4: messages are numbered 0 to 255, bdSeq pairs a death
+with its birth.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Known:
     value_type: ValueType | None
     row: int = -1
     unit: str | None = None
+    word: int | None = None  # the last value, as in Readings
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The live sources of a data folder: what `[[mqtt]]` and `[[replay]]` of its settings ask for."""
+"""The live sources of a data folder: what its settings ask for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from adapters.amqp.config import parse_amqp
+from adapters.amqp.source import AmqpSource
 from adapters.binding import load_bindings
 from adapters.csv.source import read_csv
 from adapters.model import ImportRequest
@@ -13,6 +15,8 @@ from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
+from adapters.sparkplug.config import parse_sparkplug
+from adapters.sparkplug.source import SparkplugSource
 from adapters.tables import read_toml
 from ontology.errors import InputError, Place, suggestion
 from ontology.units import load_units
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
     from graph.twin import Twin
     from ontology.units import Units
 
-SECTIONS = ("mqtt", "replay", "format")  # parts of twinmesh.toml that are no settings of the server
-Source = MqttSource | ReplaySource
+# Parts of twinmesh.toml that are no settings of the server.
+SECTIONS = ("mqtt", "sparkplug", "amqp", "publish", "replay", "format")
+Source = MqttSource | AmqpSource | SparkplugSource | ReplaySource
 
 
 class Sources:
@@ -52,6 +57,8 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     document = read_toml(path)
     units = load_units()
     mqtt = [(item, load_bindings(item.bindings, units)) for item in parse_mqtt(document, path)]
+    amqp = [(item, load_bindings(item.bindings, units)) for item in parse_amqp(document, path)]
+    hosts = parse_sparkplug(document, path)
     replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
     with contextlib.ExitStack() as stack:
         sources: dict[str, Source] = {}
@@ -59,6 +66,14 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
             source = MqttSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"mqtt {number} {settings.site}"] = source
+        for number, (settings, bindings) in enumerate(amqp, 1):
+            source = AmqpSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
+            stack.callback(source.stop)
+            sources[f"amqp {number} {settings.site}"] = source
+        for number, settings in enumerate(hosts, 1):
+            source = SparkplugSource.start(_twin(mesh, settings.site, path), settings, units)
+            stack.callback(source.stop)
+            sources[f"sparkplug {number} {settings.site}"] = source
         for number, (settings, rows) in enumerate(replays, 1):
             source = ReplaySource.start(_twin(mesh, settings.site, path), settings, rows)
             stack.callback(source.stop)
