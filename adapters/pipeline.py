@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from adapters.inbox import Inbox
 from adapters.lanes import decode_batch
+from adapters.quality.judging import heed, judged
 from adapters.routing import Router
 from ontology.errors import StoreError
 
@@ -100,6 +101,7 @@ class Pipeline:
     ) -> None:
         self.router = Router(bindings, twin.snapshot(), units)
         self._twin = twin
+        heed(twin, self.router)
         self._flow = flow
         self._acknowledge = acknowledge
         self._inbox: Inbox[Message] = Inbox(flow.queue_rows_max, reserve_rows, bytes_max=flow.queue_bytes_max)
@@ -171,7 +173,8 @@ class Pipeline:
         """Decode, record, acknowledge."""
         self.router.refresh(self._twin.snapshot())
         decoded = decode_batch(batch, self.router, self._twin.intern_texts)
-        if len(decoded.readings) and not self._record(decoded.readings):
+        readings = judged(self._twin, decoded.readings, batch[-1].arrival_ns)
+        if len(readings) and not self._record(readings):
             return
         self._refused += decoded.refused
         self._unrouted += decoded.unrouted

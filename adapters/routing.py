@@ -154,6 +154,11 @@ class Router:
             self.states[index].last_ns = time_ns
 
     @property
+    def expected(self) -> tuple[frozenset[int], ...]:
+        """By binding: rows of the points that it may feed, as the graph stands."""
+        return tuple(self._expected)
+
+    @property
     def route_count(self) -> int:
         return len(self._routes)
 

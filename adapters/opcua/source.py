@@ -26,6 +26,7 @@ from adapters.inbox import Inbox
 from adapters.opcua.bindings import node_of
 from adapters.opcua.connecting import connected, node_id
 from adapters.opcua.decode import DataChange, LineDown, Memory, decode, line_down
+from adapters.quality.judging import heed, judged
 from adapters.routing import Router
 from graph.values import Readings
 from ontology.errors import InputError, NotFoundError, Problem, StoreError
@@ -86,6 +87,7 @@ class OpcuaSource:
         self._config = config
         self._twin = twin
         self._router = Router(bindings, twin.snapshot(), units)
+        heed(twin, self._router)
         self._inbox: Inbox[Item] = Inbox(config.queue_rows_max, RESERVE_ROWS)
         self._listener = _Listener(config, self._router, self._inbox)
         self._pump = threading.Thread(target=self._run, name=f"opcua-pump-{config.site}", daemon=True)
@@ -151,6 +153,7 @@ class OpcuaSource:
     def _keep_changes(self, changes: Sequence[DataChange]) -> None:
         self._unrouted += sum(not self._router.routes(change.address) for change in changes)
         readings, routes = decode(changes, self._router, self._memory, self._twin.intern_texts)
+        readings = judged(self._twin, readings, changes[-1].arrival_ns)
         if len(readings) and self._record(readings):
             self._count(routes)
 

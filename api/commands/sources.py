@@ -13,6 +13,7 @@ from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
 from adapters.opcua.bindings import load_opcua_bindings
 from adapters.opcua.config import parse_opcua
+from adapters.quality.judging import judging
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
 from adapters.tables import read_toml
@@ -60,6 +61,7 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     opcua = [(item, load_opcua_bindings(item.bindings, units)) for item in parse_opcua(document, path)]
     replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(judging(mesh, units))
         sources: dict[str, Source] = {}
         for number, (settings, bindings) in enumerate(mqtt, 1):
             source = MqttSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
