@@ -30,6 +30,9 @@ class Server:
     hosts: tuple[str, ...] = ()  # further names this server may be called by, besides loopback
     origins: tuple[str, ...] = ()  # further origins whose pages may call, e.g. "https://ops.example"
     drain_s: float = 30.0
+    tls_certificate: str = ""  # PEM files, relative to the data folder; with both, https alone is spoken
+    tls_key: str = ""
+    tls_client_trust: str = ""  # authorities: callers must show a certificate of one of them (mutual TLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,9 @@ class Federation:
     cascade_message_s: float = 15.0  # for a peer's answer within a cascade
     cascade_s: float = 300.0  # for a whole cascade with peers; then bounds
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
+    tls_trust: str = ""  # a PEM file of authorities for peers' certificates, besides those of the system
+    tls_certificate: str = ""  # shown to peers that ask for one (mutual TLS)
+    tls_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

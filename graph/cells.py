@@ -85,13 +85,13 @@ def cells_of_twins(view: View, name: str, rows: Rows) -> Cells:
     if name in _OF_QUALITY and not _is_attribute(view.snapshot, name):
         return _quality_cells(view.snapshot, name, rows)
     view.check_attribute(name)
-    return _column_cells(view.snapshot, name, view.snapshot.attribute(name), rows)
+    return column_cells(view.snapshot, name, view.snapshot.attribute(name), rows)
 
 
 def cells_of_edges(view: View, name: str, edges: Rows) -> Cells:
     """An attribute of relationships; ATTRIBUTE_UNKNOWN."""
     view.check_attribute(name, of_edges=True)
-    return _column_cells(view.snapshot, name, view.snapshot.edge_attribute(name), edges)
+    return column_cells(view.snapshot, name, view.snapshot.edge_attribute(name), edges)
 
 
 def in_one_unit(cells: Cells, units: Units, unit: str | None) -> tuple[Cells, str | None]:
@@ -139,7 +139,8 @@ def _converted(cells: Cells, units: Units, unit: str, stated: dict[int, str | No
     return replace(cells, tag=tag, word=word)
 
 
-def _column_cells(snapshot: Snapshot, name: str, column: Column | None, rows: Rows) -> Cells:
+def column_cells(snapshot: Snapshot, name: str, column: Column | None, rows: Rows) -> Cells:
+    """An attribute as it is stored in a column (None: nobody has it)."""
     declared = snapshot.schema.attribute(name)
     declared_unit = declared.unit if declared else None
     if column is None:

@@ -85,7 +85,7 @@ class Mesh:
         journals: where commits are kept; None: in the folder. Closed with the mesh.
         Raises StoreError STORE_LOCKED where another process writes to a site, STORE_MISSING, STORE_VERSION.
         """
-        _open_folder(folder, read_only=read_only)
+        open_folder(folder, read_only=read_only)
         mesh = cls(folder, schema, units, journals, read_only=read_only, url=url)
         with ExitStack() as undo:
             undo.callback(mesh.close)
@@ -249,7 +249,8 @@ def _same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
     return len(first) == len(second) and all(one is other for one, other in zip(first, second, strict=True))
 
 
-def _open_folder(folder: Path, *, read_only: bool) -> None:
+def open_folder(folder: Path, *, read_only: bool) -> None:
+    """Check that this is a data folder; made where it is absent, unless read_only. StoreError."""
     settings = folder / "twinmesh.toml"
     try:
         if not settings.exists():

@@ -176,14 +176,14 @@ def _rewrite(old: Path, fresh: Path) -> None:
         closing(SqliteStore.create(fresh, source.header)) as target,
     ):
         target.take_over()
-        for batch in _batches(source.entries()):
+        for batch in batches(source.entries()):
             target.append(batch, [])
         target.append([], list(_answers(old)))
         if problems := target.verify():
             raise StoreError(problems[0].message, code="MIGRATION_FAILED", place=problems[0].place)
 
 
-def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+def batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
     """Commits that share a transaction: few enough to fit into memory."""
     batch: list[Entry] = []
     size = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from asyncua import ua
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from adapters.opcua.config import Line
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WATCHDOG_S = 10.0
 SESSION_MS = 120_000
 POLICIES = {
@@ -119,3 +121,9 @@ def node_id(text: str, namespaces: Sequence[str]) -> ua.NodeId:
         return ua.NodeId.from_string(text)
     except (ua.UaError, ValueError) as error:
         raise NotFoundError(f"{text!r} is no node id", code="OPCUA_NODE", place=Place(item=text)) from error
+
+
+def time_ns_of(stamp: datetime) -> int:
+    """Unix nanoseconds of a time of OPC UA, which is UTC whether it says so or not."""
+    since = (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)) - EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000

@@ -15,7 +15,6 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from asyncua.client.ua_client import UaClientState
 
 from adapters.inbox import Inbox
 from adapters.opcua.bindings import node_of
-from adapters.opcua.connecting import connected, node_id
+from adapters.opcua.connecting import connected, node_id, time_ns_of
 from adapters.opcua.decode import DataChange, LineDown, Memory, decode, line_down
 from adapters.quality.judging import heed, judged
 from adapters.routing import Router
@@ -50,8 +49,6 @@ LIFETIME_KEEP_ALIVES = 12
 RESERVE_ROWS = 16  # marks that the line is down are never shed
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 ROOM_S = 0.005
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EPOCH_NAIVE = datetime(1970, 1, 1)
 STOP_S = 10.0
 
 Item = DataChange | LineDown
@@ -385,9 +382,4 @@ def _change(address: str, value: ua.DataValue, now_ns: int) -> DataChange:
     raw = None if variant is None else variant.Value
     if isinstance(raw, ua.LocalizedText):
         raw = raw.Text
-    return DataChange(address, raw, status, _ns(stamp) if stamp is not None else 0, now_ns)
-
-
-def _ns(stamp: datetime) -> int:
-    since = stamp - (EPOCH if stamp.tzinfo is not None else EPOCH_NAIVE)
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    return DataChange(address, raw, status, time_ns_of(stamp) if stamp is not None else 0, now_ns)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from graph.twin import Twin
     from ontology.units import Units
 
-SECTIONS = ("mqtt", "opcua", "replay", "format")  # parts of twinmesh.toml that are no settings of the server
+# Parts of twinmesh.toml that are no settings of the server.
+SECTIONS = ("mqtt", "opcua", "replay", "commands", "alarms", "routes", "format")
 Source: TypeAlias = "MqttSource | OpcuaSource | ReplaySource"
 
 
@@ -64,15 +65,15 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
         stack.enter_context(judging(mesh, units))
         sources: dict[str, Source] = {}
         for number, (settings, bindings) in enumerate(mqtt, 1):
-            source = MqttSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
+            source = MqttSource.start(twin_of(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"mqtt {number} {settings.site}"] = source
         for number, (settings, bindings) in enumerate(opcua, 1):
-            source = _opcua(_twin(mesh, settings.site, path), settings, bindings, units)
+            source = _opcua(twin_of(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"opcua {number} {settings.site}"] = source
         for number, (settings, rows) in enumerate(replays, 1):
-            source = ReplaySource.start(_twin(mesh, settings.site, path), settings, rows)
+            source = ReplaySource.start(twin_of(mesh, settings.site, path), settings, rows)
             stack.callback(source.stop)
             sources[f"replay {number} {settings.site}"] = source
         yield Sources(sources)
@@ -86,7 +87,7 @@ def _opcua(twin: Twin, config: OpcuaConfig, bindings: Sequence[Binding], units: 
 
 
 def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> ReadingRows:
-    twin = _twin(mesh, config.site, path)
+    twin = twin_of(mesh, config.site, path)
     request = ImportRequest(twin.site, twin.base, config.readings.stem)
     rows = read_csv(config.readings, request, twin.schema, units).readings
     if rows is None:
@@ -95,7 +96,8 @@ def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> Reading
     return rows
 
 
-def _twin(mesh: Mesh, site: str, path: Path) -> Twin:
+def twin_of(mesh: Mesh, site: str, path: Path) -> Twin:
+    """The sub-twin that a settings file names. InputError SITE_UNKNOWN."""
     if site not in mesh.sites:
         place = Place(path.name)
         raise InputError(

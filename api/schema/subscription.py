@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import strawberry
 
+from api.schema.commands import Command, command_states
 from api.schema.enums import Quality
 from api.schema.inputs import FilterReader, TwinFilter
 from api.schema.rows import Cohort, TwinRow, read_value
@@ -370,4 +371,7 @@ class Subscription:
     )
     job: AsyncGenerator[Simulation, None] = strawberry.subscription(
         resolver=_job, description="A simulation as it moves on, until it ends."
+    )
+    command: AsyncGenerator[Command, None] = strawberry.subscription(
+        resolver=command_states, description="Every state of a command, until it is over."
     )

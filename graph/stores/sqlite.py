@@ -150,6 +150,12 @@ class SqliteStore:
         row = self._row("SELECT key, request, revision, result FROM answers WHERE key = ?", key)
         return Answer(*row) if row else None
 
+    def answers(self) -> Iterator[Answer]:
+        query = "SELECT key, request, revision, result FROM answers ORDER BY number"
+        with store_errors(self.path), closing(self._connection.execute(query)) as cursor:
+            while rows := cursor.fetchmany(FETCH_ROWS):
+                yield from (Answer(*row) for row in rows)
+
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         last = 2**63 - 1 if until is None else until
         query = f"SELECT {_ENTRY_COLUMNS} FROM commits WHERE sequence > ? AND sequence <= ? ORDER BY sequence"

@@ -207,6 +207,7 @@ def test_many_entries_and_answers_go_in_one_transaction(opened, store):
     again = opened()
     assert list(again.entries()) == made
     assert [again.answer(key) for key in "abc"] == [answer("a"), answer("b", 600), None]
+    assert list(again.answers()) == [answer("a"), answer("b", 600)]
 
 
 def test_answers_without_a_commit_are_kept_too(opened, store):

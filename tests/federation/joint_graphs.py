@@ -175,7 +175,7 @@ def scenario(random: Random, drawn: Drawn, runs: int) -> dict[str, Any]:
                 "atHours": random.choice((0, 1.6)),
             }
         )
-    grid = {"gridHours": random.choice((0.25, 0.5, 1)), "horizonHours": random.choice((4, 8))}
+    grid = {"gridHours": random.choice((0.25, 0.5, 0.5, 1)), "horizonHours": random.choice((4, 8))}
     return {**grid, "events": found, "runs": runs, "seed": random.randrange(1000)}
 
 

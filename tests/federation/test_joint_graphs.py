@@ -30,8 +30,8 @@ from tests.simulation.cascade_worlds import fresh_seed
 
 GRAPHS = 24
 LONG_GRAPHS = 2_000
-RUNS = 4
-BLOCK_RUNS = 3  # two blocks, the last one smaller
+RUNS = 3
+BLOCK_RUNS = 2  # two blocks, the last one smaller
 
 
 @dataclass
@@ -88,9 +88,8 @@ def check(folder: Path, schema: Schema, seed: int, index: int, tally: Tally) -> 
         truth = simulate(mesh.snapshot(), parse_scenario(document), threads=1).to_json()
         apart = [mesh.twin(site).snapshot() for site in drawn.sites]
         bounds = Bounds(block_runs=BLOCK_RUNS, may_grow=False)
-        found = cascade_together(
-            apart, split(document, drawn.sites), bounds=bounds, carry=in_random_order(random)
-        )
+        carry = in_random_order(random) if index % 2 else None
+        found = cascade_together(apart, split(document, drawn.sites), bounds=bounds, carry=carry)
     assert not found.is_bounded, place
     impacts = [impact.to_json() for impact in found.impacts.values()]
     assert as_bytes([row for impact in impacts for row in impact["impacts"]]) == as_bytes(truth["impacts"]), (

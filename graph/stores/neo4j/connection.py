@@ -29,6 +29,7 @@ CONNECT_S_MAX: Final = 5.0
 ACQUIRE_S_MAX: Final = 30.0
 # Rows of a journal that the driver holds at a time: payloads may be large.
 FETCH_ROWS: Final = 32
+_UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
 _HINTS: Final = {
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
@@ -97,6 +98,12 @@ class Connection:
             yield
         except (DriverError, Neo4jError) as error:
             raise as_store_error(error, self.place.url) from error
+        except ValueError as error:
+            if _UNRESOLVED not in str(error):
+                raise
+            place = Place(path=self.place.url)
+            hint = _HINTS["STORE_UNREACHABLE"]
+            raise StoreError(f"Neo4j: {error}", code="STORE_UNREACHABLE", place=place, hint=hint) from error
 
     def close(self) -> None:
         self._driver.close()

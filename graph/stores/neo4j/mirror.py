@@ -33,7 +33,7 @@ _LOG = logging.getLogger("twinmesh.graph")
 
 
 class Mirror:
-    """Of one site that this process writes. `start` once, `finish` once."""
+    """Of one site that this process writes. `start` once, then `finish`."""
 
     def __init__(self, connection: Connection, twin: Twin) -> None:
         self._twin = twin
@@ -59,7 +59,7 @@ class Mirror:
         """End; before that wait a while for what is missing, unless there is trouble."""
         self._wake.set()
         until_s = time.monotonic() + FINISH_S_MAX
-        while self._behind() and self.medium.trouble is None and time.monotonic() < until_s:
+        while self._works() and self._behind() and time.monotonic() < until_s:
             time.sleep(0.005)
         if self._behind():
             _LOG.warning("site %s: its graph is behind; it follows when the site is opened", self._twin.site)
@@ -70,6 +70,9 @@ class Mirror:
 
     def _behind(self) -> bool:
         return self._sequence < self._twin.snapshot().revision
+
+    def _works(self) -> bool:
+        return self._thread.is_alive() and self.medium.trouble is None
 
     def _is_stopped(self) -> bool:
         return self._stop.is_set()

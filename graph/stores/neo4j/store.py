@@ -122,6 +122,10 @@ class Neo4jStore:
         rows = self._run(layout.ANSWER, key=key)
         return Answer(*rows[0]) if rows else None
 
+    def answers(self) -> Iterator[Answer]:
+        rows = self._connection.stream(layout.ANSWERS, site=self.header.site)
+        return (Answer(*row[2:]) for row in rows)
+
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         last = 2**63 - 1 if until is None else until
         rows = self._connection.stream(layout.ENTRIES, site=self.header.site, after=after, until=last)
