@@ -15,16 +15,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from adapters.inbox import Inbox
 from adapters.lanes import decode_batch
 from adapters.quality.judging import heed, judged
 from adapters.routing import Router
+from adapters.skew import Skew
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from adapters.binding import Binding
+    from adapters.lanes import Decoded
     from adapters.mqtt.decode import Message
     from adapters.routing import BindingHealth
     from graph.twin import Twin
@@ -66,6 +70,7 @@ class SourceHealth:
 
     state: `running`, `connecting`, `blocked` (the store refuses) or `stopped`. `unrouted` came on an address
     without a known point; `shed` found no room; `recorded` counts readings, of which a message may hold many.
+    clock_skew_s: arrival less stamp, the median of the last readings that devices stamped; None: none did.
     lag_s: from arrival to durable, of the last batch; while something waits, how long it has waited.
     """
 
@@ -81,6 +86,7 @@ class SourceHealth:
     shed: int
     queued: int
     lag_s: float
+    clock_skew_s: float | None
     last_error: str | None
     problems: tuple[Problem, ...]
     bindings: tuple[BindingHealth, ...]
@@ -101,6 +107,8 @@ class Pipeline:
     ) -> None:
         self.router = Router(bindings, twin.snapshot(), units)
         self._twin = twin
+        self._skew = Skew()
+        self._stamped = np.array([binding.time_pointer is not None for binding in bindings], bool)
         heed(twin, self.router)
         self._flow = flow
         self._acknowledge = acknowledge
@@ -144,6 +152,7 @@ class Pipeline:
             shed=self._inbox.shed,
             queued=queued,
             lag_s=(now_ns - self._oldest_ns) / 1e9 if self._taken else self._lag_s,
+            clock_skew_s=self._skew.median_s,
             last_error=self._store_error or link.last_error,
             problems=self.router.problems,
             bindings=self.router.health(now_ns),
@@ -173,6 +182,7 @@ class Pipeline:
         """Decode, record, acknowledge."""
         self.router.refresh(self._twin.snapshot())
         decoded = decode_batch(batch, self.router, self._twin.intern_texts)
+        self._measure(decoded, batch[-1].arrival_ns)
         readings = judged(self._twin, decoded.readings, batch[-1].arrival_ns)
         if len(readings) and not self._record(readings):
             return
@@ -182,6 +192,12 @@ class Pipeline:
         self.router.saw_all(decoded.slots, now_ns)
         self._lag_s = (now_ns - self._oldest_ns) / 1e9
         self._acknowledge(batch)
+
+    def _measure(self, decoded: Decoded, arrived_ns: int) -> None:
+        """Clocks of devices against ours, by the readings that they stamped."""
+        if self._stamped.any():
+            stamped = self._stamped[self.router.slots.binding[decoded.slots]]
+            self._skew.add(decoded.readings.times_ns[stamped], arrived_ns)
 
     def _record(self, readings: Readings) -> bool:
         """Until the store takes them; False where we were closed before it did."""

@@ -42,6 +42,10 @@ class Judge(Protocol):
         """The same readings with a quality that is not better."""
         ...
 
+    def counts(self) -> dict[str, int]:
+        """How often each reason was found since the start, by its name."""
+        ...
+
 
 def doubt(state: State, readings: Readings) -> Readings:
     """Last values that are still those of `readings`, now of their quality; which ones."""
