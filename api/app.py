@@ -88,6 +88,7 @@ def create_app(
         tokens,
         Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
         commands or Commands(),
+        sources or dict,
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated

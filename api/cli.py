@@ -221,15 +221,21 @@ def schema(
 
 
 @app.command()
-def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are as twinmesh needs them; with --data also its peers."""
+def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Whether Python, packages and services are as twinmesh needs them; with --data also peers and bindings.
+
+    With --url the bindings as the server sees them.
+    """
     from api.commands.doctor import run_doctor
 
-    if data is None:
+    if data is None and url is None:
         raise typer.Exit(run_doctor(as_json=as_json))
+    from api.commands.binding_health import binding_findings, served
     from api.commands.peer_health import peer_findings
 
-    raise typer.Exit(run_doctor(peer_findings(data), as_json=as_json))
+    of_folder = [] if data is None else [*peer_findings(data), *binding_findings(data)]
+    of_server = [] if url is None else served(url, token)
+    raise typer.Exit(run_doctor([*of_folder, *of_server], as_json=as_json))
 
 
 @app.command()

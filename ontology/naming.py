@@ -48,13 +48,14 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection", "ChangeEvent",
     "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
+        "BindingInfo", "BindingState", "Refusal", "LiveSource",
         "CommandStatus", "SourceState", "EventType", "FirstHit", "_Any", "_Service", "_Entity",
     )
 )
 FIXED_FIELDS: frozenset[str] = frozenset(
     (
         "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
-        "command", "commands", "alarms", "schema", "_service", "_entities",
+        "command", "commands", "alarms", "bindings", "liveSources", "schema", "_service", "_entities",
     )
 )
 # fmt: on

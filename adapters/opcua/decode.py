@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from adapters.quality import flag_times, flag_values
+from graph.quality import Reason, quality_byte, severity_of
 from graph.values import Quality, Readings, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -22,6 +23,7 @@ TEXT_MAX = 4_096  # texts are kept for ever, once each
 OVERFLOW = 0x480  # info type DataValue with the overflow bit: the server had no room and dropped older values
 STATUS_NAMES_MAX = 100
 SEVERITY = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)  # OPC 10000-4 section 7.39.1
+DISCONNECTED = quality_byte(Quality.BAD, Reason.DISCONNECTED)
 NAN_WORD = int(np.float64("nan").view(np.uint64))
 
 
@@ -98,16 +100,20 @@ def decode(
     return readings, columns.routes
 
 
-def line_down(rows: Iterable[int], down: LineDown, quality: Mapping[int, int], memory: Memory) -> Readings:
+def line_down(rows: Sequence[int], down: LineDown, quality: Mapping[int, int], memory: Memory) -> Readings:
     """A bad reading with the last word for every row of a point that has one and is not bad by `quality`."""
-    marked = [row for row in rows if row in memory.words and quality.get(row, Quality.BAD) != Quality.BAD]
+    marked = [
+        row
+        for row in rows
+        if row in memory.words and severity_of(quality.get(row, Quality.BAD)) != Quality.BAD
+    ]
     memory.down_ns.update(dict.fromkeys(marked, down.time_ns))
     n = len(marked)
     return Readings(
         np.array(marked, np.int32),
         np.full(n, down.time_ns, np.int64),
         np.array([memory.words[row] for row in marked], np.uint64),
-        np.full(n, Quality.BAD, np.uint8),
+        np.full(n, DISCONNECTED, np.uint8),
     )
 
 

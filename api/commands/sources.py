@@ -17,6 +17,7 @@ from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
 from adapters.opcua.bindings import load_opcua_bindings
 from adapters.opcua.config import parse_opcua
+from adapters.quality.judging import judging
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
 from adapters.sparkplug.config import parse_sparkplug
@@ -65,6 +66,7 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     path = config or mesh.folder / "twinmesh.toml"
     planned = _planned(mesh, path)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(judging(mesh, load_units()))
         sources: dict[str, Source] = {}
         for name, start in planned:
             source = start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from graph.view import Budget, View
 from ontology.errors import ConflictError, InputError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -42,6 +42,7 @@ class Services:
     tokens: Tokens
     simulations: Simulations
     commands: Commands
+    sources: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # health of live sources, by name
 
 
 @dataclass(frozen=True, slots=True)
