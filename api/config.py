@@ -121,6 +121,17 @@ class Federation:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """How long readings are kept, and roll-ups of them; 0: for ever. See `docs/history.md`."""
+
+    raw_days: float = 0.0
+    minute_days: float = 0.0
+    hour_days: float = 0.0
+    flush_rows: int = 1_000_000  # readings in memory before a segment is made of them
+    merge_rows_max: int = 32_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Subgraph:
     """Of supergraphs of Apollo Federation with several twinmesh servers. See `docs/standards.md`."""
 
@@ -158,6 +169,7 @@ class Settings:
     federation: Federation = field(default_factory=Federation)
     subgraph: Subgraph = field(default_factory=Subgraph)
     sparql: Sparql = field(default_factory=Sparql)
+    history: HistorySettings = field(default_factory=HistorySettings)
 
 
 def load_settings(

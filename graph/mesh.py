@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from graph.check import Units
+    from graph.readings.policy import HistoryPolicy
     from graph.snapshot import Snapshot
     from ontology.schema import Schema
 
@@ -47,13 +48,21 @@ class Mesh:
     """
 
     def __init__(
-        self, folder: Path, schema: Schema, units: Units | None, *, read_only: bool, url: str | None
+        self,
+        folder: Path,
+        schema: Schema,
+        units: Units | None,
+        *,
+        read_only: bool,
+        url: str | None,
+        history: HistoryPolicy | None = None,
     ) -> None:
         self.folder = folder
         self.read_only = read_only
         self._schema = schema
         self._units = units or load_units()
         self._url = url
+        self._history = history
         self._pools = Pools()
         self._twins: dict[str, Twin] = {}
         self._lock = Lock()
@@ -70,13 +79,16 @@ class Mesh:
         units: Units | None = None,
         read_only: bool = False,
         url: str | None = None,
+        history: HistoryPolicy | None = None,
     ) -> Mesh:
         """Open a data folder with all its sites; the writer creates it where it is absent.
+
+        history: how readings are kept; None: for ever.
 
         Raises StoreError STORE_LOCKED where another process writes to a site, STORE_MISSING, STORE_VERSION.
         """
         _open_folder(folder, read_only=read_only)
-        mesh = cls(folder, schema, units, read_only=read_only, url=url)
+        mesh = cls(folder, schema, units, read_only=read_only, url=url, history=history)
         with ExitStack() as undo:
             undo.callback(mesh.close)
             for site in mesh._discovery.names():
@@ -185,6 +197,7 @@ class Mesh:
             pools=self._pools,
             read_only=self.read_only,
             url=self._url,
+            history=self._history,
         )
         self._twins = {**self._twins, site: twin}  # readers go through it without a lock
         return twin

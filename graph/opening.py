@@ -10,6 +10,8 @@ from graph.following import JOURNAL
 from graph.ids import default_base
 from graph.lock import WriterLock
 from graph.migrating import migrate_site
+from graph.readings.old import OldHistory, has_old_history, migrate_history
+from graph.readings.store import HistoryReader, HistoryStore
 from graph.sealing import break_seal
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
@@ -18,6 +20,8 @@ from ontology.errors import ConflictError, Place, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from graph.history import History
+    from graph.readings.policy import HistoryPolicy
     from ontology.schema import Schema
 
 LOCK = "lock"
@@ -33,12 +37,13 @@ def take_lock(folder: Path, url: str | None) -> WriterLock:
 
 
 def prepare(folder: Path, schema: Schema) -> None:
-    """The folder is about to be written: its seal is broken, an older journal migrated. StoreError."""
+    """The folder is about to be written: its seal is broken, older files are migrated. StoreError."""
     try:
         break_seal(folder)
     except OSError as error:
         raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
     migrate_site(folder, schema)
+    migrate_history(folder)
 
 
 def open_store(folder: Path, site: str, base: str | None, *, read_only: bool) -> SqliteStore:
@@ -53,6 +58,13 @@ def open_store(folder: Path, site: str, base: str | None, *, read_only: bool) ->
         _check_header(store, site, base)
         undo.pop_all()
     return store
+
+
+def open_history(folder: Path, policy: HistoryPolicy | None, *, read_only: bool) -> History:
+    """The readings of a folder; the writer makes their files where they are absent. StoreError."""
+    if not read_only:
+        return HistoryStore(folder, policy)
+    return OldHistory(folder) if has_old_history(folder) else HistoryReader(folder)
 
 
 def _check_header(store: SqliteStore, site: str, base: str | None) -> None:

@@ -11,6 +11,8 @@ from graph.values import Readings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from graph.history import LastValue
     from graph.state import State
 
@@ -33,6 +35,12 @@ def texts_of(state: State, readings: Readings) -> list[str | None]:
     value = state.pools.texts.value
     words = readings.words.tolist()
     return [value(word) if is_code else None for word, is_code in zip(words, coded.tolist(), strict=True)]
+
+
+def kinds_of(state: State, readings: Readings) -> npt.NDArray[np.uint8] | None:
+    """How the words of points that are no texts are read, see `History.append`; None: all as numbers."""
+    whole = state.whole_points(readings.points)
+    return whole.astype(np.uint8) if whole.any() else None
 
 
 def write_last_values(state: State, values: Sequence[LastValue]) -> Readings:

@@ -24,14 +24,13 @@ from graph.following import (
     Lag,
     newest_head,
 )
-from graph.history import SqliteHistory
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.lock import locked
-from graph.opening import LOCK, open_store, prepare, take_lock
+from graph.opening import LOCK, open_history, open_store, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import living, texts_of, write_last_values
+from graph.recording import kinds_of, living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.stores.sqlite import SqliteStore
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from graph.check import Units
     from graph.history import History
     from graph.lock import WriterLock
+    from graph.readings.policy import HistoryPolicy
     from graph.snapshot import Snapshot
     from graph.state import State
     from graph.stores.protocol import Head, Store
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from ontology.errors import Problem
     from ontology.schema import Schema
 
-HISTORY = "history.sqlite"
 # Changes that share one transaction; a batch is never held back to fill up.
 BATCH_CHANGES_MAX = 128
 
@@ -129,13 +128,14 @@ class Twin:
         url: str | None = None,
         clock: Callable[[], int] = time.time_ns,
         checkpoints: CheckpointPolicy | None = None,
+        history: HistoryPolicy | None = None,
     ) -> Twin:
         """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
 
         base: of the site's IRIs; may change only while nothing was written (ConflictError SITE_BASE_FIXED).
         units: to check against; None: the shipped ones are read.
         read_only: follow the journal that another process writes. url: where this writer can be reached.
-        checkpoints: when they are taken; None: as `CheckpointPolicy` says.
+        checkpoints: when they are taken; None: as `CheckpointPolicy` says. history: how readings are kept.
         Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
         """
         if not is_site_name(site):
@@ -147,12 +147,12 @@ class Twin:
                 prepare(folder, schema)
             store = undo.enter_context(closing(open_store(folder, site, base, read_only=read_only)))
             reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
-            history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
+            readings = undo.enter_context(closing(open_history(folder, history, read_only=read_only)))
             checker = Checker(schema, units or load_units())
             writer = Writer(
                 store, schema, pools or Pools(), checker, clock, Duty(checkpoints or CheckpointPolicy())
             )
-            twin = cls(folder, store, reader, history, writer, lock)
+            twin = cls(folder, store, reader, readings, writer, lock)
             undo.pop_all()
         return twin
 
@@ -186,10 +186,10 @@ class Twin:
             state = self._writer.state
             kept = living(state, readings)
             iris = state.twins.ids.iris(kept.points)
-            texts = texts_of(state, kept)
+            texts, kinds = texts_of(state, kept), kinds_of(state, kept)
         if len(kept):
             try:
-                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
+                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts, kinds)
             except StoreError as error:
                 self.media[1].fail(error)
                 raise
@@ -451,7 +451,7 @@ class Twin:
             file = JournalFile.at(self._folder / JOURNAL)
             store = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
             reader = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
-            history = undo.enter_context(closing(SqliteHistory(self._folder / HISTORY, read_only=True)))
+            history = undo.enter_context(closing(open_history(self._folder, None, read_only=True)))
             undo.pop_all()
             self._store.close()
             self.history.close()

@@ -68,12 +68,11 @@ class Listening:
 def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     """Serve until a signal comes, then finish what is under way. StoreError STORE_LOCKED, PORT_TAKEN."""
     check_dev(request)
-    with (
-        contextlib.closing(bind(request.host, request.port)) as listener,
-        open_to_write(request.folder) as mesh,
-        kernels_compiling(),
-    ):
-        settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
+    with contextlib.closing(bind(request.host, request.port)) as listener, contextlib.ExitStack() as stack:
+        # A folder that is new gets its configuration when it is opened.
+        settings = load_settings(_existing(request.config_path), os.environ, foreign=SECTIONS)
+        mesh = stack.enter_context(open_to_write(request.folder, policy_of(settings.history)))
+        stack.enter_context(kernels_compiling())
         listening = Listening(request.host, listener, request.dev, request.config_path, settings)
         serve_mesh(mesh, listening, lambda url: announce(url, as_json))
 
