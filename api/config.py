@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from graph.readings.policy import HistoryPolicy
 from ontology.errors import InputError, Place, Problem, suggestion
 
 if TYPE_CHECKING:
@@ -129,6 +130,17 @@ class HistorySettings:
     hour_days: float = 0.0
     flush_rows: int = 1_000_000  # readings in memory before a segment is made of them
     merge_rows_max: int = 32_000_000
+
+    @property
+    def policy(self) -> HistoryPolicy:
+        """UsageError HISTORY_POLICY."""
+        return HistoryPolicy(
+            self.raw_days,
+            self.minute_days,
+            self.hour_days,
+            flush_rows=max(1, self.flush_rows),
+            merge_rows_max=max(1, self.merge_rows_max),
+        )
 
 
 @dataclass(frozen=True, slots=True)
