@@ -88,6 +88,10 @@ class Table:
             self.note("CONFIG_WRONG_TYPE", f"{key!r} holds tables", f"write [[{key}]]")
         return found
 
+    def items(self, key: str) -> list[object]:
+        """A list of whatever, empty where absent."""
+        return self._read(key, list, [])
+
     def mapping(self, key: str) -> dict[str, object]:
         return self._read(key, dict, {})
 

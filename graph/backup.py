@@ -20,6 +20,7 @@ from graph.readings.copying import copy_history
 from graph.rebuild import rebuild
 from graph.stores.copying import copy_database, copying
 from graph.stores.reading import connect_unchanged
+from graph.stores.site_files import SIDE_FILES
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def _check_space(data: Path, target: Path) -> None:
 
 
 def _copied(data: Path) -> Iterator[Path]:
-    for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc", "history/*"):
+    sides = [f"{name}*" for name in SIDE_FILES]
+    for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc", "history/*", *sides):
         yield from (data / "sites").glob(f"*/{pattern}")
 
 
@@ -138,7 +140,7 @@ def _copy_site(source: Path, target: Path) -> None:
     """The readings first: what they are of was acknowledged before, so the journal's copy has it."""
     target.mkdir(parents=True)
     copy_history(source, target)
-    for name in (OLD_HISTORY, JOURNAL):
+    for name in (*SIDE_FILES, OLD_HISTORY, JOURNAL):
         if (source / name).exists():
             copy_database(source / name, target / name, "BACKUP_FAILED")
 

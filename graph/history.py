@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from graph.quality import usable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -124,8 +126,8 @@ def bucketed(samples: Samples, origin_ns: int, bucket_ns: int, aggregate: Aggreg
 
     Quantiles are nearest-rank: always a value that was measured. Only GOOD and UNCERTAIN readings count.
     """
-    usable = samples.quality < 2
-    times, numbers = samples.times_ns[usable], samples.numbers[usable]
+    counted = usable(samples.quality)
+    times, numbers = samples.times_ns[counted], samples.numbers[counted]
     bucket = (times - origin_ns) // bucket_ns
     numbered, first, count = np.unique(bucket, return_index=True, return_counts=True)
     with np.errstate(over="ignore"):  # a sum beyond the largest number is infinite; who asked is told

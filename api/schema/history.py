@@ -10,7 +10,8 @@ import numpy as np
 from api.schema.enums import Fill
 from api.schema.rows import read_value
 from graph.history import Aggregate, bucketed
-from graph.values import Quality, ValueType
+from graph.quality import reason_of, severity_of
+from graph.values import ValueType
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from api.schema.rows import TwinRow
     from graph.history import History, Samples
     from graph.readings.rollups import Rollup
+    from graph.values import Quality
 
 SAMPLES_MAX: Final = 10_000
 _READ_MAX: Final = 1_000_000
@@ -36,6 +38,7 @@ class SampleRow:
     text: str | None = None
     state: str | None = None
     quality: Quality | None = None
+    quality_reason: str | None = None
     aggregates: dict[str, float | None] | None = None
     resolution: int | None = None
 
@@ -81,7 +84,11 @@ def _raw(
     rows = zip(samples.times_ns.tolist(), values, samples.quality.tolist(), coarse, strict=True)
     return [
         SampleRow(
-            time, *read_value(value, value_type is ValueType.CODE), Quality(quality), resolution=span or None
+            time,
+            *read_value(value, value_type is ValueType.CODE),
+            severity_of(quality),
+            reason_of(quality),
+            resolution=span or None,
         )
         for time, value, quality, span in rows
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graph.quality import usable
 from graph.readings.columns import CODED, NUMBER
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.readings.columns import Columns
-
-_BAD = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,11 +52,6 @@ class Rollup:
         )
 
 
-def is_usable(quality: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether readings count in aggregates: GOOD and UNCERTAIN ones do, BAD ones do not."""
-    return quality < _BAD
-
-
 def numbers_of(columns: Columns) -> npt.NDArray[np.float64]:
     """float64[n]: the words as numbers; NaN where they are codes of texts."""
     numbers = columns.words.view(np.float64)
@@ -70,7 +64,7 @@ def numbers_of(columns: Columns) -> npt.NDArray[np.float64]:
 def roll_up(columns: Columns, bucket_ns: int) -> Rollup:
     """Readings sorted by point and time, over spans that begin at whole multiples of bucket_ns since 1970."""
     numbers = numbers_of(columns)
-    keep = is_usable(columns.quality) & np.isfinite(numbers)
+    keep = usable(columns.quality) & np.isfinite(numbers)
     numbers, points = numbers[keep], columns.points[keep]
     starts = columns.times_ns[keep] // bucket_ns * bucket_ns
     first = _firsts(points, starts)

@@ -65,7 +65,7 @@ class Model:
                 time = rng.choice(list(self.kept[point]))
             value = rng.choice((rng.random(), -0.0, 1e300, float("nan"), float("inf"), 3.5))
             text = f"state {rng.randrange(3)}" if point == POINTS[4] else None
-            rows.append((point, time, value, rng.choice((0, 0, 0, 1, 2)), text))
+            rows.append((point, time, value, rng.choice((0, 0, 0, 1, 2, 13, 22)), text))
         return rows
 
     def keep(self, rows):
@@ -102,7 +102,7 @@ class Model:
     def check_roll_up(self, history, point, low, high, bucket):
         groups = {}
         for time, (value, quality, text) in sorted(self.kept[point].items()):
-            if low <= time < high and quality < 2 and text is None and np.isfinite(value):
+            if low <= time < high and quality & 3 < 2 and text is None and np.isfinite(value):
                 groups.setdefault(time // bucket * bucket, []).append(value)
         found = history.roll_up(point, low, high, bucket)
         assert found.starts_ns.tolist() == sorted(groups)
