@@ -79,6 +79,18 @@ class HistoryReader:
         found = self._ask(point, lambda view, number: view.roll_up(number, from_ns, to_ns, bucket_ns))
         return found or combined([])
 
+    def roll_up_all(self, from_ns: int, to_ns: int, bucket_ns: int) -> tuple[list[str], Rollup]:
+        """As `roll_up`, of every point: IRIs, and aggregates whose `points` are places in them."""
+        for _ in range(TRIES_MAX):
+            with self._state, disk_errors(self.folder):
+                self._catch_up()
+                view, names = self._contents.view(), self._contents.names.points.names
+            try:
+                return names, view.roll_up_all(from_ns, to_ns, bucket_ns)
+            except FileNotFoundError:
+                continue
+        raise self._gone()
+
     def last_values(self, after_batch: int = 0) -> tuple[int, list[LastValue]]:
         with self._state, disk_errors(self.folder):
             self._catch_up()
@@ -121,9 +133,11 @@ class HistoryReader:
                 return question(view, number)
             except FileNotFoundError:
                 continue
-        raise StoreError(
-            "history: segments are gone", code="HISTORY_CORRUPT", place=Place(path=str(self.folder))
-        )
+        raise self._gone()
+
+    def _gone(self) -> StoreError:
+        place = Place(path=str(self.folder))
+        return StoreError("history: segments are gone", code="HISTORY_CORRUPT", place=place)
 
     def _texts(self, columns: Columns) -> tuple[str, ...]:
         """str[n], empty where a word is no code."""

@@ -83,6 +83,47 @@ class View:
         parts.append(roll_up(joined(read).ordered(), bucket_ns))
         return combined(parts, bucket_ns)
 
+    def roll_up_all(self, from_ns: int, to_ns: int, bucket_ns: int) -> Rollup:
+        """As `roll_up`, of every point: in one go for points whose parts do not overlap in time."""
+        unit_ns = _unit(bucket_ns)
+        tail = joined(self.tails).ordered()
+        young = tail.take((tail.times_ns >= from_ns) & (tail.times_ns < to_ns))
+        alone = self._lone_points(tail)
+        if not unit_ns or from_ns % unit_ns or to_ns % unit_ns:
+            alone = np.zeros_like(alone)
+        for segment in self.segments:
+            if segment.has_readings and not (unit_ns and segment.has_rollup(unit_ns)):
+                alone[segment.index.points] = False
+        parts = [roll_up(young.take(alone[young.points]), bucket_ns)]
+        for segment in self.segments:
+            if segment.entry.resolution_ns != NOTHING_LEFT and alone[segment.index.points].any():
+                whole = _all_of_tier(segment, unit_ns)
+                inside = (whole.starts_ns >= from_ns) & (whole.starts_ns < to_ns)
+                parts.append(whole.take(inside & alone[whole.points]))
+        known = np.unique(np.concatenate([tail.points, *(s.index.points for s in self.segments)]))
+        parts += [self.roll_up(point, from_ns, to_ns, bucket_ns) for point in known[~alone[known]].tolist()]
+        return combined(parts, bucket_ns)
+
+    def _lone_points(self, tail: Columns) -> npt.NDArray[np.bool_]:
+        """bool by number of a point: its parts lie one after the other in time."""
+        size = 1 + max(
+            (
+                int(points.max(initial=-1))
+                for points in (tail.points, *(s.index.points for s in self.segments))
+            ),
+        )
+        firsts = np.flatnonzero(np.diff(tail.points, prepend=-1))
+        lasts = np.append(firsts[1:] - 1, len(tail) - 1)[: len(firsts)]
+        spans = [(s.index.points, s.index.from_ns, s.index.to_ns) for s in self.segments]
+        spans.append((tail.points[firsts], tail.times_ns[firsts], tail.times_ns[lasts]))
+        points, lows, highs = (np.concatenate(column) for column in zip(*spans, strict=True))
+        order = np.lexsort((lows, points))
+        points, lows, highs = points[order], lows[order], highs[order]
+        alone = np.ones(size, np.bool_)
+        # Neighbours suffice: where all neighbours lie apart, so do all.
+        alone[points[1:][(points[1:] == points[:-1]) & (lows[1:] <= highs[:-1])]] = False
+        return alone
+
     def _holders(self, point: int) -> list[tuple[Segment, int, int]]:
         """Segments with anything of a point, and its first and last time in them."""
         found: list[tuple[Segment, int, int]] = []
@@ -161,6 +202,11 @@ def _of_tier(segment: Segment, point: int, unit_ns: int) -> Rollup:
     """The longest roll-up of a thinned segment that is not longer than asked for, else its finest."""
     finest = segment.entry.resolution_ns
     return segment.rollup(unit_ns if unit_ns > finest and segment.has_rollup(unit_ns) else finest, point)
+
+
+def _all_of_tier(segment: Segment, unit_ns: int) -> Rollup:
+    finest = segment.entry.resolution_ns
+    return segment.rollup(unit_ns if segment.has_rollup(unit_ns) and unit_ns > finest else finest or unit_ns)
 
 
 def _within(rolled: Rollup, from_ns: int, to_ns: int) -> Rollup:
