@@ -52,6 +52,11 @@ class ServeRequest:
         """The settings file: the one that was named, else twinmesh.toml of the folder."""
         return self.config or self.folder / "twinmesh.toml"
 
+    @property
+    def settings_path(self) -> Path | None:
+        """That file, None where none was named and there is none."""
+        return self.config_path if self.config or self.config_path.exists() else None
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:
@@ -72,12 +77,12 @@ class Listening:
 def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     """Serve until a signal comes, then finish what is under way. StoreError STORE_LOCKED, PORT_TAKEN."""
     check_dev(request)
-    with (
-        contextlib.closing(bind(request.host, request.port)) as listener,
-        open_to_write(request.folder, request.config_path) as mesh,
-        kernels_compiling(),
-    ):
-        settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
+    with contextlib.closing(bind(request.host, request.port)) as listener, contextlib.ExitStack() as stack:
+        # A folder that is new gets its configuration when it is opened.
+        settings = load_settings(request.settings_path, os.environ, foreign=SECTIONS)
+        opened = open_to_write(request.folder, request.config_path, settings.history.policy)
+        mesh = stack.enter_context(opened)
+        stack.enter_context(kernels_compiling())
         listening = Listening(request.host, listener, request.dev, request.config_path, settings)
         serve_mesh(mesh, listening, lambda url: announce(url, as_json))
 
