@@ -18,6 +18,7 @@ import uvicorn
 from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
+from api.commands.opcua_face import opcua_face
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
@@ -88,7 +89,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once that is ready."""
     url = listening.url
     mesh.announce(url)
-    with started(mesh, listening.config) as sources:
+    with started(mesh, listening.config) as sources, opcua_face(mesh, listening.config):
         app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health, is_alone=True)
         server = server_of(app, listening.settings)
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from graph.twin import Twin
     from ontology.units import Units
 
-SECTIONS = ("mqtt", "opcua", "replay", "format")  # parts of twinmesh.toml that are no settings of the server
+# Parts of twinmesh.toml that are no settings of the server.
+SECTIONS = ("mqtt", "opcua", "opcua_server", "replay", "format")
 Source: TypeAlias = "MqttSource | OpcuaSource | ReplaySource"
 
 
