@@ -67,6 +67,17 @@ class _Seen:
     word: npt.NDArray[np.uint64]
 
 
+@dataclass(frozen=True, slots=True)
+class FaceHealth:
+    """`last_error` tells why it no longer listens; None while it does."""
+
+    address: str
+    listening: bool
+    sessions: int
+    twins: int
+    last_error: str | None
+
+
 class OpcuaFace:
     """A running face. `start` returns once it listens."""
 
@@ -100,6 +111,12 @@ class OpcuaFace:
     def stop(self, timeout_s: float = STOP_S) -> None:
         self._stopping.set()
         self._thread.join(timeout_s)
+
+    def health(self) -> FaceHealth:
+        error = self._error
+        told = f"{type(error).__name__}: {error}" if error is not None else None
+        rooms = self._rooms
+        return FaceHealth(self.url, self._thread.is_alive(), rooms.server.visitors, rooms.twins, told)
 
     @property
     def url(self) -> str:
@@ -168,6 +185,10 @@ class _Rooms:
         self._shown: dict[str, tuple[object, ...]] = {}
         self._seen: _Seen | None = None
         self._folder: ua.NodeId | None = None
+
+    @property
+    def twins(self) -> int:
+        return len(self._shown)
 
     def sees(self, principal: object, node: ua.NodeId) -> bool:
         if node == self._folder:

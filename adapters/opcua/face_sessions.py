@@ -21,7 +21,7 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.internal_server import InternalServer
-from asyncua.server.internal_session import InternalSession
+from asyncua.server.internal_session import InternalSession, SessionState
 
 from adapters.opcua.certificates import fingerprint
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from graph.snapshot import Snapshot
 
 SESSIONS_MAX = 100
+WAITING_MAX = 50  # sessions of nobody yet
 SUBSCRIPTIONS_MAX = 500
 CONNECTIONS_MAX = 200
 WEAK_PADDING = "rsa-1_5"  # its errors let a stranger decrypt with our key
@@ -128,8 +129,15 @@ class GuardedServer(InternalServer):
         self.max_subscriptions = SUBSCRIPTIONS_MAX
 
     def create_session(self, name: str, user: User | None = None, external: bool = False) -> InternalSession:
-        if len(self._external_sessions) >= SESSIONS_MAX:
+        """Sessions begin before anybody says who they are: the oldest of those that wait make room for new
+        ones, and take nothing from those who are in."""
+        sessions = list(self._external_sessions.values())
+        waiting = [one for one in sessions if not one.is_activated()]
+        if len(sessions) - len(waiting) >= SESSIONS_MAX:
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
+        for one in waiting[: len(waiting) - WAITING_MAX + 1]:
+            one.state = SessionState.Closed
+            self.unregister_external_session(one)
         return GuardedSession(self, self.aspace, self.subscription_service, name, external=external)
 
     def lookup_external_session(self, auth_token: ua.NodeId) -> None:
@@ -142,6 +150,11 @@ class GuardedServer(InternalServer):
         if str(token.EncryptionAlgorithm or "").endswith(WEAK_PADDING):
             raise ServiceError(ua.StatusCodes.BadIdentityTokenInvalid)
         return super().decrypt_user_token(isession, token)
+
+    @property
+    def visitors(self) -> int:
+        """How many are in."""
+        return sum(one.is_activated() for one in list(self._external_sessions.values()))
 
     async def close_revoked(self) -> None:
         """End the sessions whose principals may not be here any more."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import httpx
@@ -89,8 +89,13 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     """Serve an open mesh with its live sources until a signal; `on_ready` gets the URL once that is ready."""
     url = listening.url
     mesh.announce(url)
-    with started(mesh, listening.config) as sources, opcua_face(mesh, listening.config):
-        app = create_app(mesh, listening.settings, dev=listening.dev, sources=sources.health, is_alone=True)
+    with started(mesh, listening.config) as sources, opcua_face(mesh, listening.config) as face:
+
+        def health() -> dict[str, dict[str, object]]:
+            shown = {"opcua_server": asdict(face.health())} if face is not None else {}
+            return {**sources.health(), **shown}
+
+        app = create_app(mesh, listening.settings, dev=listening.dev, sources=health, is_alone=True)
         server = server_of(app, listening.settings)
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
         with quiet_signals():
