@@ -270,11 +270,24 @@ def restore(
 
 @app.command()
 def migrate(
-    data: DataDir,
+    data: Data = None,
     check: Annotated[bool, typer.Option("--check", help="Only tell what would be done and needed.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="Instead: bring sites from here, DIR or bolt://"),
+    ] = None,
+    target: Annotated[str | None, typer.Option("--to", metavar="URL", help="...to here.")] = None,
+    site: Site = None,
     as_json: Json = False,
 ) -> None:
-    """Bring sites of an older disk format to this one; the old journals stay as verified backups."""
+    """Bring sites of an older disk format to this one, or with --from and --to to another store."""
+    if source and target and data is None and not check:
+        from api.commands.transferring import TransferCommand, run_transfer
+
+        raise typer.Exit(run_transfer(TransferCommand(source, target, site), as_json=as_json))
+    if source or target or site or data is None:
+        hint = "migrate --data DIR [--check], or migrate --from URL --to URL [--site NAME]"
+        raise UsageError("what is to be migrated?", code="USAGE", hint=hint)
     from api.commands.migrating import run_migrate
 
     raise typer.Exit(run_migrate(data, check=check, as_json=as_json))
