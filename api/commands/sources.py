@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 # Parts of twinmesh.toml that are no settings of the server.
 SECTIONS = (
-    "mqtt", "sparkplug", "amqp", "opcua", "replay", "publish", "commands", "alarms", "routes", "format",
+    "mqtt", "sparkplug", "amqp", "opcua", "opcua_server", "replay", "publish", "commands", "alarms", "routes",
+    "format",
 )  # fmt: skip
 Source: TypeAlias = "MqttSource | AmqpSource | SparkplugSource | OpcuaSource | ReplaySource"
 
