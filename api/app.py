@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from api.alarming import Alarms
 from api.auth import LIFETIME_DEFAULT_S, Tokens
 from api.checking import check_door
 from api.commanding import Commands
@@ -66,6 +67,7 @@ def create_app(
     dev: bool = False,
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Commands | None = None,
+    alarms: Alarms | None = None,
     following: Following | None = None,
     is_alone: bool = False,
 ) -> Starlette:
@@ -87,6 +89,7 @@ def create_app(
         tokens,
         Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
         commands or Commands(),
+        alarms or Alarms(),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated

@@ -150,6 +150,7 @@ class Health:
         for state, number in self.services.simulations.jobs.counts().items():
             yield f'twinmesh_jobs{{state="{state}"}} {number}'
         yield from self.services.commands.lines()
+        yield from self.services.alarms.lines()
         if self.following is not None:
             yield from self.following.lines()
         yield from self._source_lines()

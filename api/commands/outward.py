@@ -1,19 +1,22 @@
-"""What a server sends out: commands to devices, as `[[commands]]` of its settings asks for."""
+"""What a server does towards the field: commands and alarms, as `[[commands]]` and `[[alarms]]` ask for."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
+from adapters.alarm_desk import AlarmDesk
+from adapters.alarm_rules import parse_alarms
 from adapters.command_config import HttpWay, MqttWay, parse_commands
 from adapters.command_desk import CommandDesk
 from adapters.command_rules import load_rules
 from adapters.mqtt.command_sender import MqttCommandSender
 from adapters.tables import read_toml
+from api.alarming import Alarms
 from api.commanding import Commands
 from api.commands.sources import twin_of
 from api.http_sender import HttpCommandSender
-from graph.stores.site_files import COMMANDS
+from graph.stores.site_files import ALARMS, COMMANDS
 from graph.stores.state_log import StateLog
 from ontology.errors import UsageError
 from ontology.units import load_units
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from graph.mesh import Mesh
     from ontology.units import Units
 
-COMMANDS_FILE = "commands.sqlite"
+COMMANDS_FILE, ALARMS_FILE = "commands.sqlite", "alarms.sqlite"
 Route = tuple[tuple["CommandRule", ...], "CommandSender"]
 
 
@@ -48,6 +51,25 @@ def commanding(mesh: Mesh, config: Path | None, settings: Settings) -> Generator
             stack.callback(sender.close)
             routes.setdefault(item.site, []).append((each, sender))
         yield Commands(_desks(mesh, routes, units, stack))
+
+
+@contextlib.contextmanager
+def alarming(mesh: Mesh, config: Path | None) -> Generator[Alarms]:
+    """The alarm desks of the sites that a settings file has rules for, and of those that have a log."""
+    path = config or mesh.folder / "twinmesh.toml"
+    rules = parse_alarms(read_toml(path), path)
+    for rule in rules:
+        if rule.site is not None:
+            twin_of(mesh, rule.site, path)
+    with contextlib.ExitStack() as stack:
+        desks: dict[str, AlarmDesk] = {}
+        for site in mesh.sites:
+            mine = [rule for rule in rules if rule.site in (None, site)]
+            file = mesh.folder / "sites" / site / ALARMS_FILE
+            if mine or file.exists():
+                log = stack.enter_context(StateLog.open(file, ALARMS))
+                desks[site] = stack.enter_context(AlarmDesk(mesh.twin(site), log, mine))
+        yield Alarms(desks)
 
 
 def _desks(

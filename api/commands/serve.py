@@ -18,7 +18,7 @@ import uvicorn
 from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
-from api.commands.outward import commanding
+from api.commands.outward import alarming, commanding
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
@@ -90,9 +90,19 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     url = listening.url
     mesh.announce(url)
     config, settings = listening.config, listening.settings
-    with started(mesh, config) as sources, commanding(mesh, config, settings) as commands:
+    with (
+        alarming(mesh, config) as alarms,
+        started(mesh, config) as sources,
+        commanding(mesh, config, settings) as commands,
+    ):
         app = create_app(
-            mesh, settings, dev=listening.dev, sources=sources.health, commands=commands, is_alone=True
+            mesh,
+            settings,
+            dev=listening.dev,
+            sources=sources.health,
+            commands=commands,
+            alarms=alarms,
+            is_alone=True,
         )
         server = server_of(app, settings)
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from api.alarming import Alarms
 from graph.access import Scope
 from graph.union import union
 from graph.view import Budget, View
@@ -42,6 +43,7 @@ class Services:
     tokens: Tokens
     simulations: Simulations
     commands: Commands
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 @dataclass(frozen=True, slots=True)
