@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.following import Following
+    from api.routes import Routes
     from graph.mesh import Mesh
 
 _LOG = logging.getLogger("twinmesh.api")
@@ -68,6 +69,7 @@ def create_app(
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Commands | None = None,
     alarms: Alarms | None = None,
+    routes: Routes | None = None,
     following: Following | None = None,
     is_alone: bool = False,
 ) -> Starlette:
@@ -94,7 +96,7 @@ def create_app(
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
-    figures, health = Figures(), Health(services, sources, following)
+    figures, health = Figures(), Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams

@@ -26,6 +26,9 @@ app.add_typer(tokens, name="tokens")
 peers = typer.Typer(help="Servers that this one knows.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(peers, name="peers")
 
+routes = typer.Typer(help="Events that go out to others.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(routes, name="routes")
+
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
 Url = Annotated[str | None, typer.Option("--url", help="Server to ask instead, e.g. http://127.0.0.1:8000.")]
@@ -225,9 +228,10 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
 
     if data is None:
         raise typer.Exit(run_doctor(as_json=as_json))
+    from api.commands.outward_health import outward_findings
     from api.commands.peer_health import peer_findings
 
-    raise typer.Exit(run_doctor(peer_findings(data), as_json=as_json))
+    raise typer.Exit(run_doctor([*peer_findings(data), *outward_findings(data)], as_json=as_json))
 
 
 @app.command()
@@ -317,6 +321,31 @@ def tokens_revoke(
     from api.commands.tokens import run_revoke
 
     run_revoke(data, token, as_json=as_json)
+
+
+@routes.command("list")
+def routes_list(
+    data: DataDir,
+    route: Annotated[str | None, typer.Option("--route", metavar="NAME", help="Only this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How far each route came, and its dead letters: what its target refused."""
+    from api.commands.routing import run_list
+
+    run_list(data, route, as_json=as_json)
+
+
+@routes.command("replay")
+def routes_replay(
+    data: DataDir,
+    route: Annotated[str | None, typer.Option("--route", metavar="NAME", help="Only of this one.")] = None,
+    number: Annotated[int | None, typer.Option(min=1, help="Only this dead letter.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Have dead letters tried once more by the server of the folder, now or when it starts."""
+    from api.commands.routing import run_replay
+
+    run_replay(data, route, number, as_json=as_json)
 
 
 @peers.command("add")

@@ -11,11 +11,12 @@ from api.policy import Action
 from ontology.errors import InputError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from adapters.command_desk import CommandDesk
     from adapters.commands import CommandRecord
     from api.policy import Principal
+    from graph.stores.state_log import StateLog
     from graph.view import View
 
 
@@ -89,10 +90,9 @@ class Commands:
 
         before: by site, the number that the page goes on from.
         """
-        logs = {site: desk.log for site, desk in self._desks.items()}
         return page_in_sight(
             view,
-            logs,
+            self.logs,
             RECORDS.decode,
             point=point,
             open_only=open_only,
@@ -123,8 +123,9 @@ class Commands:
                     yield f'twinmesh_command_total{{site="{site}",outcome="{state.lower()}"}} {number}'
 
     @property
-    def sites(self) -> Sequence[str]:
-        return tuple(self._desks)
+    def logs(self) -> dict[str, StateLog]:
+        """By site."""
+        return {site: desk.log for site, desk in self._desks.items()}
 
     def _find(self, view: View, command_id: str) -> tuple[CommandRecord, CommandDesk]:
         for desk in self._desks.values():

@@ -18,7 +18,7 @@ import uvicorn
 from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
-from api.commands.outward import alarming, commanding
+from api.commands.outward import alarming, commanding, routing
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
@@ -94,6 +94,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
         alarming(mesh, config) as alarms,
         started(mesh, config) as sources,
         commanding(mesh, config, settings) as commands,
+        routing(mesh, config, settings, commands, alarms) as routes,
     ):
         app = create_app(
             mesh,
@@ -102,6 +103,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
             sources=sources.health,
             commands=commands,
             alarms=alarms,
+            routes=routes,
             is_alone=True,
         )
         server = server_of(app, settings)
