@@ -39,7 +39,7 @@ _FIGURES: Final = {
 
 
 class Route:
-    """One route at work. A context manager: at the end of the block it stops, in the middle of a pause too."""
+    """One route at work. A context manager: at the end of the block it stops, also within a pause."""
 
     def __init__(self, config: RouteConfig, store: RouteStore, target: Target) -> None:
         self.config = config
