@@ -95,15 +95,20 @@ class Line:
     client: httpx.AsyncClient
 
 
+def open_line(kept_max: int) -> Line:
+    """A line within one event loop, which is closed there: `line.client.aclose()`."""
+    limits = httpx.Limits(max_keepalive_connections=kept_max, keepalive_expiry=KEPT_S)
+    # No proxies, no .netrc: what the environment says must not turn a request aside.
+    client = httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, limits=limits)
+    return Line(client)
+
+
 @asynccontextmanager
 async def kept_line(egress: Egress) -> AsyncGenerator[Line]:
-    """A line within one event loop."""
-    limits = httpx.Limits(max_keepalive_connections=len(egress.places), keepalive_expiry=KEPT_S)
-    # No proxies, no .netrc: what the environment says must not turn a request aside.
-    async with httpx.AsyncClient(
-        verify=_tls(), trust_env=False, follow_redirects=False, limits=limits
-    ) as client:
-        yield Line(client)
+    """A line within one event loop, as long as the context."""
+    line = open_line(len(egress.places))
+    async with line.client:
+        yield line
 
 
 async def send_out(egress: Egress, request: Request, line: Line | None = None) -> Reply:
