@@ -6,7 +6,8 @@
 queries: an asker with a site of its own and three peers, each a server in a process of its own; the same
 question to the asker, which asks all peers, and to each peer, which knows nobody. Answers are held against
 one folder with all sites, byte by byte. sizes: the same questions with up to 32 sites. joint: joint cascades
-beside one machine. All share the processors of this machine: what peers do at once elsewhere is done in turns.
+beside one machine. All share the processors of this machine: what peers do at once elsewhere is done
+in turns.
 
 Run as a module: in a folder with `federation.py` and `graphql.py` those names would mean the benchmarks.
 TWINMESH_BENCH_QUICK=1: small sizes.

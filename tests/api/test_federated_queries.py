@@ -180,10 +180,9 @@ def test_without_peers_nothing_is_made_or_told(group: Group) -> None:
     assert not [path.name for path in folder.iterdir() if path.name.startswith("federation")]
 
 
-@pytest.mark.parametrize("text", [iri("plant", "LINE-2"), "AHU-3"])
-def test_a_misspelt_id_is_told_what_it_may_mean(group: Group, text: str) -> None:
+def test_a_misspelt_id_is_told_what_it_may_mean(group: Group) -> None:
     """As in one folder: the search for it waits until nobody is left to ask."""
-    asked = at('{ reachable(from: ["%s"]) { count } }', text)
+    asked = '{ reachable(from: ["AHU-3"]) { count } }'
     answer, whole = group["campus"].running.ask(asked), group.merged.ask(asked)
     (error,), (expected,) = answer["errors"], whole["errors"]
     assert error["extensions"]["code"] == expected["extensions"]["code"] == "TWIN_UNKNOWN"
