@@ -15,7 +15,7 @@ from federation.egress import kept_line
 from federation.http_peer import HttpPeer
 from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
-from federation.joint.conducting import Bounds, Conductor, Here, PeerLost
+from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic
 from federation.joint.host import EPOCH
 from federation.joint.remote import There
 from federation.joint.rows import is_sound, told_twin
@@ -80,8 +80,11 @@ class SourceOf:
 
 @dataclass(frozen=True, slots=True)
 class JointImpact:
+    """traffic: what the estimate took; further passes (baseline, bounds) take about as much again."""
+
     impact: Impact
     sources: tuple[SourceOf, ...]
+    traffic: Traffic
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class _Pass:
     rows: dict[str, list[Row]]
     is_bounded: bool
     has_unknown: bool
+    traffic: Traffic
     thin: frozenset[str]  # servers between which relationships do not count, see `stated_for`
 
 
@@ -167,7 +171,8 @@ class Asking:
         if first.is_bounded or first.thin or self._lost.keys() & planned.others.keys():
             impact = replace(impact, completeness="PARTIAL")
         told = {**dict.fromkeys(first.thin, THIN), **self._lost}
-        return JointImpact(impact, tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers))
+        sources = tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers)
+        return JointImpact(impact, sources, first.traffic)
 
     async def _pass(
         self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool, well: bool
@@ -183,7 +188,7 @@ class Asking:
             rows = {other.name: await self._rows_of(other) for other in others}
             unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
             thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
-            return _Pass(impact, rows, is_bounded, unclear, thin)
+            return _Pass(impact, rows, is_bounded, unclear, conductor.traffic, thin)
 
     async def _rows_of(self, other: There) -> list[Row]:
         """PeerLost JOINT_MESSAGE_INVALID where it tells of twins that are not its own, or no numbers."""

@@ -292,22 +292,25 @@ class CascadeSite:
     # Runs
 
     def _work(self, step: Step) -> None:
-        if step.act is Act.TALLY:
-            for block in _there(self._runs).tally():
-                _there(self._merger).add(block)
-            self._runs = None
-            return
         if step.act is Act.SETTLE:
             self._fell = _there(self._runs).settle()
             return
         if step.is_new_block:
             if not step.runs or max(step.runs) >= self._world.scenario.runs:
                 raise InputError("a block of runs that the scenario does not have", code="JOINT_ORDER")
+            self._count()
             self._block = frozenset(step.runs)
             self._runs = self._new_runs(step)
         if not self._block >= {*step.runs, *step.loops}:
             raise InputError("runs that are not in the block", code="JOINT_ORDER")
         _there(self._runs).open(_RUN_STAGES[step.act], step.runs, step.loops)
+
+    def _count(self) -> None:
+        """The last block is over."""
+        if self._runs is not None:
+            for block in self._runs.tally():
+                _there(self._merger).add(block)
+            self._runs = None
 
     def _new_runs(self, step: Step) -> RunsAtSite:
         local, part, case = _there(self._local), _there(self._part), _there(self._compiled).case
@@ -332,6 +335,7 @@ class CascadeSite:
 
     def _own_outcome(self) -> Outcome:
         """The outcome without rows of other servers: those are told there."""
+        self._count()
         outcome, own = _there(self._merger).outcome(), _there(self._part).own
         hits = outcome.hits.copy()
         hits[own:] = 0

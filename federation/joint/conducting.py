@@ -141,7 +141,7 @@ class Conductor:
             if took_s > SLOW_S:
                 size = max(size // 4, 1)
             elif took_s < QUICK_S and self._bounds.may_grow:
-                size = min(size * 4, BLOCK_RUNS_MAX)
+                size = min(size * 8, BLOCK_RUNS_MAX)  # a message more costs as much as hundreds of runs
 
     async def _block(self, runs: range, *, well: bool) -> None:
         active, is_new = list(runs), True
@@ -157,8 +157,7 @@ class Conductor:
                 {run for report in self._reports.values() for run in report.fell} if loops else ()
             )
             if not active:
-                await self._act(Act.TALLY)
-                return
+                return  # counted with the next block, or when the Impact is asked for
         raise _unsettled(self._bounds.turns_max, "turns")
 
     def _touched(self) -> dict[int, list[bytes]]:

@@ -34,7 +34,6 @@ class Act(Enum):
     FALL = "fall"
     RISE = "rise"
     SETTLE = "settle"  # what rose is what all see from now on
-    TALLY = "tally"  # a block of runs is counted and forgotten
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
