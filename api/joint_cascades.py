@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.federation_http import Service, Told
 from api.schema.enums import SourceState
-from federation.joint.asking import THIN, Asking, Patience, PlannedCascade, elsewhere, encode_event
+from federation.joint.asking import COARSE, THIN, Asking, Patience, PlannedCascade, elsewhere, encode_event
 from federation.joint.host import CascadeHost
 from federation.joint.wire import KIND
 from federation.peer_bases import known_bases
@@ -115,6 +115,6 @@ def document_of(joint: JointImpact) -> dict[str, Any]:
 def _status(code: str, *, denied: bool) -> str:
     if not code:
         return SourceState.ANSWERED.value
-    if code == THIN:
+    if code in (COARSE, THIN):
         return SourceState.PARTIAL.value
     return (SourceState.DENIED if denied else SourceState.TIMED_OUT).value

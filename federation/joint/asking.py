@@ -13,7 +13,7 @@ import msgspec
 
 from federation.egress import kept_line
 from federation.http_peer import HttpPeer
-from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
+from federation.joint.boundary import coarse_for, foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic
 from federation.joint.host import EPOCH
@@ -40,6 +40,8 @@ _DENIED: Final = ("CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED"
 """Refusals that are somebody's decision; all others are failures."""
 _TOO_LARGE: Final = ("JOINT_LETTER_TOO_LARGE", "PEER_TOO_LARGE", "BODY_TOO_LARGE")
 _END_S: Final = 2.0
+COARSE: Final = "LEVELS_COARSE"
+"""A contract makes levels coarse: the answer is bounds."""
 THIN: Final = "RELATIONS_NOT_COUNTED"
 """Relationships are stated at a server for dependent twins of another: one folder would count them."""
 
@@ -96,6 +98,7 @@ class _Pass:
     is_bounded: bool
     has_unknown: bool
     traffic: Traffic
+    coarse: frozenset[str]  # servers that tell bounds by contract
     thin: frozenset[str]  # servers between which relationships do not count, see `stated_for`
 
 
@@ -170,7 +173,7 @@ class Asking:
             impact = with_differences(impact, self._with_rows(baseline, peers))
         if first.is_bounded or first.thin or self._lost.keys() & planned.others.keys():
             impact = replace(impact, completeness="PARTIAL")
-        told = {**dict.fromkeys(first.thin, THIN), **self._lost}
+        told = {**dict.fromkeys(first.coarse, COARSE), **dict.fromkeys(first.thin, THIN), **self._lost}
         sources = tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers)
         return JointImpact(impact, sources, first.traffic)
 
@@ -188,7 +191,7 @@ class Asking:
             rows = {other.name: await self._rows_of(other) for other in others}
             unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
             thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
-            return _Pass(impact, rows, is_bounded, unclear, conductor.traffic, thin)
+            return _Pass(impact, rows, is_bounded, unclear, conductor.traffic, conductor.coarse, thin)
 
     async def _rows_of(self, other: There) -> list[Row]:
         """PeerLost JOINT_MESSAGE_INVALID where it tells of twins that are not its own, or no numbers."""
@@ -215,6 +218,7 @@ class Asking:
             readable=readable_by(self.node, snapshot),
             granted=note_grants(self.node, snapshot),
             unknown=unknown,
+            coarse=coarse_for(self.node),
         )
 
     @asynccontextmanager

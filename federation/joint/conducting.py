@@ -123,11 +123,17 @@ class Conductor:
         self.traffic = Traffic()
 
     async def prepare(self) -> tuple[bool, bool]:
-        """Agree, see who can be hit, plan. (whether runs differ, whether somebody who matters is dark)."""
+        """Agree, see who can be hit, plan. (whether runs differ, whether levels are bounds somewhere)."""
         for act in (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK):
             await self._act(act)
         reports = self._reports.values()
-        return any(each.is_random for each in reports), any(each.is_bounded for each in reports)
+        is_bounded = any(each.is_bounded or each.is_coarse for each in reports)
+        return any(each.is_random for each in reports), is_bounded
+
+    @property
+    def coarse(self) -> frozenset[str]:
+        """Sites that tell bounds of levels because a contract says so."""
+        return frozenset(name for name, report in self._reports.items() if report.is_coarse)
 
     async def run(self, runs: int, *, well: bool) -> None:
         """All runs, block by block; each site counts its own share."""
