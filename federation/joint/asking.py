@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from simulation.result import Impact
     from simulation.scenario import Scenario
 
-_DENIED: Final = ("CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS")
+_DENIED: Final = (
+    "CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS", "JOINT_MANY_WORKERS",
+)  # fmt: skip
 """Refusals that are somebody's decision; all others are failures."""
 _TOO_LARGE: Final = ("JOINT_LETTER_TOO_LARGE", "PEER_TOO_LARGE", "BODY_TOO_LARGE")
 _END_S: Final = 2.0

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from api.joint_cascades import cascade_services
+from federation.joint.asking import SourceOf
+from federation.joint.wire import KIND
 from federation.keys import KEY_FILE
 from federation.store import FEDERATION_FILE
 from graph.mesh import Mesh
+from ontology.errors import LimitError
 from ontology.schema import Schema
 from ontology.units import Units
 from simulation.warm import warm
@@ -64,6 +68,15 @@ def test_a_coarse_signal_gives_bounds_that_say_so(partners: tuple[Site, Site], t
 
 def rows_of(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["localId"]: row for row in found["impacts"]["nodes"]}
+
+
+def test_several_processes_at_one_port_refuse_cascades_at_once(mesh: Mesh) -> None:
+    """A session would be in one of them, and the next message might reach another."""
+    service = cascade_services(mesh, is_shared=True)[KIND]
+    with pytest.raises(LimitError) as caught:
+        service.answer(None)  # pyright: ignore
+    assert caught.value.code == "JOINT_MANY_WORKERS"
+    assert SourceOf("plant", caught.value.code).is_denied
 
 
 def test_without_peers_a_cascade_leaves_no_trace_of_federation(mesh: Mesh) -> None:
