@@ -40,8 +40,9 @@ def cascade_services(mesh: Mesh, *, is_shared: bool = False) -> Mapping[str, Ser
     def answer(heard: Heard) -> Told:
         if is_shared:
             hint = "serve partners by one process: without --follow, or with one worker, on a port of its own"
-            message = "several processes answer here; a cascade needs one"
-            raise LimitError(message, code="JOINT_MANY_WORKERS", hint=hint)
+            raise LimitError(
+                "several processes answer here; a cascade needs one", code="JOINT_MANY_WORKERS", hint=hint
+            )
         partner = heard.opened.claims.iss
         return Told(*host.answer(heard.node, partner, heard.grant, heard.body, heard.now_ns))
 
