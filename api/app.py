@@ -73,18 +73,20 @@ def create_app(
     routes: Routes | None = None,
     following: Following | None = None,
     is_alone: bool = False,
+    is_shared: bool = False,
 ) -> Starlette:
     """The ASGI application over a mesh; the caller opens and closes the mesh.
 
     dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources.
     following: what keeps a read-only mesh up to date. is_alone: this process does nothing but serve.
+    is_shared: other processes answer at the same port.
     """
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
     units = load_units()
-    federating = Federating.over(mesh, units, settings)
+    federating = Federating.over(mesh, units, settings, is_shared=is_shared)
     services = Services(
         mesh,
         units,
