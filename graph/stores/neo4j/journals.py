@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from graph.folders import make_folder
 from graph.ids import default_base
 from graph.journals import check_header
-from graph.stores.chain import first_digest
 from graph.stores.neo4j import layout
 from graph.stores.neo4j.connection import Connection
 from graph.stores.neo4j.mirror import Mirror
@@ -61,7 +60,8 @@ class Neo4jJournal:
         # As long as a site is empty it may get another base IRI.
         if made != opened or (not taken.sequence and base != store.header.base):
             return None
-        head = Head(*last) if sequence and last[0] else Head(0, 0, first_digest(store.header))
+        # A transaction is shown piece by piece: the journal may tell of a commit that is not there yet.
+        head = Head(*last) if sequence and last[0] and None not in last else store.head()
         return None if head != taken and head.sequence <= taken.sequence else head
 
     def _look(self) -> list[Any]:
