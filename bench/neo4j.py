@@ -3,9 +3,9 @@
     uv run twinmesh bench neo4j [--json] [--quick]
 
 A campus of 100 buildings (552,111 twins, 1,001,186 relationships; quick: 1 building) is loaded by both into a
-Neo4j 5.26 Community of this run's own, from Maven Central. The plain load is what its documentation shows: MERGE
-by id in batches of 10,000 rows, then relationships by two look-ups. Each question is asked in turns; figures
-are medians. Answers are compared. Journals are not measured here: `bench store` does.
+Neo4j 5.26 Community of this run's own, from Maven Central. The plain load is what its documentation shows:
+MERGE by id in batches of 10,000 rows, then relationships by two look-ups. Each question is asked in turns;
+figures are medians. Answers are compared. Journals are not measured here: `bench store` does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Run as a program, its folder comes first, and this file would be taken for the driver of that name.
+sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
 
 import numpy as np
 
