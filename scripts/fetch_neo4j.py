@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.neo4j_server import MissingError, ServerError, cache_folder, make_archive  # noqa: E402
+from bench.neo4j_server import MissingError, ServerError, cache_folder, make_archive
 
 
 def main() -> int:

@@ -103,6 +103,7 @@ SPOKEN = {
     "KEY_UNREADABLE": "the private key of the folder is damaged, or the disk refuses it",
     "KIND_DEPRECATED": "the vocabulary has replaced this kind",
     "LIMIT_EXCEEDED": "a stated limit was reached; nothing was done by half",
+    "BACKUP_UNSUPPORTED": "the journals are in a database: back that up, or bring the sites into a folder",
     "MIGRATION_FOREIGN": "the target of a transfer holds another journal of that site; nothing was changed",
     "PUSHDOWN_UNSUPPORTED": "the question cannot be answered inside Neo4j as the columns would answer it",
     "STORE_AUTH": "Neo4j refuses the user or the password of [store]",

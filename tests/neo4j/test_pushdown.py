@@ -20,6 +20,8 @@ from tests.graph.test_matching import BASE, fresh, random_change, random_order, 
 
 QUESTIONS = 100
 
+pytestmark = pytest.mark.timeout(1200)  # a Neo4j is started, and the machine may be busy
+
 
 @pytest.fixture
 def world(open_mesh, schema):

@@ -22,7 +22,6 @@ from graph.stores.neo4j.script import refuse
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from graph.plan import Comparison, LinkTest, Predicate
     from graph.stores.neo4j.script import Script
@@ -40,18 +39,23 @@ _FIELDS: Final = {
 }
 
 
-def condition(script: Script, variable: str, predicate: Predicate) -> str:
-    """A condition on a node. LimitError PUSHDOWN_UNSUPPORTED, and what the columns raise."""
-    if isinstance(predicate, And):
-        return _joined(script, variable, predicate.parts, "AND", "true")
-    if isinstance(predicate, Or):
-        return _joined(script, variable, predicate.parts, "OR", "false")
+def condition(script: Script, variable: str, predicate: Predicate, *, negated: bool = False) -> str:
+    """A condition on a node. LimitError PUSHDOWN_UNSUPPORTED, and what the columns raise.
+
+    negated: it stands under a NOT, where null is not as good as false. Elsewhere comparisons are written
+    plainly, because Neo4j looks into an index only for those.
+    """
+    if isinstance(predicate, And | Or):
+        word, empty = ("AND", "true") if isinstance(predicate, And) else ("OR", "false")
+        parts = [condition(script, variable, part, negated=negated) for part in predicate.parts]
+        return "(" + f" {word} ".join(parts) + ")" if parts else empty
     if isinstance(predicate, Not):
-        return f"NOT {condition(script, variable, predicate.part)}"
+        return f"NOT {condition(script, variable, predicate.part, negated=True)}"
     if isinstance(predicate, TextTest):
-        return _all([_text(script, variable, predicate.field, each) for each in predicate.comparisons])
+        texts = [_text(script, variable, predicate.field, each) for each in predicate.comparisons]
+        return _never_null(_all(texts), negated=negated)
     if isinstance(predicate, AttributeTest):
-        return _attribute(script, variable, predicate)
+        return _never_null(_attribute(script, variable, predicate), negated=negated)
     return _link(script, variable, predicate)
 
 
@@ -67,19 +71,12 @@ def checked_attribute(script: Script, name: str) -> str:
     return quoted(property_of(name))
 
 
-def _joined(script: Script, variable: str, parts: Sequence[Predicate], word: str, empty: str) -> str:
-    if not parts:
-        return empty
-    return "(" + f" {word} ".join(condition(script, variable, part) for part in parts) + ")"
-
-
 def _all(conditions: list[str]) -> str:
     return "(" + " AND ".join(conditions) + ")" if conditions else "true"
 
 
-def _true(text: str) -> str:
-    """A comparison with nothing is false."""
-    return f"coalesce({text}, false)"
+def _never_null(text: str, *, negated: bool) -> str:
+    return f"coalesce({text}, false)" if negated else text
 
 
 # Texts
@@ -137,17 +134,17 @@ def _compared(script: Script, value: str, comparison: Comparison) -> str:
     found = f"{value} {word} {script.value(operand)}"
     if isinstance(operand, str):  # texts that stand for objects are none
         found = f"{found} AND NOT {value} STARTS WITH {script.value(TAGGED)}"
-    return _true(found)
+    return f"({found})"
 
 
 def _equality(script: Script, value: str, comparison: Comparison) -> str:
     if isinstance(comparison.operand, tuple):
-        found = _true(f"{value} IN {script.value(list(comparison.operand))}")
+        found = f"{value} IN {script.value(list(comparison.operand))}"
     else:
-        found = _true(f"{value} = {script.value(comparison.operand)}")
+        found = f"{value} = {script.value(comparison.operand)}"
     if comparison.operator in (Operator.EQ, Operator.IN):
         return found
-    return f"({value} IS NOT NULL AND NOT {found})"
+    return f"({value} IS NOT NULL AND NOT coalesce({found}, false))"
 
 
 def _operands(comparison: Comparison) -> tuple[JSONValue, ...]:
@@ -161,9 +158,10 @@ def _operands(comparison: Comparison) -> tuple[JSONValue, ...]:
 def _link(script: Script, variable: str, test: LinkTest) -> str:
     link, other = script.variable("r"), script.variable("m")
     pattern = script.hop(variable, test.relation, test.way, link, other)
-    fits = [_attribute(script, link, each) for each in test.link]
+    negated = test.quantifier is Quantifier.EVERY
+    fits = [_never_null(_attribute(script, link, each), negated=negated) for each in test.link]
     if test.twin is not None:
-        fits.append(condition(script, other, test.twin))
+        fits.append(condition(script, other, test.twin, negated=negated))
     here, wanted = f"{other}._kind IS NOT NULL", _all(fits)
     if test.quantifier is Quantifier.EVERY:
         return f"NOT EXISTS {{ MATCH {pattern} WHERE {here} AND NOT {wanted} }}"
