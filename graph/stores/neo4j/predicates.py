@@ -22,7 +22,6 @@ from graph.stores.neo4j.script import refuse
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
-
     from graph.plan import Comparison, LinkTest, Predicate
     from graph.stores.neo4j.script import Script
     from graph.values import JSONValue
