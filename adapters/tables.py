@@ -95,6 +95,10 @@ class Table:
             self.note("CONFIG_WRONG_TYPE", f"{key!r} holds texts")
         return tuple(item for item in items if isinstance(item, str))
 
+    def items(self, key: str) -> list[object]:
+        """A list of whatever, empty where absent."""
+        return self._read(key, list, [])
+
     def mapping(self, key: str) -> dict[str, object]:
         return self._read(key, dict, {})
 

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from api.commanding import CommandRoute
     from api.following import Following
     from graph.mesh import Mesh
 
@@ -67,7 +66,7 @@ def create_app(
     *,
     dev: bool = False,
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
-    commands: Mapping[str, CommandRoute] | None = None,
+    commands: Commands | None = None,
     following: Following | None = None,
     is_alone: bool = False,
 ) -> Starlette:
@@ -88,7 +87,7 @@ def create_app(
         settings,
         tokens,
         Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
-        Commands(commands),
+        commands or Commands(),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated

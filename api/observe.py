@@ -149,6 +149,7 @@ class Health:
         yield "# TYPE twinmesh_jobs gauge"
         for state, number in self.services.simulations.jobs.counts().items():
             yield f'twinmesh_jobs{{state="{state}"}} {number}'
+        yield from self.services.commands.lines()
         if self.following is not None:
             yield from self.following.lines()
         yield from self._source_lines()

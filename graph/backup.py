@@ -18,6 +18,7 @@ from graph.marks import mark_file
 from graph.rebuild import rebuild
 from graph.stores.copying import copy_database, copying
 from graph.stores.reading import connect_unchanged
+from graph.stores.site_files import SIDE_FILES
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -128,14 +129,15 @@ def _check_space(data: Path, target: Path) -> None:
 
 
 def _copied(data: Path) -> Iterator[Path]:
-    for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc"):
+    sides = [f"{name}*" for name in SIDE_FILES]
+    for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc", *sides):
         yield from (data / "sites").glob(f"*/{pattern}")
 
 
 def _copy_site(source: Path, target: Path) -> None:
     """The readings first: what they are of was acknowledged before, so the journal's copy has it."""
     target.mkdir(parents=True)
-    for name in (HISTORY, JOURNAL):
+    for name in (*SIDE_FILES, HISTORY, JOURNAL):
         if (source / name).exists():
             copy_database(source / name, target / name, "BACKUP_FAILED")
 

@@ -14,6 +14,7 @@ import msgspec
 
 from graph.folders import sync_folder, write_file
 from graph.marks import FileMark, compare_marks, mark_file
+from graph.stores.site_files import SIDE_FILES
 from ontology.errors import Place, Problem
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SEAL = "seal.json"
 SEAL_FORMAT = 1
 # Files of a site that change in place.
-SEALED = ("journal.sqlite", "history.sqlite")
+SEALED = ("journal.sqlite", "history.sqlite", *SIDE_FILES)
 # These carry checksums of their own: only that they are there is kept.
 IMMUTABLE = "checkpoints/*.tmc"
 _HINT = "restore a backup; if you changed the file on purpose, remove seal.json"

@@ -22,6 +22,8 @@ from graph.rebuild import rebuild
 from graph.sealing import check_seal
 from graph.stores.faults import SQLITE_FAULTS
 from graph.stores.reading import connect_unchanged, open_unchanged
+from graph.stores.site_files import SIDE_FILES
+from graph.stores.state_log import check_states
 from graph.stores.wal import check_log
 from ontology.errors import Place, Problem, StoreError
 
@@ -96,6 +98,8 @@ def verify_site(folder: Path, schema: Schema, *, covered: bool = False) -> SiteR
     if not report.problems:
         _check_content(folder, schema, report)
     _check_history(folder / HISTORY, report)
+    for name in SIDE_FILES:
+        _check_side_file(folder / name, report)
     for kept in sorted(folder.glob("before-format-*")):
         report.problems += check_seal(kept) or []
         report.checked.append(f"the backup of before a migration, {kept.name}")
@@ -116,7 +120,7 @@ def _check_seal(folder: Path, report: SiteReport, *, live: bool) -> None:
 
 
 def _check_logs(folder: Path, report: SiteReport, *, live: bool) -> None:
-    for name in (JOURNAL, HISTORY):
+    for name in (JOURNAL, HISTORY, *SIDE_FILES):
         try:
             report.problems += check_log(folder / f"{name}-wal", live=live)
         except OSError as error:
@@ -202,6 +206,22 @@ def _check_history(path: Path, report: SiteReport) -> None:
         found = [f"unreadable: {error}"]
     report.problems += [Problem("HISTORY_CORRUPT", text, Place(path=str(path)), _RESTORE) for text in found]
     report.checked.append("the structure of the history")
+
+
+def _check_side_file(path: Path, report: SiteReport) -> None:
+    """The hash chain of a log, and that what it says of now follows from it."""
+    if not path.exists():
+        return
+    format = SIDE_FILES[path.name]
+    try:
+        with closing(connect_unchanged(path)) as connection:
+            found = check_states(connection, format)
+    except (*SQLITE_FAULTS, OSError) as error:
+        found = [f"unreadable: {error}"]
+    except (TypeError, ValueError, OverflowError) as error:
+        found = [f"a value is of the wrong type: {error}"]
+    report.problems += [Problem(format.corrupt, text, Place(path=str(path)), _RESTORE) for text in found]
+    report.checked.append(f"the hash chain of the {format.label}")
 
 
 def _lost_readings(connection: sqlite3.Connection) -> list[str]:

@@ -44,7 +44,9 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ItemStatus", "ChangeInput", "TwinInput", "RelationshipInput", "ExternalIdInput",
         "ChangeResult", "ItemResult", "CascadeInput", "EventInput", "Simulation", "ImpactConnection",
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
-        "CommandInput", "CommandResult", "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
+        "CommandInput", "CommandResult", "CommandStep", "CommandEdge", "CommandConnection",
+        "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection", "ChangeEvent",
+    "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
         "CommandStatus", "SourceState", "EventType", "FirstHit", "_Any", "_Service", "_Entity",
     )
@@ -52,7 +54,7 @@ FIXED_TYPES: frozenset[str] = frozenset(
 FIXED_FIELDS: frozenset[str] = frozenset(
     (
         "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
-        "schema", "_service", "_entities",
+        "command", "commands", "alarms", "schema", "_service", "_entities",
     )
 )
 # fmt: on

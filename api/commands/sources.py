@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from adapters.amqp.config import parse_amqp
 from adapters.amqp.source import AmqpSource
@@ -13,6 +13,8 @@ from adapters.csv.source import read_csv
 from adapters.model import ImportRequest
 from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
+from adapters.opcua.bindings import load_opcua_bindings
+from adapters.opcua.config import parse_opcua
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
 from adapters.sparkplug.config import parse_sparkplug
@@ -22,18 +24,23 @@ from ontology.errors import InputError, Place, suggestion
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
+    from adapters.binding import Binding
     from adapters.model import ReadingRows
+    from adapters.opcua.config import OpcuaConfig
+    from adapters.opcua.source import OpcuaSource
     from adapters.replay.config import ReplayConfig
     from graph.mesh import Mesh
     from graph.twin import Twin
     from ontology.units import Units
 
 # Parts of twinmesh.toml that are no settings of the server.
-SECTIONS = ("mqtt", "sparkplug", "amqp", "publish", "replay", "format")
-Source = MqttSource | AmqpSource | SparkplugSource | ReplaySource
+SECTIONS = (
+    "mqtt", "sparkplug", "amqp", "opcua", "publish", "replay", "commands", "alarms", "routes", "format",
+)  # fmt: skip
+Source: TypeAlias = "MqttSource | AmqpSource | SparkplugSource | OpcuaSource | ReplaySource"
 
 
 class Sources:
@@ -59,30 +66,42 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     mqtt = [(item, load_bindings(item.bindings, units)) for item in parse_mqtt(document, path)]
     amqp = [(item, load_bindings(item.bindings, units)) for item in parse_amqp(document, path)]
     hosts = parse_sparkplug(document, path)
+    opcua = [(item, load_opcua_bindings(item.bindings, units)) for item in parse_opcua(document, path)]
     replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
     with contextlib.ExitStack() as stack:
         sources: dict[str, Source] = {}
         for number, (settings, bindings) in enumerate(mqtt, 1):
-            source = MqttSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
+            source = MqttSource.start(twin_of(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"mqtt {number} {settings.site}"] = source
         for number, (settings, bindings) in enumerate(amqp, 1):
-            source = AmqpSource.start(_twin(mesh, settings.site, path), settings, bindings, units)
+            source = AmqpSource.start(twin_of(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"amqp {number} {settings.site}"] = source
         for number, settings in enumerate(hosts, 1):
-            source = SparkplugSource.start(_twin(mesh, settings.site, path), settings, units)
+            source = SparkplugSource.start(twin_of(mesh, settings.site, path), settings, units)
             stack.callback(source.stop)
             sources[f"sparkplug {number} {settings.site}"] = source
+        for number, (settings, bindings) in enumerate(opcua, 1):
+            source = _opcua(twin_of(mesh, settings.site, path), settings, bindings, units)
+            stack.callback(source.stop)
+            sources[f"opcua {number} {settings.site}"] = source
         for number, (settings, rows) in enumerate(replays, 1):
-            source = ReplaySource.start(_twin(mesh, settings.site, path), settings, rows)
+            source = ReplaySource.start(twin_of(mesh, settings.site, path), settings, rows)
             stack.callback(source.stop)
             sources[f"replay {number} {settings.site}"] = source
         yield Sources(sources)
 
 
+def _opcua(twin: Twin, config: OpcuaConfig, bindings: Sequence[Binding], units: Units) -> OpcuaSource:
+    # asyncua takes a second to import: only who uses it waits.
+    from adapters.opcua.source import OpcuaSource  # noqa: PLC0415
+
+    return OpcuaSource.start(twin, config, bindings, units)
+
+
 def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> ReadingRows:
-    twin = _twin(mesh, config.site, path)
+    twin = twin_of(mesh, config.site, path)
     request = ImportRequest(twin.site, twin.base, config.readings.stem)
     rows = read_csv(config.readings, request, twin.schema, units).readings
     if rows is None:
@@ -91,7 +110,8 @@ def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> Reading
     return rows
 
 
-def _twin(mesh: Mesh, site: str, path: Path) -> Twin:
+def twin_of(mesh: Mesh, site: str, path: Path) -> Twin:
+    """The sub-twin that a settings file names. InputError SITE_UNKNOWN."""
     if site not in mesh.sites:
         place = Place(path.name)
         raise InputError(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import strawberry
 
 from api.changing import apply_change
-from api.commanding import Command
-from api.schema.enums import CommandStatus, ItemStatus
-from api.schema.inputs import CascadeInput, ChangeInput, CommandInput
+from api.schema.commands import CommandResult, approve_command, cancel_command, send_command
+from api.schema.enums import ItemStatus
+from api.schema.inputs import CascadeInput, ChangeInput
 from api.schema.scalars import Revision, time_text
 from api.schema.simulation import Simulation, SimulationRow
 from api.schema.twin import Info
@@ -41,14 +41,6 @@ class ChangeResult:
 class ScenarioInfo:
     id: strawberry.ID
     name: str | None
-
-
-@strawberry.type
-class CommandResult:
-    id: strawberry.ID
-    status: CommandStatus
-    code: str | None
-    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +106,6 @@ def _drop_scenario(id: strawberry.ID) -> bool:
     raise UsageError("what-if worlds are not available yet", code="NOT_AVAILABLE")
 
 
-def _send_command(info: Info, input: CommandInput) -> CommandResult:
-    context = info.context
-    command = Command(
-        input.point,
-        input.value,
-        input.expires_in_s,
-        input.idempotency_key,
-        input.if_value,
-        bool(input.dry_run),
-    )
-    outcome = context.services.commands.send(context.principal, context.present(), command)
-    return cast("CommandResult", outcome)
-
-
 @strawberry.type
 class Mutation:
     apply_change: ChangeResult = strawberry.field(
@@ -140,7 +118,17 @@ class Mutation:
     cancel_simulation: Simulation = strawberry.field(resolver=_cancel_simulation)
     create_scenario: ScenarioInfo = strawberry.field(resolver=_create_scenario)
     drop_scenario: bool = strawberry.field(resolver=_drop_scenario)
-    send_command: CommandResult = strawberry.field(resolver=_send_command)
+    send_command: CommandResult = strawberry.field(
+        resolver=send_command,
+        description="Ask the field for something. ACCEPTED is only the beginning: see `command`.",
+    )
+    approve_command: CommandResult = strawberry.field(
+        resolver=approve_command, description="Agree to a command that somebody else gave."
+    )
+    cancel_command: CommandResult = strawberry.field(
+        resolver=cancel_command,
+        description="End a command that is under way. What has left already may still be done.",
+    )
 
 
 def scenario_document(given: CascadeInput) -> Document:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import numpy as np
 import strawberry
 
+from api.schema.commands import Command, CommandConnection, command_of, commands_of
 from api.schema.context import WorldRequest
 from api.schema.enums import Direction
 from api.schema.inputs import FilterReader, Measure, TwinFilter, TwinOrder, order_keys
@@ -297,11 +298,11 @@ def _aggregate(
 
 
 def _grouped(view: View, grouping: plan.Grouping) -> tuple[GroupRow, ...]:
-    """Our twins, those that peers showed, and the figures of peers that show none."""
-    parts = () if view.figures is None else view.figures(grouping)
-    if not parts:
+    """Our twins, those that peers showed, and the figures that peers told instead."""
+    others = None if view.figures is None else view.figures(grouping)
+    if others is None or not others.parts:
         return run_grouping(view, grouping)
-    rows, is_whole = run_joined(view, grouping, parts)
+    rows, is_whole = run_joined(view, grouping, others)
     view.budget.spend(len(rows))
     if view.reads is not None:
         view.reads.grouped.append(grouping)
@@ -361,3 +362,7 @@ class Query:
     )
     sites: list[SiteInfo] = strawberry.field(resolver=_sites)
     simulation: Simulation | None = strawberry.field(resolver=_simulation)
+    command: Command | None = strawberry.field(resolver=command_of)
+    commands: CommandConnection = strawberry.field(
+        resolver=commands_of, description="Newest first; with `open` those that are not over yet."
+    )

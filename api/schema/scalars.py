@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, NewType
 
 import strawberry
 
+from graph.times import NS_PER_S
+from graph.times import time_text as time_text
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,22 +23,11 @@ TimeNs = NewType("TimeNs", int)
 DurationNs = NewType("DurationNs", int)
 Json = NewType("Json", object)
 
-NS_PER_S: Final = 1_000_000_000
 _DURATION = re.compile(
     r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d{1,9})?)S)?)?"
 )
 _TIME = re.compile(r"(?P<whole>.+T\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>Z|z|[+-]\d\d:\d\d)")
 _SECONDS_PER: Final = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
-
-
-def time_text(time_ns: int) -> str:
-    """ISO 8601 in UTC with as many digits as the time has (0, 3, 6 or 9)."""
-    seconds, rest = divmod(time_ns, NS_PER_S)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    digits = f"{rest:09d}"
-    while digits.endswith("000"):
-        digits = digits[:-3]
-    return f"{text}.{digits}Z" if digits else f"{text}Z"
 
 
 def read_time(value: object) -> TimeNs:

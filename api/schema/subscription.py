@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import strawberry
 
+from api.schema.commands import Command, command_states
 from api.schema.enums import Quality
 from api.schema.inputs import FilterReader, TwinFilter
 from api.schema.rows import Cohort, TwinRow, read_value
@@ -22,6 +23,7 @@ from api.schema.simulation import Impact, ImpactListing, Simulation, SimulationR
 from api.schema.twin import Info, Point, Twin
 from graph.feed import Gap, ReadingsEvent, newest_readings
 from graph.matching import mask_of
+from graph.quality import reason_of, severity_of
 from graph.snapshot import read_word
 from graph.touching import TOUCHED_MAX, all_touched
 from graph.values import Commit, ValueType
@@ -70,6 +72,7 @@ class ReadingEvent:
     unit: str | None
     time: TimeNs
     quality: Quality
+    quality_reason: str | None = strawberry.field(description="Why it is doubted, where that is known.")
     conflated: int = strawberry.field(description="Older readings of the site that a slow reader missed.")
 
 
@@ -100,8 +103,16 @@ class _ReadingRow:
     text: str | None
     state: str | None
     time: int
-    quality: QualityValue
+    quality_code: int
     conflated: int
+
+    @property
+    def quality(self) -> QualityValue:
+        return severity_of(self.quality_code)
+
+    @property
+    def quality_reason(self) -> str | None:
+        return reason_of(self.quality_code)
 
     @property
     def id(self) -> str:
@@ -285,7 +296,7 @@ def _reading_rows(view: View, site: Snapshot, wanted: set[str], event: ReadingsE
                 TwinRow(cohort, position),
                 *read_value(value, value_type is ValueType.CODE),
                 int(readings.times_ns[place]),
-                QualityValue(int(readings.quality[place])),
+                int(readings.quality[place]),
                 event.conflated,
             )
         )
@@ -360,4 +371,7 @@ class Subscription:
     )
     job: AsyncGenerator[Simulation, None] = strawberry.subscription(
         resolver=_job, description="A simulation as it moves on, until it ends."
+    )
+    command: AsyncGenerator[Command, None] = strawberry.subscription(
+        resolver=command_states, description="Every state of a command, until it is over."
     )

@@ -54,7 +54,7 @@ class Live:
         """What /metrics tells of the one source."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:
             text = answer.read().decode()
-        found = re.search(rf'^twinmesh_source_{name}\{{[^}}]*\}} (\S+)$', text, re.MULTILINE)
+        found = re.search(rf"^twinmesh_source_{name}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
     def wait(self, name: str, least: float) -> None:
@@ -105,7 +105,8 @@ def served(data: Path, port: int, client: str) -> Generator[Live]:
     """The server, once its source has heard something. Queues are large: what is measured is speed."""
     settings = (
         f'[[mqtt]]\nsite = "campus"\nhost = "{HOST}"\nport = {port}\nbindings = "bindings.toml"\n'
-        f'client = "{client}"\nsession_expiry_s = 0\nqueue_rows_max = 10000000\nqueue_bytes_max = 4294967296\n'
+        f'client = "{client}"\nsession_expiry_s = 0\nqueue_rows_max = 10000000\n'
+        f"queue_bytes_max = 4294967296\n"
         f'client_id = "bench-{client}"\nbatch_rows_max = 50000\n'
     )
     first = data / "twinmesh.first"

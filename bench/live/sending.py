@@ -1,7 +1,7 @@
 """Loads that cost little themselves: packets and requests are made before the clock starts.
 
-    python -m bench.live.sending mqtt PORT MESSAGES PER_MESSAGE      blast messages of QoS 0
-    python -m bench.live.sending http PORT REQUESTS LINES            post bodies on a few connections
+python -m bench.live.sending mqtt PORT MESSAGES PER_MESSAGE      blast messages of QoS 0
+python -m bench.live.sending http PORT REQUESTS LINES            post bodies on a few connections
 """
 
 from __future__ import annotations

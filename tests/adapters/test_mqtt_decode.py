@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from adapters.binding import parse_bindings
 from adapters.mqtt.decode import Message, decode, time_ns_of
 from adapters.routing import Router
+from graph.quality import Reason, quality_byte
 from graph.values import Quality
 from ontology.units import load_units
 
 UNITS = load_units()
+RANGE = quality_byte(Quality.UNCERTAIN, Reason.RANGE)
+FUTURE = quality_byte(Quality.UNCERTAIN, Reason.FUTURE)
+NO_NUMBER = quality_byte(Quality.BAD, Reason.NOT_A_NUMBER)
 NOON_NS = 1_768_219_200_000_000_000  # 2026-01-12T12:00:00Z
 
 
@@ -49,7 +53,7 @@ def test_limits_are_in_the_unit_of_the_binding(send):
     rules = {"unit": "W", "minimum": 0, "maximum": 5_000}
     assert send(5_000, "CH-1-PWR", **rules)[0].quality.tolist() == [Quality.GOOD]
     readings, _ = send(5_001, "CH-1-PWR", **rules)
-    assert (number(readings), readings.quality.tolist()) == (pytest.approx([5.001]), [Quality.UNCERTAIN])
+    assert (number(readings), readings.quality.tolist()) == (pytest.approx([5.001]), [RANGE])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_broken_json_is_refused(send, payload):
 
 def test_numbers_that_are_none_are_bad(send):
     readings, _ = send(b"1" + b"0" * 400)
-    assert readings.quality.tolist() == [Quality.BAD]
+    assert readings.quality.tolist() == [NO_NUMBER]
 
 
 def test_pointers_that_lead_nowhere_are_refused(send):
@@ -135,7 +139,7 @@ def test_stated_time_and_quality(send):
     assert send({"v": 1, "t": "2026-01-12T12:00:00", "q": 0}, **rules)[1] == {"TIME_ZONE_MISSING": 1}
     assert send({"v": 1, "t": 5, "q": 0}, **rules)[1] == {"TIME_SYNTAX": 1}
     future = send({"v": 1, "t": "2026-01-12T12:02:00Z", "q": 0}, **rules)[0]
-    assert future.quality.tolist() == [Quality.UNCERTAIN]
+    assert future.quality.tolist() == [FUTURE]
 
 
 def test_a_retained_message_without_a_time_is_no_fresh_value(campus_twin):

@@ -1,0 +1,98 @@
+"""Ways to devices: `[[commands]]` tables of `twinmesh.toml`.
+
+    [[commands]]
+    site = "campus"
+    via = "mqtt"                          # mqtt, http or amqp
+    host = "broker.example"
+    rules = "campus-commands.toml"        # beside twinmesh.toml; see `adapters.command_rules`
+    responses = true                      # mqtt: devices answer on the response topic of MQTT 5
+
+mqtt: `port tls ca_file username password_env client_id protocol keepalive_s responses`.
+http: `url method token_env`. amqp: `url_env exchange replies`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from adapters.mqtt.publisher import MqttLink, read_link
+from adapters.tables import Table
+from ontology.errors import InputError, Place, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ROUTES_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class MqttWay:
+    link: MqttLink
+    responses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HttpWay:
+    """url: scheme, host and port; addresses of rules are paths on it."""
+
+    url: str
+    method: Literal["POST", "PUT"]
+    token_env: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpWay:
+    """url_env: the environment variable that holds the URL with its password. Addresses are routing keys."""
+
+    url_env: str
+    exchange: str
+    replies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandsConfig:
+    """One table: a site, the rules of its points, and how its devices are reached."""
+
+    site: str
+    rules: Path
+    way: MqttWay | HttpWay | AmqpWay
+
+
+def parse_commands(document: Mapping[str, object], path: Path) -> tuple[CommandsConfig, ...]:
+    """The `[[commands]]` tables of a document that was read from `path`. InputError with every problem."""
+    top = Table({"commands": document.get("commands", [])}, Place(path=path.name))
+    tables = top.tables("commands")
+    if len(tables) > ROUTES_MAX:
+        top.note("CONFIG_RANGE", f"at most {ROUTES_MAX} [[commands]] tables, not {len(tables)}")
+    problems: list[Problem] = []
+    configs: list[CommandsConfig] = []
+    for number, values in enumerate(tables, 1):
+        place = Place(path=path.name, item=f"commands {number}")
+        try:
+            configs.append(_config(Table(values, place), path.parent, number))
+        except InputError as error:
+            problems.extend(error.problems)
+    top.problems.extend(problems)
+    top.finish()
+    return tuple(configs)
+
+
+def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
+    site = table.text("site")
+    via: Literal["mqtt", "http", "amqp"] = table.choice("via", ("mqtt", "http", "amqp"), "mqtt")
+    rules = folder.absolute() / table.text("rules")
+    match via:
+        case "mqtt":
+            link = read_link(table, folder, f"twinmesh-{site}-commands-{number}")
+            way = MqttWay(link, table.boolean("responses", False))
+            if way.responses and link.protocol != "5":
+                table.note("CONFIG_RANGE", "responses need protocol 5")
+        case "http":
+            method: Literal["POST", "PUT"] = table.choice("method", ("POST", "PUT"), "POST")
+            way = HttpWay(table.text("url"), method, table.optional_text("token_env"))
+        case "amqp":
+            way = AmqpWay(table.text("url_env"), table.text("exchange", ""), table.boolean("replies", False))
+    table.finish()
+    return CommandsConfig(site, rules, way)
