@@ -181,7 +181,7 @@ SPOKEN = {
     "SPARQL_TOO_LARGE": "what the asker sees is too much for a store of triples",
     "SERIES_LENGTH": "the lists of a message with many readings differ in length, or are too long",
     "SPARKPLUG_EDGES": "more Sparkplug edges than a server keeps",
-    "SPARKPLUG_METRIC_UNKNOWN": "data of a metric or alias that no birth named; the edge is asked for its birth",
+    "SPARKPLUG_METRIC_UNKNOWN": "data of a metric that no birth named; the edge is asked again",
     "SPARKPLUG_POINTS": "births would make more points than `points_max`",
     "SPARKPLUG_UNBORN": "data of an edge or device that bore nothing yet; it is asked for its birth",
     "STATE_UNKNOWN": "a device sent a state that the binding does not name",
