@@ -15,13 +15,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from adapters.inbox import Inbox
 from adapters.lanes import decode_batch
+from adapters.quality.judging import heed, judged
 from adapters.routing import Router
+from adapters.skew import Skew
 from ontology.errors import StoreError, TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
 
     from adapters.binding import Binding
     from adapters.lanes import Decoded
@@ -66,6 +72,7 @@ class SourceHealth:
     state: `running`, `connecting`, `blocked` (the store refuses), `stopped` or `failed`. `unrouted` came on
     an address without a known point; `shed` found no room; `recorded` counts readings, of which a message may
     hold many.
+    clock_skew_s: arrival less stamp, the median of the last readings that devices stamped; None: none did.
     lag_s: from arrival to durable, of the last batch; while something waits, how long it has waited.
     """
 
@@ -81,6 +88,7 @@ class SourceHealth:
     shed: int
     queued: int
     lag_s: float
+    clock_skew_s: float | None
     last_error: str | None
     problems: tuple[Problem, ...]
     bindings: tuple[BindingHealth, ...]
@@ -91,6 +99,10 @@ class Decoder(Protocol):
 
     def decode(self, batch: Sequence[Message]) -> Decoded:
         """Readings of a batch. Raises StoreError where the store takes nothing: then it is asked again."""
+        ...
+
+    def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
+        """int64[n]: the times of those readings that devices stamped themselves."""
         ...
 
     def recorded(self, decoded: Decoded, now_ns: int) -> None:
@@ -111,10 +123,17 @@ class BoundDecoder:
         self.router = Router(bindings, twin.snapshot(), units)
         self._twin = twin
         self._keeps = any(binding.keep for binding in bindings)
+        self._stamped = np.array([binding.time_pointer is not None for binding in bindings], bool)
+        heed(twin, self.router)
 
     def decode(self, batch: Sequence[Message]) -> Decoded:
         self.router.refresh(self._twin.snapshot())
         return decode_batch(batch, self.router, self._twin.intern_texts)
+
+    def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
+        if not self._stamped.any():
+            return decoded.readings.times_ns[:0]
+        return decoded.readings.times_ns[self._stamped[self.router.slots.binding[decoded.slots]]]
 
     def recorded(self, decoded: Decoded, now_ns: int) -> None:
         self.router.saw_all(decoded.slots, now_ns)
@@ -141,6 +160,7 @@ class Pipeline:
         reserve_rows: int,
     ) -> None:
         self._twin = twin
+        self._skew = Skew()
         self._flow = flow
         self._decoder = decoder
         self._acknowledge = acknowledge
@@ -185,6 +205,7 @@ class Pipeline:
             shed=self._inbox.shed,
             queued=queued,
             lag_s=(now_ns - self._oldest_ns) / 1e9 if self._taken else self._lag_s,
+            clock_skew_s=self._skew.median_s,
             last_error=self._store_error or link.last_error or self._batch_error,
             problems=problems,
             bindings=bindings,
@@ -215,7 +236,7 @@ class Pipeline:
         decoded: Decoded | None = None
         while True:
             try:
-                decoded = decoded or self._decoder.decode(batch)
+                decoded = decoded or self._judged(batch)
                 self._recorded += self._twin.record(decoded.readings) if len(decoded.readings) else 0
                 break
             except StoreError as error:
@@ -236,3 +257,11 @@ class Pipeline:
         self._decoder.recorded(decoded, now_ns)
         self._lag_s = (now_ns - self._oldest_ns) / 1e9
         self._acknowledge(batch)
+
+    def _judged(self, batch: Sequence[Message]) -> Decoded:
+        """Decoded and judged, once: judges remember what they saw."""
+        decoded, arrived_ns = self._decoder.decode(batch), batch[-1].arrival_ns
+        stamps_ns = self._decoder.stamps_ns(decoded)
+        if len(stamps_ns):
+            self._skew.add(stamps_ns, arrived_ns)
+        return decoded._replace(readings=judged(self._twin, decoded.readings, arrived_ns))

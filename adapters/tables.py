@@ -88,16 +88,16 @@ class Table:
             self.note("CONFIG_WRONG_TYPE", f"{key!r} holds tables", f"write [[{key}]]")
         return found
 
+    def items(self, key: str) -> list[object]:
+        """A list of whatever, empty where absent."""
+        return self._read(key, list, [])
+
     def texts(self, key: str) -> tuple[str, ...]:
         """The list of texts at `key`, empty where absent."""
         items: list[object] = self._read(key, list, [])
         if not all(isinstance(item, str) for item in items):
             self.note("CONFIG_WRONG_TYPE", f"{key!r} holds texts")
         return tuple(item for item in items if isinstance(item, str))
-
-    def items(self, key: str) -> list[object]:
-        """A list of whatever, empty where absent."""
-        return self._read(key, list, [])
 
     def mapping(self, key: str) -> dict[str, object]:
         return self._read(key, dict, {})

@@ -164,11 +164,17 @@ class State:
 
     def coded_points(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """bool[n]: points whose words are codes of texts (value types code and text)."""
+        return self._points_of(rows, ValueType.CODE, ValueType.TEXT)
+
+    def whole_points(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """bool[n]: points whose words are whole numbers (value types boolean and counter)."""
+        return self._points_of(rows, ValueType.BOOLEAN, ValueType.COUNTER)
+
+    def _points_of(self, rows: npt.NDArray[np.int32], *types: ValueType) -> npt.NDArray[np.bool_]:
         column = self.twins.attributes["valueType"]
         if column is None:
             return np.zeros(len(rows), np.bool_)
-        find = self.pools.texts.find
-        return column.is_text(rows, [find(ValueType.CODE), find(ValueType.TEXT)])
+        return column.is_text(rows, [self.pools.texts.find(value_type) for value_type in types])
 
     def _remove_edges(self, edges: Sequence[int]) -> None:
         if edges:
@@ -190,9 +196,12 @@ class State:
         if not drafts:
             return
         twins, pools = self.twins, self.pools
-        for draft in drafts:
-            if draft.row >= len(twins.ids):
-                twins.ids.add(draft.iri)
+        known = len(twins.ids)
+        new = [draft.iri for draft in drafts if draft.row >= known]
+        if len(new) == 1:
+            twins.ids.add(new[0])
+        elif new:
+            twins.ids.add_all(new)
         rows = [draft.row for draft in drafts]
         back = [draft.row for draft in drafts if not draft.living]
         twins.alive.write(back, [True] * len(back))

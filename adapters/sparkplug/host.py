@@ -25,6 +25,8 @@ from ontology.errors import StoreError, TwinmeshError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    import numpy.typing as npt
+
     from adapters.mqtt.decode import Message
     from adapters.sparkplug.config import SparkplugConfig
     from adapters.sparkplug.decode import Metric, Payload, Plain
@@ -107,6 +109,10 @@ class SparkplugHost:
         quality = flag_times(times_ns, now_ns, np.array(rows.quality, np.uint8))
         points, words = np.array(rows.points, np.int32), np.array(rows.words, np.uint64)
         return Decoded(Readings(points, times_ns, words, quality), np.zeros(0, np.int32), refused, unrouted)
+
+    def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
+        """All of them: metrics have times of their own."""
+        return decoded.readings.times_ns
 
     def recorded(self, decoded: Decoded, now_ns: int) -> None:
         """Counted while they were decoded."""
