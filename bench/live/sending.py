@@ -1,7 +1,7 @@
 """Loads that cost little themselves: packets and requests are made before the clock starts.
 
-    python -m bench.live.sending mqtt PORT MESSAGES PER_MESSAGE      blast messages of QoS 0
-    python -m bench.live.sending http PORT REQUESTS LINES            post bodies on a few connections
+python -m bench.live.sending mqtt PORT MESSAGES PER_MESSAGE      blast messages of QoS 0; 0: for others
+python -m bench.live.sending http PORT REQUESTS LINES            post bodies on a few connections
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ START_NS = 1_768_219_200_000_000_000
 
 def payload(draw: random.Random, number: int, per_message: int) -> bytes:
     """One reading, or lists of them."""
-    if per_message == 1:
+    if per_message <= 1:
         return b'{"value":%.2f,"time":%d}' % (draw.uniform(0, 100), START_NS + number * 1_000)
     values = ",".join(f"{draw.uniform(0, 100):.2f}" for _ in range(per_message))
     times = ",".join(str(START_NS + (number * per_message + i) * 1_000) for i in range(per_message))
@@ -56,7 +56,7 @@ def connect(port: int, client_id: bytes = b"blast") -> socket.socket:
 
 def blast(port: int, messages: int, per_message: int) -> None:
     draw = random.Random(7)
-    topic = b"one" if per_message == 1 else b"many"
+    topic = {0: b"stock", 1: b"one"}.get(per_message, b"many")
     packets = [
         packet(topic + b"/p-%d" % (number % POINTS), payload(draw, number, per_message))
         for number in range(messages)

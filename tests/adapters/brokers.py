@@ -33,7 +33,7 @@ class Broker:
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def publish(self, items, qos=1):
         client = Client(CallbackAPIVersion.VERSION2)
@@ -41,7 +41,7 @@ class Broker:
         client.loop_start()
         sent = [client.publish(topic, body, qos=qos) for topic, body in items]
         for message in sent:
-            message.wait_for_publish(10)
+            message.wait_for_publish(60)
         client.disconnect()
         client.loop_stop()
 
