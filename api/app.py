@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
+from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
@@ -26,15 +26,16 @@ from api.engine import Engine
 from api.failures import problem_response
 from api.federating import Federating
 from api.gate import Gate
-from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
+from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of
 from api.graphql_socket import SocketDoor
-from api.ingest import ingest
+from api.ingest_door import IngestDoor
+from api.ingest_scan import warm_up as warm_up_ingest
 from api.joint_cascades import JointCascades
 from api.observe import Figures, Health, Timing
 from api.persisted import PersistedQueries, load_trusted
-from api.policy import Action, Role
+from api.policy import Role
 from api.schema.build import fixed_schema
-from api.schema.context import RequestContext, Services
+from api.schema.context import Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
 from api.sparql import SparqlDoor
@@ -112,6 +113,7 @@ def create_app(
             Middleware(Timing, figures=figures),
             Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
             Middleware(Shortcut, path="/graphql", door=graphql),
+            Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
         lifespan=partial(
@@ -144,7 +146,6 @@ def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> D
 def _routes(services: Services, figures: Figures, health: Health, engine: Engine) -> list[Any]:
     return [
         Route("/", _page, methods=["GET"]),
-        Route("/ingest", partial(_ingest, services=services, figures=figures), methods=["POST"]),
         Route("/import", partial(import_door, services=services), methods=["POST"]),
         Route("/export", partial(export_door, services=services), methods=["GET"]),
         Route("/check", partial(check_door, services=services), methods=["GET"]),
@@ -183,6 +184,7 @@ async def _lifespan(
     for engine in engines:
         await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
+    await anyio.to_thread.run_sync(warm_up_ingest)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
     async with federating.running():
         yield
@@ -194,17 +196,6 @@ async def _lifespan(
 
 async def _page(_: Request) -> Response:
     return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
-
-
-async def _ingest(request: Request, services: Services, figures: Figures) -> Response:
-    principal = principal_of(request)
-    principal.require(Action.RECORD)
-    body = await read_body(request, services.settings.limits.ingest_bytes_max)
-    context = RequestContext(services, principal)
-    report = await anyio.to_thread.run_sync(lambda: ingest(services.mesh, context.present(), body))
-    figures.count("ingest_readings", "accepted", report.accepted)
-    figures.count("ingest_readings", "refused", report.refused)
-    return JSONResponse(report.to_json())
 
 
 async def _metrics(request: Request, figures: Figures, health: Health, engine: Engine) -> Response:

@@ -96,7 +96,8 @@ def import_(
     source: Annotated[str | None, typer.Option(help="Who states it; default: the file's name.")] = None,
     base: Annotated[str | None, typer.Option(help="Base IRI of the site, at its first import.")] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="ifc, ttl, jsonld, nq, rdfxml or csv; default by the file.")
+        str | None,
+        typer.Option("--format", help="ifc, ttl, jsonld, nq, rdfxml, csv, nodeset2; default by the file."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove what the source no longer says.")

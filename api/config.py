@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from graph.readings.policy import HistoryPolicy
 from ontology.errors import InputError, Place, Problem, suggestion
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Limits:
 
     body_bytes_max: int = 1 << 20
     ingest_bytes_max: int = 8 << 20
+    ingest_waiting_bytes_max: int = 64 << 20  # of all bodies that wait to be recorded; further ones: 503
     import_bytes_max: int = 256 << 20
     text_max: int = 65_536  # characters; data belongs into variables
     tokens_max: int = 4_000
@@ -127,6 +129,28 @@ class Federation:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """How long readings are kept, and roll-ups of them; 0: for ever. See `docs/history.md`."""
+
+    raw_days: float = 0.0
+    minute_days: float = 0.0
+    hour_days: float = 0.0
+    flush_rows: int = 1_000_000  # readings in memory before a segment is made of them
+    merge_rows_max: int = 32_000_000
+
+    @property
+    def policy(self) -> HistoryPolicy:
+        """UsageError HISTORY_POLICY."""
+        return HistoryPolicy(
+            self.raw_days,
+            self.minute_days,
+            self.hour_days,
+            flush_rows=max(1, self.flush_rows),
+            merge_rows_max=max(1, self.merge_rows_max),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Subgraph:
     """Of supergraphs of Apollo Federation with several twinmesh servers. See `docs/standards.md`."""
 
@@ -174,6 +198,7 @@ class Settings:
     federation: Federation = field(default_factory=Federation)
     subgraph: Subgraph = field(default_factory=Subgraph)
     sparql: Sparql = field(default_factory=Sparql)
+    history: HistorySettings = field(default_factory=HistorySettings)
     store: StoreSettings = field(default_factory=StoreSettings)
 
 

@@ -15,6 +15,8 @@ from graph.files import copy_file, copy_marked, failing, is_empty, sync_tree
 from graph.folders import write_file
 from graph.manifest import MANIFEST, MANIFEST_FORMAT, Manifest, SiteMark, manifest_bytes
 from graph.marks import mark_file
+from graph.readings.checking import measure
+from graph.readings.copying import copy_history
 from graph.rebuild import rebuild
 from graph.stores.copying import copy_database, copying
 from graph.stores.reading import connect_unchanged
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from ontology.schema import Schema
 
-JOURNAL, HISTORY = "journal.sqlite", "history.sqlite"
+JOURNAL, OLD_HISTORY = "journal.sqlite", "history.sqlite"
 # What a data folder holds besides its sites. Secrets do not belong there; of tokens it has only hashes.
 SETTINGS = ("twinmesh.toml", "tokens.json")
 # Room that must be left besides the copy itself: the manifest and the file system's own needs.
@@ -78,7 +80,7 @@ def mark_site(folder: Path, schema: Schema) -> SiteMark:
         digest=head.digest.hex(),
         hash=content.hash,
         content=content,
-        readings=_readings(folder / HISTORY),
+        readings=_readings(folder),
     )
 
 
@@ -130,14 +132,15 @@ def _check_space(data: Path, target: Path) -> None:
 
 def _copied(data: Path) -> Iterator[Path]:
     sides = [f"{name}*" for name in SIDE_FILES]
-    for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc", *sides):
+    for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc", "history/*", *sides):
         yield from (data / "sites").glob(f"*/{pattern}")
 
 
 def _copy_site(source: Path, target: Path) -> None:
     """The readings first: what they are of was acknowledged before, so the journal's copy has it."""
     target.mkdir(parents=True)
-    for name in (*SIDE_FILES, HISTORY, JOURNAL):
+    copy_history(source, target)
+    for name in (*SIDE_FILES, OLD_HISTORY, JOURNAL):
         if (source / name).exists():
             copy_database(source / name, target / name, "BACKUP_FAILED")
 
@@ -155,9 +158,11 @@ def _copy_checkpoint(source: Path, target: Path, revision: int) -> None:
             return
 
 
-def _readings(path: Path) -> int:
+def _readings(folder: Path) -> int:
+    path = folder / OLD_HISTORY
     if not path.exists():
-        return 0
+        sizes = measure(folder)
+        return sizes.rows + sizes.log_rows
     with copying(path, "BACKUP_FAILED"), closing(connect_unchanged(path)) as connection:
         return int(connection.execute("SELECT count(*) FROM readings").fetchone()[0])
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from graph.check import Units
     from graph.journals import Journals
+    from graph.readings.policy import HistoryPolicy
     from graph.snapshot import Snapshot
     from ontology.schema import Schema
 
@@ -56,12 +57,14 @@ class Mesh:
         *,
         read_only: bool,
         url: str | None,
+        history: HistoryPolicy | None = None,
     ) -> None:
         self.folder = folder
         self.read_only = read_only
         self._schema = schema
         self._units = units or load_units()
         self._url = url
+        self._history = history
         self._pools = Pools()
         self._twins: dict[str, Twin] = {}
         self._lock = Lock()
@@ -79,14 +82,16 @@ class Mesh:
         read_only: bool = False,
         url: str | None = None,
         journals: Journals | None = None,
+        history: HistoryPolicy | None = None,
     ) -> Mesh:
         """Open a data folder with all its sites; the writer creates it where it is absent.
 
         journals: where commits are kept; None: in the folder. Closed with the mesh.
+        history: how readings are kept; None: for ever.
         Raises StoreError STORE_LOCKED where another process writes to a site, STORE_MISSING, STORE_VERSION.
         """
         open_folder(folder, read_only=read_only)
-        mesh = cls(folder, schema, units, journals, read_only=read_only, url=url)
+        mesh = cls(folder, schema, units, journals, read_only=read_only, url=url, history=history)
         with ExitStack() as undo:
             undo.callback(mesh.close)
             for site in mesh._journals.names():
@@ -198,6 +203,7 @@ class Mesh:
             pools=self._pools,
             read_only=self.read_only,
             url=self._url,
+            history=self._history,
             journal=self._journals.journal(site),
         )
         self._journals.opened(twin)

@@ -16,6 +16,7 @@ from graph.content import content_of
 from graph.files import failing, sync_file, sync_tree
 from graph.folders import sync_folder
 from graph.lock import WriterLock
+from graph.readings.old import OLD, migrate_history
 from graph.rebuild import rebuild
 from graph.sealing import break_seal, write_seal
 from graph.stores.copying import copy_database
@@ -51,10 +52,11 @@ class Step:
     bytes_free: int
     kept: Path
     problems: tuple[Problem, ...] = ()
+    old_history: bool = False  # readings are, or were, in the file of before
 
     @property
     def due(self) -> bool:
-        return self.format < FORMAT_VERSION
+        return self.format < FORMAT_VERSION or self.old_history
 
 
 def plan_migration(folder: Path, schema: Schema) -> Step:
@@ -75,12 +77,14 @@ def plan_migration(folder: Path, schema: Schema) -> Step:
     free = shutil.disk_usage(folder).free
     # The backup, the new journal, and its write-ahead log while it is made.
     needed = 3 * sum(sizes) if version < FORMAT_VERSION else 0
+    old_history = (folder / OLD).exists()
+    needed += (folder / OLD).stat().st_size if old_history else 0
     if needed > free:
         message = f"migrating needs {needed:,} bytes, the disk has {free:,}"
         problems.append(
             Problem("MIGRATION_SPACE", message, Place(path=str(folder)), "make room, then repeat")
         )
-    return Step(folder.name, version, revision, needed, free, kept, tuple(problems))
+    return Step(folder.name, version, revision, needed, free, kept, tuple(problems), old_history)
 
 
 def migrate_site(folder: Path, schema: Schema) -> Step | None:
@@ -125,16 +129,17 @@ def migrate_folder(data: Path, schema: Schema) -> list[Step]:
     """
     done: list[Step] = []
     for folder in site_folders(data):
-        if _is_current(folder / JOURNAL):
+        if _is_current(folder / JOURNAL) and not (folder / OLD).exists():
             continue
         lock = WriterLock.take(folder / LOCK)
         try:
             break_seal(folder)
-            step = migrate_site(folder, schema)
+            step = migrate_site(folder, schema) or plan_migration(folder, schema)
+            migrate_history(folder)
             write_seal(folder)
         finally:
             lock.release()
-        done += [step] if step else []
+        done.append(step)
     return done
 
 

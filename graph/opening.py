@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from graph.folders import make_folder
 from graph.lock import WriterLock
+from graph.readings.old import OldHistory, has_old_history, migrate_history
+from graph.readings.store import HistoryReader, HistoryStore
 from graph.sealing import break_seal
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from graph.history import History
     from graph.journals import Journal
+    from graph.readings.policy import HistoryPolicy
     from ontology.schema import Schema
 
 LOCK = "lock"
@@ -28,9 +32,17 @@ def take_lock(folder: Path, url: str | None) -> WriterLock:
 
 
 def prepare(folder: Path, journal: Journal, schema: Schema) -> None:
-    """The folder is about to be written: its seal is broken, an older journal migrated. StoreError."""
+    """The folder is about to be written: its seal is broken, older files are migrated. StoreError."""
     try:
         break_seal(folder)
     except OSError as error:
         raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
     journal.prepare(schema)
+    migrate_history(folder)
+
+
+def open_history(folder: Path, policy: HistoryPolicy | None, *, read_only: bool) -> History:
+    """The readings of a folder; the writer makes their files where they are absent. StoreError."""
+    if not read_only:
+        return HistoryStore(folder, policy)
+    return OldHistory(folder) if has_old_history(folder) else HistoryReader(folder)

@@ -11,6 +11,8 @@ from graph.values import Readings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from graph.history import LastValue
     from graph.state import State
 
@@ -53,6 +55,12 @@ def doubt(state: State, readings: Readings) -> Readings:
     same = state.twins.point_time.take(known.points) == known.times_ns
     state.twins.point_quality.write(known.points[same], known.quality[same])
     return Readings(known.points[same], known.times_ns[same], known.words[same], known.quality[same])
+
+
+def kinds_of(state: State, readings: Readings) -> npt.NDArray[np.uint8] | None:
+    """How the words of points that are no texts are read, see `History.append`; None: all as numbers."""
+    whole = state.whole_points(readings.points)
+    return whole.astype(np.uint8) if whole.any() else None
 
 
 def write_last_values(state: State, values: Sequence[LastValue]) -> Readings:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 SEAL = "seal.json"
 SEAL_FORMAT = 1
 # Files of a site that change in place.
-SEALED = ("journal.sqlite", "history.sqlite", *SIDE_FILES)
+DATABASES = ("journal.sqlite", "history.sqlite", *SIDE_FILES)
+SEALED = (*DATABASES, "history/catalog.json", "history/names.tml", "history/log-*.tml")
 # These carry checksums of their own: only that they are there is kept.
-IMMUTABLE = "checkpoints/*.tmc"
+IMMUTABLE = ("checkpoints/*.tmc", "history/*.parquet")
 _HINT = "restore a backup; if you changed the file on purpose, remove seal.json"
 
 
@@ -50,8 +51,8 @@ def write_seal(folder: Path) -> None:
     """
     if _has_log(folder):
         return
-    files = tuple(mark_file(folder, name) for name in SEALED if (folder / name).is_file())
-    write_file(folder / SEAL, _spelt(files, _immutable(folder)))
+    files = tuple(mark_file(folder, name) for name in _found(folder, SEALED))
+    write_file(folder / SEAL, _spelt(files, _found(folder, IMMUTABLE)))
 
 
 def break_seal(folder: Path) -> None:
@@ -94,8 +95,9 @@ def _check_file(folder: Path, mark: FileMark) -> list[Problem]:
     return compare_marks(folder, mark, found, "SEAL_BROKEN", _HINT)
 
 
-def _immutable(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.glob(IMMUTABLE)))
+def _found(folder: Path, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    paths = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+    return tuple(path.relative_to(folder).as_posix() for path in paths)
 
 
 def _spelt(files: tuple[FileMark, ...], immutable: tuple[str, ...]) -> bytes:
@@ -105,5 +107,5 @@ def _spelt(files: tuple[FileMark, ...], immutable: tuple[str, ...]) -> bytes:
 
 
 def _has_log(folder: Path) -> bool:
-    logs = (folder / f"{name}-wal" for name in SEALED)
+    logs = (folder / f"{name}-wal" for name in DATABASES)
     return any(log.exists() and log.stat().st_size for log in logs)

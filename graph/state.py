@@ -164,11 +164,17 @@ class State:
 
     def coded_points(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """bool[n]: points whose words are codes of texts (value types code and text)."""
+        return self._points_of(rows, ValueType.CODE, ValueType.TEXT)
+
+    def whole_points(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """bool[n]: points whose words are whole numbers (value types boolean and counter)."""
+        return self._points_of(rows, ValueType.BOOLEAN, ValueType.COUNTER)
+
+    def _points_of(self, rows: npt.NDArray[np.int32], *types: ValueType) -> npt.NDArray[np.bool_]:
         column = self.twins.attributes["valueType"]
         if column is None:
             return np.zeros(len(rows), np.bool_)
-        find = self.pools.texts.find
-        return column.is_text(rows, [find(ValueType.CODE), find(ValueType.TEXT)])
+        return column.is_text(rows, [self.pools.texts.find(value_type) for value_type in types])
 
     def _remove_edges(self, edges: Sequence[int]) -> None:
         if edges:

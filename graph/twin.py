@@ -16,15 +16,14 @@ from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
 from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag
-from graph.history import SqliteHistory
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.journals import LocalJournal
 from graph.lock import locked
-from graph.opening import LOCK, prepare, take_lock
+from graph.opening import LOCK, open_history, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import Judge, doubt, living, texts_of, write_last_values
+from graph.recording import Judge, doubt, kinds_of, living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.tables import Memory
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from graph.history import History
     from graph.journals import Journal
     from graph.lock import WriterLock
+    from graph.readings.policy import HistoryPolicy
     from graph.snapshot import Snapshot
     from graph.state import State
     from graph.stores.protocol import Head, Store
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from ontology.errors import Problem
     from ontology.schema import Schema
 
-HISTORY = "history.sqlite"
 # Changes that share one transaction; a batch is never held back to fill up.
 BATCH_CHANGES_MAX = 128
 
@@ -126,6 +125,7 @@ class Twin:
         clock: Callable[[], int] = time.time_ns,
         checkpoints: CheckpointPolicy | None = None,
         journal: Journal | None = None,
+        history: HistoryPolicy | None = None,
     ) -> Twin:
         """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
 
@@ -133,7 +133,7 @@ class Twin:
         units: to check against; None: the shipped ones are read.
         read_only: follow the journal that another process writes. url: where this writer can be reached.
         checkpoints: when they are taken; None: as `CheckpointPolicy` says.
-        journal: where it is kept; None: in the folder.
+        journal: where it is kept; None: in the folder. history: how readings are kept; None: for ever.
         Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
         """
         if not is_site_name(site):
@@ -147,12 +147,12 @@ class Twin:
             opened = journal.open_reader() if read_only else journal.open_writer(site, base)
             store = undo.enter_context(closing(opened))
             reader = undo.enter_context(closing(journal.open_reader()))
-            history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
+            readings = undo.enter_context(closing(open_history(folder, history, read_only=read_only)))
             checker = Checker(schema, units or load_units())
             writer = Writer(
                 store, schema, pools or Pools(), checker, clock, Duty(checkpoints or CheckpointPolicy())
             )
-            twin = cls(folder, journal, store, reader, history, writer, lock)
+            twin = cls(folder, journal, store, reader, readings, writer, lock)
             undo.pop_all()
         return twin
 
@@ -186,10 +186,10 @@ class Twin:
             state = self._writer.state
             kept = living(state, readings)
             iris = state.twins.ids.iris(kept.points)
-            texts = texts_of(state, kept)
+            texts, kinds = texts_of(state, kept), kinds_of(state, kept)
         if len(kept):
             try:
-                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts)
+                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts, kinds)
             except StoreError as error:
                 self.media[1].fail(error)
                 raise
@@ -461,7 +461,7 @@ class Twin:
             identity = self._journal.identity()
             store = undo.enter_context(closing(self._journal.open_reader()))
             reader = undo.enter_context(closing(self._journal.open_reader()))
-            history = undo.enter_context(closing(SqliteHistory(self._folder / HISTORY, read_only=True)))
+            history = undo.enter_context(closing(open_history(self._folder, None, read_only=True)))
             undo.pop_all()
             self._store.close()
             self.history.close()

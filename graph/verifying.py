@@ -18,6 +18,7 @@ from graph.content import content_of, revisions_of
 from graph.manifest import MANIFEST, is_backup, read_manifest
 from graph.marks import compare_marks, mark_file
 from graph.pools import Pools
+from graph.readings.checking import check_history
 from graph.rebuild import rebuild
 from graph.sealing import check_seal
 from graph.stores.faults import SQLITE_FAULTS
@@ -97,10 +98,12 @@ def verify_site(folder: Path, schema: Schema, *, covered: bool = False) -> SiteR
         _check_checkpoints(folder, report, live=live)
     if not report.problems:
         _check_content(folder, schema, report)
-    _check_history(folder / HISTORY, report)
+    _check_old_history(folder / HISTORY, report)
+    report.problems += check_history(folder, live=live)
+    report.checked.append("every byte of the segments, every frame of the logs of readings")
     for name in SIDE_FILES:
         _check_side_file(folder / name, report)
-    for kept in sorted(folder.glob("before-format-*")):
+    for kept in sorted(folder.glob("before-*")):
         report.problems += check_seal(kept) or []
         report.checked.append(f"the backup of before a migration, {kept.name}")
     return report
@@ -193,7 +196,7 @@ def _wrong_checkpoints(folder: Path) -> list[Problem]:
     return [problem for problem in found if problem.place.path is None or Path(problem.place.path).exists()]
 
 
-def _check_history(path: Path, report: SiteReport) -> None:
+def _check_old_history(path: Path, report: SiteReport) -> None:
     """What SQLite can tell, and that no reading is of nothing. Values have no checksum but the seal."""
     if not path.exists():
         return

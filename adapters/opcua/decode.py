@@ -182,12 +182,23 @@ def _readings(
     for i in np.flatnonzero(~numeric & ~missing).tolist():
         value = columns.values[i]
         words[i] = intern((value,))[0] if isinstance(value, str) else int(value or 0)
-    for i in np.flatnonzero(missing).tolist():
-        route = columns.routes[i]
-        words[i] = memory.words.get(route.row, NAN_WORD if route.value_type is ValueType.NUMBER else 0)
+    if missing.any():
+        _last_words(columns, missing, words, memory)
     points = np.array([route.row for route in columns.routes], np.int32)
     readings = Readings(points, times_ns, words, flag_times(times_ns, now_ns, quality))
     return _storable(readings, columns, missing)
+
+
+def _last_words(
+    columns: _Columns, missing: npt.NDArray[np.bool_], words: npt.NDArray[np.uint64], memory: Memory
+) -> None:
+    """Give every row without a value the word that its point had just before, in this batch or earlier."""
+    last: dict[int, int] = {}
+    for i, route in enumerate(columns.routes):
+        if missing[i]:
+            unknown = NAN_WORD if route.value_type is ValueType.NUMBER else 0
+            words[i] = last.get(route.row, memory.words.get(route.row, unknown))
+        last[route.row] = int(words[i])
 
 
 def _storable(readings: Readings, columns: _Columns, missing: npt.NDArray[np.bool_]) -> Readings:

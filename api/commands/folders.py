@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from graph.journals import Journals
+    from graph.readings.policy import HistoryPolicy
 
 
 def open_to_read(folder: Path, config: Path | None = None) -> Mesh:
@@ -23,12 +24,15 @@ def open_to_read(folder: Path, config: Path | None = None) -> Mesh:
 
     config: its settings; None: twinmesh.toml of the folder.
     """
-    return _open(folder, config, read_only=True)
+    return _open(folder, config, None, read_only=True)
 
 
-def open_to_write(folder: Path, config: Path | None = None) -> Mesh:
-    """The sites of a folder, as their one writer; a new folder is made. StoreError STORE_LOCKED."""
-    return _open(folder, config, read_only=False)
+def open_to_write(folder: Path, config: Path | None = None, history: HistoryPolicy | None = None) -> Mesh:
+    """The sites of a folder, as their one writer; a new folder is made. StoreError STORE_LOCKED.
+
+    history: how readings are kept; None: nothing is thinned.
+    """
+    return _open(folder, config, history, read_only=False)
 
 
 def journals_of(folder: Path, config: Path | None = None) -> Journals | None:
@@ -40,11 +44,18 @@ def journals_of(folder: Path, config: Path | None = None) -> Journals | None:
     )
 
 
-def _open(folder: Path, config: Path | None, *, read_only: bool) -> Mesh:
+def _open(folder: Path, config: Path | None, history: HistoryPolicy | None, *, read_only: bool) -> Mesh:
     with ExitStack() as undo:
         journals = journals_of(folder, config)
         if journals is not None:
             undo.callback(journals.close)
-        mesh = Mesh.open(folder, load_schema(), units=load_units(), read_only=read_only, journals=journals)
+        mesh = Mesh.open(
+            folder,
+            load_schema(),
+            units=load_units(),
+            read_only=read_only,
+            journals=journals,
+            history=history,
+        )
         undo.pop_all()
     return mesh

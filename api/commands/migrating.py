@@ -42,6 +42,8 @@ def _tell(steps: list[Step], check: bool) -> None:
 def _said(step: Step, check: bool) -> str:
     if not step.due:
         return f"has format {step.format}, nothing to do"
+    if step.format == FORMAT_VERSION:
+        return f"readings {'can become' if check else 'are'} Parquet files; the old file stays beside them"
     if not check:
         return f"{step.revision} commits have format {FORMAT_VERSION} now; the old journal is in {step.kept}"
     room = f"needs {step.bytes_needed:,} bytes of {step.bytes_free:,} that are free"

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +18,7 @@ import uvicorn
 from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
+from api.commands.opcua_face import opcua_face
 from api.commands.outward import commanding
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
@@ -52,6 +53,11 @@ class ServeRequest:
         """The settings file: the one that was named, else twinmesh.toml of the folder."""
         return self.config or self.folder / "twinmesh.toml"
 
+    @property
+    def settings_path(self) -> Path | None:
+        """That file, None where none was named and there is none."""
+        return self.config_path if self.config or self.config_path.exists() else None
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:
@@ -72,12 +78,12 @@ class Listening:
 def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     """Serve until a signal comes, then finish what is under way. StoreError STORE_LOCKED, PORT_TAKEN."""
     check_dev(request)
-    with (
-        contextlib.closing(bind(request.host, request.port)) as listener,
-        open_to_write(request.folder, request.config_path) as mesh,
-        kernels_compiling(),
-    ):
-        settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
+    with contextlib.closing(bind(request.host, request.port)) as listener, contextlib.ExitStack() as stack:
+        # A folder that is new gets its configuration when it is opened.
+        settings = load_settings(request.settings_path, os.environ, foreign=SECTIONS)
+        opened = open_to_write(request.folder, request.config_path, settings.history.policy)
+        mesh = stack.enter_context(opened)
+        stack.enter_context(kernels_compiling())
         listening = Listening(request.host, listener, request.dev, request.config_path, settings)
         serve_mesh(mesh, listening, lambda url: announce(url, as_json))
 
@@ -93,10 +99,17 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     url = listening.url
     mesh.announce(url)
     config, settings = listening.config, listening.settings
-    with started(mesh, config) as sources, commanding(mesh, config, settings) as commands:
-        app = create_app(
-            mesh, settings, dev=listening.dev, sources=sources.health, commands=commands, is_alone=True
-        )
+    with (
+        started(mesh, config) as sources,
+        commanding(mesh, config, settings) as commands,
+        opcua_face(mesh, config) as face,
+    ):
+
+        def health() -> dict[str, dict[str, object]]:
+            shown = {"opcua_server": asdict(face.health())} if face is not None else {}
+            return {**sources.health(), **shown}
+
+        app = create_app(mesh, settings, dev=listening.dev, sources=health, commands=commands, is_alone=True)
         server = server_of(app, settings, server_context(settings.server, mesh.folder))
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
         with quiet_signals():

@@ -51,6 +51,9 @@ class Sample:
     quality: Quality | None
     quality_reason: str | None = strawberry.field(description=_REASON)
     aggregates: Json | None = strawberry.field(description="All aggregates asked for, by name.")
+    resolution: DurationNs | None = strawberry.field(
+        description="How long a time the kept means stand for; null: from the readings themselves."
+    )
 
 
 def _attributes(root: strawberry.Parent[TwinRow], names: list[str] | None = None) -> list[Attribute]:

@@ -48,8 +48,7 @@ def work(twin, acks, names):
 def main(mount, prefix, changes, synchronous):
     acks = os.open(mount / "acks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     twin = Twin.open(mount / "sites" / "campus", load_schema(), site="campus")
-    for connection in (twin._store._connection, twin.history._connection):
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
+    twin._store._connection.execute(f"PRAGMA synchronous = {synchronous}")
     names = [[f"{prefix}-{k}-{n}" for n in range(changes // THREADS)] for k in range(THREADS)]
     threads = [Thread(target=work, args=(twin, acks, some)) for some in names]
     for thread in threads:

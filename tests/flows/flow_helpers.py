@@ -21,6 +21,7 @@ import pytest
 import adapters.importing
 import api.commands.folders
 from api.cli import main
+from graph.readings.checking import measure
 from ontology.schema import load_schema
 from ontology.units import load_units
 
@@ -99,8 +100,8 @@ class Folder:
         return row
 
     def readings(self) -> int:
-        (row,) = self._rows("history", "SELECT count(*) FROM readings")
-        return row[0]
+        sizes = measure(self.data / "sites" / self.site)
+        return sizes.rows + sizes.log_rows
 
     def _rows(self, name: str, query: str) -> list[tuple[Any, ...]]:
         path = self.data / "sites" / self.site / f"{name}.sqlite"

@@ -434,7 +434,6 @@ class TwinMachine(RuleBasedStateMachine):
         target.parent.mkdir()
         subprocess.run(["cp", "-r", self.folder, target], check=True)
         (target / "journal.sqlite-shm").unlink(missing_ok=True)  # memory that is shared, not a file
-        (target / "history.sqlite-shm").unlink(missing_ok=True)
         return target
 
     def begin_again(self):

@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing_behind(data, tmp_path, sc
 
     def full(path, *_):
         calls.append(path)
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr(copying, "sync_file", full)
@@ -220,7 +220,7 @@ def test_a_disk_that_is_really_full(data, tmp_path, schema, monkeypatch):
     """SQLite's own message for it, and the plain one of the system."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
         pytest.skip("mount is not allowed here")
     try:
@@ -287,11 +287,11 @@ def test_a_file_that_is_gone_or_added_is_found(data, tmp_path, schema):
     (target / "sites" / "campus" / "more").write_text("x")
     assert [problem.code for problem in verify_folder(target, schema).problems] == ["BACKUP_DAMAGED"]
     (target / "sites" / "campus" / "more").unlink()
-    (target / "sites" / "plant" / "history.sqlite").unlink()
+    (target / "sites" / "plant" / "history" / "catalog.json").unlink()
     assert not verify_folder(target, schema).sound
     error = code_of(restore_backup, target, tmp_path / "new", schema)
     assert error.code == "BACKUP_DAMAGED"
-    assert error.place.path.endswith("history.sqlite")
+    assert error.place.path.endswith("catalog.json")
 
 
 def test_a_manifest_of_a_later_format_is_refused(data, tmp_path, schema):

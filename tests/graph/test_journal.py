@@ -177,9 +177,9 @@ def test_a_writer_that_dies_while_it_makes_the_journal_is_in_nobodys_way(tmp_pat
 def test_a_commit_is_synced_before_it_is_acknowledged(open_twin):
     """kill -9 cannot see the difference, a power loss can: so the settings themselves are held."""
     twin = open_twin()
-    for connection in (twin._store._connection, twin.history._connection):
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    connection = twin._store._connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
 
 
 def test_times_never_go_back(open_twin, ahu):

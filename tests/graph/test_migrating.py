@@ -209,3 +209,72 @@ def test_only_the_newest_answers_are_taken_along(campus, schema, monkeypatch):
         assert store.answer("key-1") is None
         assert store.answer("schlüssel \U0001f511") is not None
         assert store.verify() == []
+
+
+# The history of before
+
+
+def old_readings(site):
+    with closing(sqlite3.connect(site / "history.sqlite")) as connection:
+        query = """SELECT iri, readings.time_ns, readings.word, readings.quality, text FROM readings
+            JOIN points USING (point) LEFT JOIN last USING (point)
+            LEFT JOIN texts ON code = readings.word AND coded = 1"""
+        return {
+            (iri, time): (word, quality, text) for iri, time, word, quality, text in connection.execute(query)
+        }
+
+
+def readings_of(history, iris):
+    found = {}
+    for iri in iris:
+        samples = history.range(iri, -(2**62), 2**62)
+        for place, time in enumerate(samples.times_ns.tolist()):
+            text = samples.texts[place] if samples.texts else None
+            word = None if text is not None else int(samples.words.view("i8")[place])
+            found[iri, time] = (word, int(samples.quality[place]), text)
+    return found
+
+
+def expected_readings(old):
+    return {
+        key: (word if text is None else None, quality, text) for key, (word, quality, text) in old.items()
+    }
+
+
+def last_of(history):
+    values = history.last_values()[1]
+    return {v.point: (v.time_ns, v.quality, v.word if v.text is None else v.text) for v in values}
+
+
+def test_an_old_history_says_the_same_before_and_after(campus, schema):
+    old = old_readings(campus)
+    assert len(old) > 10
+    iris = {iri for iri, _ in old}
+    with Twin.open(campus, schema, site="campus", read_only=True) as follower:
+        assert readings_of(follower.history, iris) == expected_readings(old)
+        before = last_of(follower.history)
+    with Twin.open(campus, schema, site="campus") as twin:
+        assert readings_of(twin.history, iris) == expected_readings(old)
+        assert last_of(twin.history) == before
+    assert not (campus / "history.sqlite").exists()
+    assert old_readings(campus / "before-history-2") == old
+    report = verify_folder(campus.parent.parent, schema).sites[0]
+    assert report.problems == []
+
+
+@pytest.mark.parametrize("step", ["write_segment", "write_catalog", "sync_tree", "_keep", "write_seal"])
+def test_an_interrupted_migration_of_a_history_goes_on(campus, schema, monkeypatch, step):
+    from graph.readings import old as module
+
+    old = old_readings(campus)
+
+    def dying(*_, **__):
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(module, step, dying)
+    assert failing_code(lambda: Twin.open(campus, schema, site="campus")) == "MIGRATION_FAILED"
+    monkeypatch.undo()
+    with Twin.open(campus, schema, site="campus") as twin:
+        assert readings_of(twin.history, {iri for iri, _ in old}) == expected_readings(old)
+    assert old_readings(campus / "before-history-2") == old
+    assert not (campus / "history.migrating").exists()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from graph.feed import Feed
-from graph.history import SqliteHistory
+from graph.readings.store import HistoryStore
 from graph.state import State
 from graph.stores.sqlite import SqliteStore
 from graph.twin import Twin
@@ -150,20 +150,21 @@ def show_what_the_disk_refused(patch):
 
 def lose_a_reading(patch):
     """The second reading of a batch is not kept."""
-    append = SqliteHistory.append
+    append = HistoryStore.append
 
     def losing(self, points, *columns):
         keep = [place for place in range(len(points)) if place != 1]
-        texts = columns[-1]
-        few = [column[keep] for column in columns[:-1]]
+        texts, kinds = columns[3:]
+        few = [column[keep] for column in columns[:3]]
         append(
             self,
             [points[place] for place in keep],
             *few,
             [texts[place] for place in keep] if texts else texts,
+            None if kinds is None else kinds[keep],
         )
 
-    patch.setattr(SqliteHistory, "append", losing)
+    patch.setattr(HistoryStore, "append", losing)
 
 
 def tell_commits_twice(patch):

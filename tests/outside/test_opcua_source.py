@@ -95,6 +95,7 @@ def listen(mesh: Mesh, server: OpcuaServer) -> Generator[Callable[..., OpcuaSour
             "server_fingerprint": server.fingerprint,
             "username": "twin",
             "password_env": "TEST_OPCUA_PASSWORD",
+            "request_timeout_s": 60.0,
         }
         made = Line(server.url, server.client_certificate, server.client_key, **{**given, **line})
         config = OpcuaConfig("plant", made, Path("b.toml"), reconnect_s_min=0.2, reconnect_s_max=1.0)
