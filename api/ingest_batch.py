@@ -5,11 +5,13 @@ All bodies of a batch are recorded together, with one write to the disk for each
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
+from adapters.quality.judging import judged
 from api.ingest import IngestPoint, IngestReport, LineReader, Taken, checked_fields
 from api.ingest_scan import BLANK, ODD, PLAIN, PointTable, Scanned, scan_lines
 from graph.values import Readings, ValueType
@@ -198,6 +200,7 @@ def _record(mesh: Mesh, columns: _Columns, known: KnownPoints) -> None:
             continue
         twin = mesh.twin(site)
         readings = Readings(columns.row[at], columns.times_ns[at], columns.words[at], columns.quality[at])
+        readings = judged(twin, readings, time.time_ns())
         if twin.record(readings) < len(at):  # points that were removed while we read
             alive = twin.snapshot().alive[columns.row[at]]
             columns.state[at[~alive]] = ODD

@@ -116,7 +116,7 @@ def _opcua(where: str, options: Mapping[str, str], folder: Path) -> Sequence[Can
 
 
 def _homeassistant(where: str, options: Mapping[str, str], folder: Path) -> Sequence[Candidate]:
-    """A file, here or in the data folder, of what `mosquitto_sub -v -t 'homeassistant/#' -W 5` prints. No options."""
+    """A file, here or in the data folder, that holds what `mosquitto_sub -v -t 'homeassistant/#'` prints."""
     Table({**options}, Place(item="options")).finish()
     try:
         with (folder / where if not Path(where).exists() else Path(where)).open(encoding="utf-8") as lines:
