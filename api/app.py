@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from api.alarming import Alarms
 from api.auth import LIFETIME_DEFAULT_S, Tokens
 from api.checking import check_door
 from api.commanding import Commands
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.following import Following
+    from api.routes import Routes
     from graph.mesh import Mesh
 
 _LOG = logging.getLogger("twinmesh.api")
@@ -67,20 +69,24 @@ def create_app(
     dev: bool = False,
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Commands | None = None,
+    alarms: Alarms | None = None,
+    routes: Routes | None = None,
     following: Following | None = None,
     is_alone: bool = False,
+    is_shared: bool = False,
 ) -> Starlette:
     """The ASGI application over a mesh; the caller opens and closes the mesh.
 
     dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources.
     following: what keeps a read-only mesh up to date. is_alone: this process does nothing but serve.
+    is_shared: other processes answer at the same port.
     """
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
     units = load_units()
-    federating = Federating.over(mesh, units, settings)
+    federating = Federating.over(mesh, units, settings, is_shared=is_shared)
     services = Services(
         mesh,
         units,
@@ -89,11 +95,12 @@ def create_app(
         Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
         commands or Commands(),
         sources or dict,
+        alarms or Alarms(),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
-    figures, health = Figures(), Health(services, sources, following)
+    figures, health = Figures(), Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams

@@ -200,8 +200,7 @@ def _record(mesh: Mesh, columns: _Columns, known: KnownPoints) -> None:
             continue
         twin = mesh.twin(site)
         readings = Readings(columns.row[at], columns.times_ns[at], columns.words[at], columns.quality[at])
-        readings = judged(twin, readings, time.time_ns())
-        if twin.record(readings) < len(at):  # points that were removed while we read
+        if twin.record(judged(twin, readings, time.time_ns())) < len(at):  # some were removed meanwhile
             alive = twin.snapshot().alive[columns.row[at]]
             columns.state[at[~alive]] = ODD
             gone = np.bincount(columns.body[at[~alive]], minlength=len(columns.reports))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.following import Following
+    from api.routes import Routes
     from api.schema.context import Services
 
 _BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -105,6 +106,7 @@ class Health:
     services: Services
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None
     following: Following | None = None
+    routes: Routes | None = None
     draining: bool = field(default=False)
 
     async def livez(self, _: Request) -> Response:
@@ -168,6 +170,9 @@ class Health:
         for state, number in self.services.simulations.jobs.counts().items():
             yield f'twinmesh_jobs{{state="{state}"}} {number}'
         yield from self.services.commands.lines()
+        yield from self.services.alarms.lines()
+        if self.routes is not None:
+            yield from self.routes.lines()
         if self.following is not None:
             yield from self.following.lines()
         yield from self._source_lines()

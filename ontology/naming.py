@@ -45,8 +45,8 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ChangeResult", "ItemResult", "CascadeInput", "EventInput", "Simulation", "ImpactConnection",
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
         "CommandInput", "CommandResult", "CommandStep", "CommandEdge", "CommandConnection",
-        "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection", "ChangeEvent",
-    "ReadingEvent", "ImpactEvent", "StringFilter",
+        "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection",
+        "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
         "BindingInfo", "BindingState", "Refusal", "LiveSource",
         "CommandStatus", "SourceState", "EventType", "FirstHit", "_Any", "_Service", "_Entity",
@@ -55,7 +55,7 @@ FIXED_TYPES: frozenset[str] = frozenset(
 FIXED_FIELDS: frozenset[str] = frozenset(
     (
         "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
-        "command", "commands", "alarms", "bindings", "liveSources", "schema", "_service", "_entities",
+        "command", "commands", "alarms", "schema", "_service", "_entities",
     )
 )
 # fmt: on

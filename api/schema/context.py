@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from api.alarming import Alarms
 from graph.access import Scope
 from graph.union import union
 from graph.view import Budget, View
@@ -43,6 +44,7 @@ class Services:
     simulations: Simulations
     commands: Commands
     sources: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # health of live sources, by name
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import numpy as np
 import strawberry
 
+from api.schema.alarms import AlarmRecordConnection, alarms_of
 from api.schema.bindings import BindingInfo, LiveSource, bindings_of, sources_of
 from api.schema.commands import Command, CommandConnection, command_of, commands_of
 from api.schema.context import WorldRequest
@@ -370,4 +371,7 @@ class Query:
     command: Command | None = strawberry.field(resolver=command_of)
     commands: CommandConnection = strawberry.field(
         resolver=commands_of, description="Newest first; with `open` those that are not over yet."
+    )
+    alarms: AlarmRecordConnection = strawberry.field(
+        resolver=alarms_of, description="Newest first; those that are open unless `open` is false."
     )
