@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graph.quality import severity_of
 from graph.times import NS_PER_S
 from graph.values import Quality, ValueType
 from ontology.errors import NotFoundError
@@ -82,7 +83,7 @@ def reading_of(snapshot: Snapshot, text: str) -> Any | None:
         row = snapshot.find(text)
     except NotFoundError:
         return None
-    if snapshot.twins.point_quality.at(row) >= Quality.BAD:
+    if severity_of(snapshot.twins.point_quality.at(row)) is Quality.BAD:
         return None
     return snapshot.point_value(row)
 
@@ -124,7 +125,7 @@ def _pace_problem(match: Match, snapshot: Snapshot, asked: Asked, reported: obje
         return None
     if isinstance(reported, bool) or not isinstance(reported, int | float):
         return Refusal("COMMAND_STEP", "the step cannot be judged: the point says nothing")
-    if snapshot.twins.point_quality.at(asked.row) >= Quality.BAD:
+    if severity_of(snapshot.twins.point_quality.at(asked.row)) is Quality.BAD:
         return Refusal("COMMAND_STEP", "the step cannot be judged: what the point says is of BAD quality")
     step = abs(float(asked.value) - reported)  # pyright: ignore[reportArgumentType]
     if rule.step_max is not None and step > rule.step_max:

@@ -19,6 +19,7 @@ import msgspec
 from adapters.command_checks import Asked, device_value, is_same, refusal
 from adapters.command_rules import find_rule
 from adapters.commands import AFTER, RECORDS, CommandRecord, CommandStatus, Order, Receipt
+from graph.quality import severity_of
 from graph.stores.state_log import NewState
 from graph.times import NS_PER_S
 from graph.values import Quality
@@ -382,7 +383,7 @@ class CommandDesk:
         twins = snapshot.twins
         time_ns = twins.point_time.at(row)
         skew_ns = round(match.rule.readback_skew_s * NS_PER_S)
-        if record.sent_ns is None or twins.point_quality.at(row) >= Quality.BAD:
+        if record.sent_ns is None or severity_of(twins.point_quality.at(row)) is Quality.BAD:
             return
         if time_ns <= record.seen_ns or time_ns < record.sent_ns - skew_ns:
             return

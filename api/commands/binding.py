@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from adapters.mqtt.discovery import discovered
 from adapters.opcua.config import MODES, SECURITIES, Line, line_problems
 from adapters.opcua.connecting import LINE_ERRORS
 from adapters.opcua.proposing import browsed
@@ -21,7 +23,6 @@ from ontology.errors import InputError, NotFoundError, Place, UsageError, sugges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from adapters.proposing import Candidate, Proposals
 
@@ -114,4 +115,16 @@ def _opcua(where: str, options: Mapping[str, str], folder: Path) -> Sequence[Can
         raise InputError(told, code="OPCUA_LINE") from error
 
 
-PROPOSERS: Mapping[str, Proposer] = MappingProxyType({"opcua": Proposer(_opcua, "node")})
+def _homeassistant(where: str, options: Mapping[str, str], folder: Path) -> Sequence[Candidate]:
+    """A file, here or in the data folder, that holds what `mosquitto_sub -v -t 'homeassistant/#'` prints."""
+    Table({**options}, Place(item="options")).finish()
+    try:
+        with (folder / where if not Path(where).exists() else Path(where)).open(encoding="utf-8") as lines:
+            return discovered(lines, where)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where} cannot be read: {error}", code="DISCOVERY_FILE") from error
+
+
+PROPOSERS: Mapping[str, Proposer] = MappingProxyType(
+    {"opcua": Proposer(_opcua, "node"), "homeassistant": Proposer(_homeassistant, "topic")}
+)

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.binding import Binding, parse_bindings
 from adapters.mqtt.decode import Message
-from adapters.pipeline import Pipeline
+from adapters.pipeline import BoundDecoder, Pipeline
 from adapters.quality import PointRules
 from adapters.quality.judging import Judge, heed, judged
 from adapters.quality.kernel import GAP, HIGHEST, LOWEST, MAXIMUM, MINIMUM, RATE, STALE, STUCK
@@ -212,7 +212,8 @@ def test_a_pipeline_heeds_its_bindings_and_judges(plant: Twin, units: Units) -> 
 
     plant.judge = judge = Judge(plant, units)
     bindings = bound(units, {"topic": "p", "point": "PWR", "quality": {"rate_per_s": 0.001}})
-    pipeline = Pipeline(plant, Flow(), bindings, units, lambda batch: None, reserve_rows=10)
+    decoder = BoundDecoder(plant, bindings, units)
+    pipeline = Pipeline(plant, Flow(), decoder, lambda batch: None, reserve_rows=10)
     pipeline.start()
     for second, value in enumerate((b"1", b"500")):
         assert pipeline.offer(Message("p", value, START_NS + second * SECOND_NS))
