@@ -114,7 +114,10 @@ def import_(
 
 @app.command()
 def export(
-    format: Annotated[str, typer.Option("--format", help="ttl, nq, jsonld, csv or graphml.")],
+    format: Annotated[
+        str, typer.Option("--format", help="ttl, nq, jsonld, csv, graphml; readings: csv, parquet.")
+    ],
+    what: Annotated[str, typer.Argument(metavar="[readings]", help="Readings instead of the graph.")] = "",
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -123,13 +126,40 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="File, or for csv a folder; default stdout.")
     ] = None,
+    from_time: Annotated[str | None, typer.Option("--from", help="Readings from this time on.")] = None,
+    to_time: Annotated[str | None, typer.Option("--to", help="Readings before this time.")] = None,
+    points: Annotated[list[str] | None, typer.Option("--point", help="Readings of this point.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write out what import reads."""
+    if what:
+        _export_readings(what, data, format, site, out, from_time, to_time, points, as_json)
+        return
     place = _place(data, url, token)
     from api.commands.exporting import ExportCommand, run_export
 
     run_export(place, ExportCommand(format, site, rdf12, out), as_json=as_json)
+
+
+def _export_readings(
+    what: str,
+    data: Path | None,
+    format: str,
+    site: str | None,
+    out: Path | None,
+    from_time: str | None,
+    to_time: str | None,
+    points: list[str] | None,
+    as_json: bool,
+) -> None:
+    from api.commands.exporting_readings import ReadingsExport, run_export_readings
+    from ontology.errors import UsageError
+
+    if what != "readings" or data is None:
+        hint = "twinmesh export readings --data DIR --format csv --out FILE"
+        raise UsageError(f"cannot export {what!r} from here", code="EXPORT_WHAT", hint=hint)
+    command = ReadingsExport(format, site, out, from_time, to_time, tuple(points or ()))
+    run_export_readings(data, command, as_json=as_json)
 
 
 @app.command()
