@@ -133,33 +133,15 @@ def export(
 ) -> None:
     """Write out what import reads."""
     if what:
-        _export_readings(what, data, format, site, out, from_time, to_time, points, as_json)
+        from api.commands.exporting_readings import ReadingsExport, run_export_readings
+
+        wanted = ReadingsExport(format, site, out, from_time, to_time, tuple(points or ()), what)
+        run_export_readings(data, wanted, as_json=as_json)
         return
     place = _place(data, url, token)
     from api.commands.exporting import ExportCommand, run_export
 
     run_export(place, ExportCommand(format, site, rdf12, out), as_json=as_json)
-
-
-def _export_readings(
-    what: str,
-    data: Path | None,
-    format: str,
-    site: str | None,
-    out: Path | None,
-    from_time: str | None,
-    to_time: str | None,
-    points: list[str] | None,
-    as_json: bool,
-) -> None:
-    from api.commands.exporting_readings import ReadingsExport, run_export_readings
-    from ontology.errors import UsageError
-
-    if what != "readings" or data is None:
-        hint = "twinmesh export readings --data DIR --format csv --out FILE"
-        raise UsageError(f"cannot export {what!r} from here", code="EXPORT_WHAT", hint=hint)
-    command = ReadingsExport(format, site, out, from_time, to_time, tuple(points or ()))
-    run_export_readings(data, command, as_json=as_json)
 
 
 @app.command()

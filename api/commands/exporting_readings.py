@@ -29,8 +29,12 @@ class ReadingsExport:
     from_time: str | None
     to_time: str | None
     points: tuple[str, ...]
+    what: str = "readings"
 
     def __post_init__(self) -> None:
+        if self.what != "readings":
+            hint = "twinmesh export readings --data DIR --format csv --out FILE"
+            raise UsageError(f"cannot export {self.what!r}", code="EXPORT_WHAT", hint=hint)
         if self.format not in READINGS_FORMATS:
             hint = suggestion(self.format, READINGS_FORMATS) or f"one of {', '.join(READINGS_FORMATS)}"
             raise UsageError(f"no format {self.format!r} for readings", code="FORMAT_UNKNOWN", hint=hint)
@@ -38,9 +42,12 @@ class ReadingsExport:
             raise UsageError("readings go into a file", code="EXPORT_OUT", hint="name it with --out FILE")
 
 
-def run_export_readings(data: Path, command: ReadingsExport, *, as_json: bool) -> None:
+def run_export_readings(data: Path | None, command: ReadingsExport, *, as_json: bool) -> None:
     """Write the file, tell how many readings are in it. InputError TIME_INVALID, NotFoundError."""
     assert command.out is not None
+    if data is None:
+        hint = "name the folder with --data DIR"
+        raise UsageError("readings are exported from a folder", code="EXPORT_WHAT", hint=hint)
     low = 0 if command.from_time is None else read_time(command.from_time)
     high = _FOREVER_NS if command.to_time is None else read_time(command.to_time)
     with open_to_read(data) as mesh:
