@@ -234,14 +234,15 @@ def schema(
 
 @app.command()
 def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are as twinmesh needs them; with --data also its peers."""
+    """Whether Python, packages and services are as twinmesh needs them; with --data also its peers and histories."""
     from api.commands.doctor import run_doctor
 
     if data is None:
         raise typer.Exit(run_doctor(as_json=as_json))
+    from api.commands.history_health import history_findings
     from api.commands.peer_health import peer_findings
 
-    raise typer.Exit(run_doctor(peer_findings(data), as_json=as_json))
+    raise typer.Exit(run_doctor([*peer_findings(data), *history_findings(data)], as_json=as_json))
 
 
 @app.command()

@@ -51,3 +51,13 @@ def test_wrong_use_is_told(tmp_path):
     ):
         done = command(*words)
         assert (done.code, code in done.err) == (2, True), done.err
+
+
+def test_doctor_tells_what_a_history_takes(tmp_path):
+    (tmp_path / "twins.csv").write_text(TWINS)
+    (tmp_path / "readings.csv").write_text(READINGS)
+    files = (tmp_path / "twins.csv", tmp_path / "readings.csv")
+    assert command("import", *files, "--data", tmp_path / "data", "--site", "s", "--json").code == 0
+    found = command("doctor", "--data", tmp_path / "data", "--json").json["findings"]
+    (told,) = [finding for finding in found if finding["name"] == "history s"]
+    assert (told["state"], told["detail"].startswith("6 readings in ")) == ("ok", True)
