@@ -234,7 +234,7 @@ def schema(
 
 @app.command()
 def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are as twinmesh needs them; with --data also its peers and histories."""
+    """Whether Python, packages and services are fit; with --data also its peers and histories."""
     from api.commands.doctor import run_doctor
 
     if data is None:
