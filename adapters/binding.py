@@ -12,7 +12,7 @@ A bindings file is TOML, one `[[binding]]` table for each pattern of addresses:
     maximum = 60
 
 The rest of a table is `name payload time_unit quality_pointer type scale offset states stale_after_s qos keep
-series`.
+series quality`; `quality` is a table with any of RULES.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from adapters.quality.rules import PointRules
 from adapters.tables import Table, read_toml
 from graph.values import ValueType
 from ontology.errors import InputError, Place, Problem
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 BINDINGS_MAX = 10_000
 TIME_UNITS = ("iso8601", "s", "ms", "us", "ns")
+RULES = (
+    "rate_per_s", "spike", "resolution", "drift", "drift_s", "stuck_after_s", "gap_after_s", "late_after_s",
+)  # fmt: skip
 TYPES = ("", *(kind.value for kind in ValueType))
 
 Pointer = tuple[str, ...]
@@ -84,6 +88,7 @@ class Binding:
     states: Mapping[str, str]
     stale_after_s: float | None
     qos: int
+    rules: PointRules | None  # what else is looked for, in `unit`
     keep: bool  # alarms and the like: not shed as long as any memory for them is left
     series: bool  # the pointers lead to lists of equal length: many readings of one point in one message
     place: Place
@@ -142,6 +147,7 @@ def _binding(table: Table, number: int, units: Units) -> Binding:
         states=_states(table),
         stale_after_s=table.optional_number("stale_after_s", minimum=0.001),
         qos=table.integer("qos", 1, minimum=0, maximum=2),
+        rules=_rules(table),
         keep=table.boolean("keep", False),
         series=table.boolean("series", False),
         place=table.place,
@@ -176,6 +182,22 @@ def _topic_problems(topic: str, names: list[str]) -> Iterator[str]:
         yield "topic has a brace that belongs to no placeholder"
     if "}{" in topic:
         yield "topic has two placeholders with nothing between them"
+
+
+def _rules(table: Table) -> PointRules | None:
+    """The table `quality`: see `adapters.quality.rules.PointRules`."""
+    values = table.mapping("quality")
+    if not values:
+        return None
+    inner = Table(values, table.place)
+    rules = PointRules(**{key: inner.optional_number(key, minimum=0.0) for key in RULES})
+    try:
+        inner.finish()
+    except InputError as error:
+        table.problems.extend(error.problems)
+    if rules.drift is not None and not rules.drift_s:
+        table.note("CONFIG_KEY_MISSING", "quality.drift needs drift_s, the time that the mean stands for")
+    return rules
 
 
 def _unit(table: Table, units: Units) -> str | None:

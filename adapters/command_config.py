@@ -8,7 +8,7 @@
     responses = true                      # mqtt: devices answer on the response topic of MQTT 5
 
 mqtt: `port tls ca_file username password_env client_id protocol keepalive_s responses`.
-http: `url method token_env`. amqp: `url_env exchange replies`.
+http: `url method token_env`. amqp: `url_env exchange`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class AmqpWay:
 
     url_env: str
     exchange: str
-    replies: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,6 @@ def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
             method: Literal["POST", "PUT"] = table.choice("method", ("POST", "PUT"), "POST")
             way = HttpWay(table.text("url"), method, table.optional_text("token_env"))
         case "amqp":
-            way = AmqpWay(table.text("url_env"), table.text("exchange", ""), table.boolean("replies", False))
+            way = AmqpWay(table.text("url_env"), table.text("exchange", ""))
     table.finish()
     return CommandsConfig(site, rules, way)

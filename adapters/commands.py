@@ -88,6 +88,10 @@ class CommandRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return CommandStatus(self.status)
 
     @property
+    def began_ns(self) -> int:
+        return self.accepted_ns
+
+    @property
     def is_open(self) -> bool:
         is_done = not self.confirm and self.state is CommandStatus.ACKNOWLEDGED
         return bool(AFTER[self.state]) and not is_done

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adapters.csv.decode import role_of
 from adapters.csv.source import read_csv
 from adapters.ifc.source import read_ifc
+from adapters.opcua.nodeset import read_nodeset
 from adapters.rdf.source import read_jsonld, read_nq, read_rdfxml, read_ttl
 from ontology.errors import InputError, Place, UsageError, suggestion
 
@@ -21,6 +22,7 @@ IMPORTERS: Mapping[str, Importer] = {
     "csv": read_csv,
     "ifc": read_ifc,
     "jsonld": read_jsonld,
+    "nodeset2": read_nodeset,
     "nq": read_nq,
     "rdfxml": read_rdfxml,
     "ttl": read_ttl,
@@ -40,6 +42,7 @@ _SUFFIXES: Mapping[str, str] = {
 }
 _BEGINNINGS: Mapping[str, re.Pattern[str]] = {
     "ifc": re.compile(r"\s*ISO-10303-21"),
+    "nodeset2": re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?UANodeSet\b", re.DOTALL),
     "rdfxml": re.compile(r"\s*<\?xml|\s*<rdf:RDF"),
     "jsonld": re.compile(r"\s*[{\[]"),
     "ttl": re.compile(r"(?:\s*#[^\n]*\n)*\s*@?(prefix|base)\b", re.IGNORECASE),

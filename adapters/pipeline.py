@@ -15,19 +15,25 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from adapters.inbox import Inbox
 from adapters.lanes import decode_batch
+from adapters.quality.judging import heed, judged
 from adapters.routing import Router
-from ontology.errors import StoreError
+from adapters.skew import Skew
+from ontology.errors import StoreError, TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy.typing as npt
+
     from adapters.binding import Binding
+    from adapters.lanes import Decoded
     from adapters.mqtt.decode import Message
     from adapters.routing import BindingHealth
     from graph.twin import Twin
-    from graph.values import Readings
     from ontology.errors import Problem
     from ontology.units import Units
 
@@ -63,8 +69,10 @@ class Link:
 class SourceHealth:
     """Counts since the start; every received message is one of recorded, refused, unrouted, shed or queued.
 
-    state: `running`, `connecting`, `blocked` (the store refuses) or `stopped`. `unrouted` came on an address
-    without a known point; `shed` found no room; `recorded` counts readings, of which a message may hold many.
+    state: `running`, `connecting`, `blocked` (the store refuses), `stopped` or `failed`. `unrouted` came on
+    an address without a known point; `shed` found no room; `recorded` counts readings, of which a message may
+    hold many.
+    clock_skew_s: arrival less stamp, the median of the last readings that devices stamped; None: none did.
     lag_s: from arrival to durable, of the last batch; while something waits, how long it has waited.
     """
 
@@ -80,9 +88,63 @@ class SourceHealth:
     shed: int
     queued: int
     lag_s: float
+    clock_skew_s: float | None
     last_error: str | None
     problems: tuple[Problem, ...]
     bindings: tuple[BindingHealth, ...]
+
+
+class Decoder(Protocol):
+    """What messages mean. All but `keeps` is called by the pump alone."""
+
+    def decode(self, batch: Sequence[Message]) -> Decoded:
+        """Readings of a batch. Raises StoreError where the store takes nothing: then it is asked again."""
+        ...
+
+    def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
+        """int64[n]: the times of those readings that devices stamped themselves."""
+        ...
+
+    def recorded(self, decoded: Decoded, now_ns: int) -> None:
+        """Its readings are durable."""
+        ...
+
+    def keeps(self, message: Message) -> bool:
+        """Whether a message must not be shed; asked only where there is no room for it."""
+        ...
+
+    def health(self, now_ns: int) -> tuple[tuple[Problem, ...], tuple[BindingHealth, ...]]: ...
+
+
+class BoundDecoder:
+    """Messages by bindings: the address says which points, the binding how to read them."""
+
+    def __init__(self, twin: Twin, bindings: Sequence[Binding], units: Units) -> None:
+        self.router = Router(bindings, twin.snapshot(), units)
+        self._twin = twin
+        self._keeps = any(binding.keep for binding in bindings)
+        self._stamped = np.array([binding.time_pointer is not None for binding in bindings], bool)
+        heed(twin, self.router)
+
+    def decode(self, batch: Sequence[Message]) -> Decoded:
+        self.router.refresh(self._twin.snapshot())
+        return decode_batch(batch, self.router, self._twin.intern_texts)
+
+    def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
+        if not self._stamped.any():
+            return decoded.readings.times_ns[:0]
+        return decoded.readings.times_ns[self._stamped[self.router.slots.binding[decoded.slots]]]
+
+    def recorded(self, decoded: Decoded, now_ns: int) -> None:
+        self.router.saw_all(decoded.slots, now_ns)
+
+    def keeps(self, message: Message) -> bool:
+        if not self._keeps:
+            return False
+        return any(self.router.bindings[route.binding].keep for route in self.router.routes(message.topic))
+
+    def health(self, now_ns: int) -> tuple[tuple[Problem, ...], tuple[BindingHealth, ...]]:
+        return self.router.problems, self.router.health(now_ns)
 
 
 class Pipeline:
@@ -92,24 +154,24 @@ class Pipeline:
         self,
         twin: Twin,
         flow: Flow,
-        bindings: Sequence[Binding],
-        units: Units,
+        decoder: Decoder,
         acknowledge: Callable[[Sequence[Message]], None],
         *,
         reserve_rows: int,
     ) -> None:
-        self.router = Router(bindings, twin.snapshot(), units)
         self._twin = twin
+        self._skew = Skew()
         self._flow = flow
+        self._decoder = decoder
         self._acknowledge = acknowledge
         self._inbox: Inbox[Message] = Inbox(flow.queue_rows_max, reserve_rows, bytes_max=flow.queue_bytes_max)
-        self._keeps = any(binding.keep for binding in bindings)
         self._pump = threading.Thread(target=self._run, name=f"pump-{flow.site}", daemon=True)
         self._received = self._recorded = self._refused = self._unrouted = 0
         self._taken = 0  # messages that the pump holds now
         self._oldest_ns = 0  # arrival of the oldest of them
         self._lag_s = 0.0
         self._store_error: str | None = None
+        self._batch_error: str | None = None
 
     def start(self) -> None:
         self._pump.start()
@@ -117,7 +179,7 @@ class Pipeline:
     def offer(self, message: Message) -> bool:
         """Take a message in; False where it was shed. From one thread."""
         self._received += 1
-        keep = message.qos > 0 or (self._keeps and not self._inbox.has_room() and self._is_kept(message))
+        keep = message.qos > 0 or (not self._inbox.has_room() and self._decoder.keeps(message))
         return self._inbox.offer(message, keep=keep, weight_bytes=len(message.payload))
 
     def close(self, timeout_s: float) -> None:
@@ -129,6 +191,7 @@ class Pipeline:
     def health(self, link: Link) -> SourceHealth:
         now_ns = time.time_ns()
         queued = len(self._inbox) + self._taken
+        problems, bindings = self._decoder.health(now_ns)
         return SourceHealth(
             address=link.address,
             state=self._state(link),
@@ -142,20 +205,20 @@ class Pipeline:
             shed=self._inbox.shed,
             queued=queued,
             lag_s=(now_ns - self._oldest_ns) / 1e9 if self._taken else self._lag_s,
-            last_error=self._store_error or link.last_error,
-            problems=self.router.problems,
-            bindings=self.router.health(now_ns),
+            clock_skew_s=self._skew.median_s,
+            last_error=self._store_error or link.last_error or self._batch_error,
+            problems=problems,
+            bindings=bindings,
         )
 
     def _state(self, link: Link) -> str:
         if self._inbox.closed:
             return "stopped"
+        if not self._pump.is_alive():
+            return "failed"
         if self._store_error is not None:
             return "blocked"
         return "running" if link.connected else "connecting"
-
-    def _is_kept(self, message: Message) -> bool:
-        return any(self.router.bindings[route.binding].keep for route in self.router.routes(message.topic))
 
     def _run(self) -> None:
         while True:
@@ -168,29 +231,37 @@ class Pipeline:
                 return
 
     def _keep(self, batch: Sequence[Message]) -> None:
-        """Decode, record, acknowledge."""
-        self.router.refresh(self._twin.snapshot())
-        decoded = decode_batch(batch, self.router, self._twin.intern_texts)
-        if len(decoded.readings) and not self._record(decoded.readings):
-            return
-        self._refused += decoded.refused
-        self._unrouted += decoded.unrouted
-        now_ns = time.time_ns()
-        self.router.saw_all(decoded.slots, now_ns)
-        self._lag_s = (now_ns - self._oldest_ns) / 1e9
-        self._acknowledge(batch)
-
-    def _record(self, readings: Readings) -> bool:
-        """Until the store takes them; False where we were closed before it did."""
+        """Decode, record, acknowledge; again and again while the store refuses, unless we are closed."""
         wait_s = RETRY_S_MIN
+        decoded: Decoded | None = None
         while True:
             try:
-                self._recorded += self._twin.record(readings)
-                self._store_error = None
-                return True
+                decoded = decoded or self._judged(batch)
+                self._recorded += self._twin.record(decoded.readings) if len(decoded.readings) else 0
+                break
             except StoreError as error:
                 self._store_error = str(error)
                 if self._inbox.closed:
-                    return False
+                    return
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
+            except TwinmeshError as error:  # more distinct texts than a site holds, and the like
+                self._batch_error = str(error)
+                self._refused += len(batch)
+                self._acknowledge(batch)
+                return
+        now_ns = time.time_ns()
+        self._store_error = None
+        self._refused += decoded.refused
+        self._unrouted += decoded.unrouted
+        self._decoder.recorded(decoded, now_ns)
+        self._lag_s = (now_ns - self._oldest_ns) / 1e9
+        self._acknowledge(batch)
+
+    def _judged(self, batch: Sequence[Message]) -> Decoded:
+        """Decoded and judged, once: judges remember what they saw."""
+        decoded, arrived_ns = self._decoder.decode(batch), batch[-1].arrival_ns
+        stamps_ns = self._decoder.stamps_ns(decoded)
+        if len(stamps_ns):
+            self._skew.add(stamps_ns, arrived_ns)
+        return decoded._replace(readings=judged(self._twin, decoded.readings, arrived_ns))

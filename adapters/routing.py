@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adapters.binding_state import Condition, state_of
 from graph.values import ValueType
 from ontology.errors import NotFoundError, Problem, TwinmeshError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ROUTES_MAX = 200_000
 NAMED_MAX = 20  # ids that a health report names; the counts are exact
+CHECKED_MAX = 100  # points of a binding whose type and unit are looked at before anything came
 PROBLEMS_MAX = 1_000  # refused addresses that are kept with their reason
 
 
@@ -105,6 +107,11 @@ class BindingHealth:
     stale_count: int
     last_ns: int | None
     problem: Problem | None
+    state: str = Condition.BOUND
+    message: str | None = None
+    address: str = ""
+    point: str = ""
+    unit: str | None = None
 
 
 class Router:
@@ -154,13 +161,18 @@ class Router:
             self.states[index].last_ns = time_ns
 
     @property
+    def expected(self) -> tuple[frozenset[int], ...]:
+        """By binding: rows of the points that it may feed, as the graph stands."""
+        return tuple(self._expected)
+
+    @property
     def route_count(self) -> int:
         return len(self._routes)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Bindings that can never deliver as the graph stands, and routes that were refused."""
-        return tuple(self._problems.values())
+        return tuple(dict.fromkeys(self._problems.values()))
 
     def health(self, now_ns: int) -> tuple[BindingHealth, ...]:
         return tuple(self._health_of(index, now_ns) for index in range(len(self.bindings)))
@@ -175,6 +187,15 @@ class Router:
         for index, rows in enumerate(self._expected):
             if not rows:
                 self._problems[index, ""] = self._never_bindable(index, ids)
+            for row in sorted(rows)[:CHECKED_MAX]:
+                self._check(index, row)
+
+    def _check(self, index: int, row: int) -> None:
+        """Whether a binding can feed a point at all, before anything came."""
+        try:
+            self._factors(index, row)
+        except TwinmeshError as error:
+            self._note(index, "", error)
 
     def _never_bindable(self, index: int, ids: list[tuple[int, str, str]]) -> Problem:
         binding = self.bindings[index]
@@ -202,17 +223,23 @@ class Router:
         row = self._snapshot.find(point)
         if row not in self._expected[index]:
             raise NotFoundError(f"{point!r} is no point", code="BINDING_POINT_UNKNOWN")
-        value_type = self._snapshot.value_type(row)
-        if binding.type not in (None, value_type):
-            raise NotFoundError(
-                f"{point!r} holds {value_type.value}, the binding says {binding.type}", code="BINDING_TYPE"
-            )
-        factor, shift = self._to_point_unit(binding, row) if value_type is ValueType.NUMBER else (1.0, 0.0)
+        value_type, factor, shift = self._factors(index, row)
         scale, offset = binding.scale * factor, binding.offset * factor + shift
         with self._lock:
             slot = self.slots.put(index, row, scale, offset)
         plain = value_type is ValueType.NUMBER and binding.payload == "json" and not binding.states
         return Route(index, row, value_type, scale, offset, slot, plain)
+
+    def _factors(self, index: int, row: int) -> tuple[ValueType, float, float]:
+        """Type of a point, factor and shift to its unit. BINDING_TYPE, UNIT_MISMATCH, UNIT_UNKNOWN."""
+        binding, value_type = self.bindings[index], self._snapshot.value_type(row)
+        if binding.type not in (None, value_type):
+            point = self._snapshot.local_id(row)
+            raise NotFoundError(
+                f"{point!r} holds {value_type.value}, the binding says {binding.type}", code="BINDING_TYPE"
+            )
+        factors = self._to_point_unit(binding, row) if value_type is ValueType.NUMBER else (1.0, 0.0)
+        return value_type, *factors
 
     def _to_point_unit(self, binding: Binding, row: int) -> tuple[float, float]:
         """Factor and shift from the binding's unit to the unit of the point; both are affine."""
@@ -229,7 +256,16 @@ class Router:
             seen = self.slots.seen_of(index)
         oldest_ns = now_ns - int((binding.stale_after_s or 0) * 1e9)
         stale = [row for row, at in seen.items() if at < oldest_ns] if binding.stale_after_s else []
+        problem = next((p for (at, _), p in self._problems.items() if at == index), None)
+        told, message = state_of(
+            len(expected), len(seen), state.recorded, len(stale), dict(state.refused), problem
+        )
         return BindingHealth(
+            state=told,
+            message=message,
+            address=binding.topic.text,
+            point=binding.point.text,
+            unit=binding.unit,
             name=binding.name,
             expected=len(expected),
             seen=len(seen),
@@ -240,7 +276,7 @@ class Router:
             stale=self._names(sorted(stale)),
             stale_count=len(stale),
             last_ns=state.last_ns or None,
-            problem=next((p for (at, _), p in self._problems.items() if at == index), None),
+            problem=problem,
         )
 
     def _names(self, rows: Iterable[int]) -> tuple[str, ...]:

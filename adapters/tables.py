@@ -92,6 +92,13 @@ class Table:
         """A list of whatever, empty where absent."""
         return self._read(key, list, [])
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The list of texts at `key`, empty where absent."""
+        items: list[object] = self._read(key, list, [])
+        if not all(isinstance(item, str) for item in items):
+            self.note("CONFIG_WRONG_TYPE", f"{key!r} holds texts")
+        return tuple(item for item in items if isinstance(item, str))
+
     def mapping(self, key: str) -> dict[str, object]:
         return self._read(key, dict, {})
 

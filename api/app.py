@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
+from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from api.alarming import Alarms
 from api.auth import LIFETIME_DEFAULT_S, Tokens
 from api.checking import check_door
 from api.commanding import Commands
@@ -26,15 +27,16 @@ from api.engine import Engine
 from api.failures import problem_response
 from api.federating import Federating
 from api.gate import Gate
-from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of, read_body
+from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of
 from api.graphql_socket import SocketDoor
-from api.ingest import ingest
+from api.ingest_door import IngestDoor
+from api.ingest_scan import warm_up as warm_up_ingest
 from api.joint_cascades import JointCascades
 from api.observe import Figures, Health, Timing
 from api.persisted import PersistedQueries, load_trusted
-from api.policy import Action, Role
+from api.policy import Role
 from api.schema.build import fixed_schema
-from api.schema.context import RequestContext, Services
+from api.schema.context import Services
 from api.seats import Seats
 from api.simulating import Cascade, Document, SimulationJob, Simulations
 from api.sparql import SparqlDoor
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.following import Following
+    from api.routes import Routes
     from graph.mesh import Mesh
 
 _LOG = logging.getLogger("twinmesh.api")
@@ -66,20 +69,24 @@ def create_app(
     dev: bool = False,
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Commands | None = None,
+    alarms: Alarms | None = None,
+    routes: Routes | None = None,
     following: Following | None = None,
     is_alone: bool = False,
+    is_shared: bool = False,
 ) -> Starlette:
     """The ASGI application over a mesh; the caller opens and closes the mesh.
 
     dev: a trusted loopback, nobody needs a token (see `api.gate`). sources: health of live sources.
     following: what keeps a read-only mesh up to date. is_alone: this process does nothing but serve.
+    is_shared: other processes answer at the same port.
     """
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
     units = load_units()
-    federating = Federating.over(mesh, units, settings)
+    federating = Federating.over(mesh, units, settings, is_shared=is_shared)
     services = Services(
         mesh,
         units,
@@ -87,11 +94,13 @@ def create_app(
         tokens,
         Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
         commands or Commands(),
+        sources or dict,
+        alarms or Alarms(),
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
-    figures, health = Figures(), Health(services, sources, following)
+    figures, health = Figures(), Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     sparql = SparqlDoor(services)
     limits, streams = settings.limits, settings.streams
@@ -111,6 +120,7 @@ def create_app(
             Middleware(Timing, figures=figures),
             Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
             Middleware(Shortcut, path="/graphql", door=graphql),
+            Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
         ],
         exception_handlers={TwinmeshError: _refused, Exception: _failed},
         lifespan=partial(
@@ -143,7 +153,6 @@ def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> D
 def _routes(services: Services, figures: Figures, health: Health, engine: Engine) -> list[Any]:
     return [
         Route("/", _page, methods=["GET"]),
-        Route("/ingest", partial(_ingest, services=services, figures=figures), methods=["POST"]),
         Route("/import", partial(import_door, services=services), methods=["POST"]),
         Route("/export", partial(export_door, services=services), methods=["GET"]),
         Route("/check", partial(check_door, services=services), methods=["GET"]),
@@ -182,6 +191,7 @@ async def _lifespan(
     for engine in engines:
         await anyio.to_thread.run_sync(engine.current_schema)
     await anyio.to_thread.run_sync(warm)
+    await anyio.to_thread.run_sync(warm_up_ingest)
     await anyio.to_thread.run_sync(warm_up, services.mesh)
     async with federating.running():
         yield
@@ -193,17 +203,6 @@ async def _lifespan(
 
 async def _page(_: Request) -> Response:
     return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
-
-
-async def _ingest(request: Request, services: Services, figures: Figures) -> Response:
-    principal = principal_of(request)
-    principal.require(Action.RECORD)
-    body = await read_body(request, services.settings.limits.ingest_bytes_max)
-    context = RequestContext(services, principal)
-    report = await anyio.to_thread.run_sync(lambda: ingest(services.mesh, context.present(), body))
-    figures.count("ingest_readings", "accepted", report.accepted)
-    figures.count("ingest_readings", "refused", report.refused)
-    return JSONResponse(report.to_json())
 
 
 async def _metrics(request: Request, figures: Figures, health: Health, engine: Engine) -> Response:

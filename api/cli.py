@@ -28,6 +28,9 @@ app.add_typer(peers, name="peers")
 bind = typer.Typer(help="Which signals could feed which points.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bind, name="bind")
 
+routes = typer.Typer(help="Events that go out to others.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(routes, name="routes")
+
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder to work on.")]
 Url = Annotated[str | None, typer.Option("--url", help="Server to ask instead, e.g. http://127.0.0.1:8000.")]
@@ -96,7 +99,8 @@ def import_(
     source: Annotated[str | None, typer.Option(help="Who states it; default: the file's name.")] = None,
     base: Annotated[str | None, typer.Option(help="Base IRI of the site, at its first import.")] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="ifc, ttl, jsonld, nq, rdfxml or csv; default by the file.")
+        str | None,
+        typer.Option("--format", help="ifc, ttl, jsonld, nq, rdfxml, csv, nodeset2; default by the file."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove what the source no longer says.")
@@ -233,16 +237,24 @@ def schema(
 
 
 @app.command()
-def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are fit; with --data also its peers and histories."""
+def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Whether Python, packages and services are as needed; with --data also peers, bindings, histories.
+
+    With --url the bindings as the server sees them.
+    """
     from api.commands.doctor import run_doctor
 
-    if data is None:
+    if data is None and url is None:
         raise typer.Exit(run_doctor(as_json=as_json))
+    from api.commands.binding_health import binding_findings, served
     from api.commands.history_health import history_findings
+    from api.commands.outward_health import outward_findings
     from api.commands.peer_health import peer_findings
 
-    raise typer.Exit(run_doctor([*peer_findings(data), *history_findings(data)], as_json=as_json))
+    doctors = (peer_findings, binding_findings, outward_findings, history_findings)
+    of_folder = [] if data is None else [finding for find in doctors for finding in find(data)]
+    of_server = [] if url is None else served(url, token)
+    raise typer.Exit(run_doctor([*of_folder, *of_server], as_json=as_json))
 
 
 @app.command()
@@ -364,6 +376,31 @@ def bind_propose(
     from api.commands.binding import ProposeCommand, run_propose
 
     run_propose(ProposeCommand(protocol, where, data, site, tuple(option or ())), as_json=as_json)
+
+
+@routes.command("list")
+def routes_list(
+    data: DataDir,
+    route: Annotated[str | None, typer.Option("--route", metavar="NAME", help="Only this one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How far each route came, and its dead letters: what its target refused."""
+    from api.commands.routing import run_list
+
+    run_list(data, route, as_json=as_json)
+
+
+@routes.command("replay")
+def routes_replay(
+    data: DataDir,
+    route: Annotated[str | None, typer.Option("--route", metavar="NAME", help="Only of this one.")] = None,
+    number: Annotated[int | None, typer.Option(min=1, help="Only this dead letter.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Have dead letters tried once more by the server of the folder, now or when it starts."""
+    from api.commands.routing import run_replay
+
+    run_replay(data, route, number, as_json=as_json)
 
 
 @peers.command("add")

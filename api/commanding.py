@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from adapters.commands import EXPIRES_S_MAX, RECORDS, Wish
+from api.log_pages import page_in_sight, sees
 from api.policy import Action
 from ontology.errors import InputError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from adapters.command_desk import CommandDesk
     from adapters.commands import CommandRecord
     from api.policy import Principal
+    from graph.stores.state_log import StateLog
     from graph.view import View
-
-PAGE_MAX: Final = 1_000
-SCANNED_MAX: Final = 20_000  # commands that are looked at for one page where a principal may see few
 
 
 class Commands:
@@ -91,14 +90,15 @@ class Commands:
 
         before: by site, the number that the page goes on from.
         """
-        label = None if point is None else view.snapshot.id(view.find(point))
-        found: list[tuple[int, CommandRecord]] = []
-        for site, desk in self._desks.items():
-            start = (before or {}).get(site)
-            seen = _seen(view, desk, start, label, open_only=open_only)
-            found += [each for each, _ in zip(seen, range(limit + 1), strict=False)]
-        found.sort(key=lambda each: (-each[1].accepted_ns, each[1].id))
-        return found[:limit], len(found) > limit
+        return page_in_sight(
+            view,
+            self.logs,
+            RECORDS.decode,
+            point=point,
+            open_only=open_only,
+            limit=limit,
+            before=before or {},
+        )
 
     def desired(self, site: str, point: str) -> CommandRecord | None:
         desk = self._desks.get(site)
@@ -123,36 +123,16 @@ class Commands:
                     yield f'twinmesh_command_total{{site="{site}",outcome="{state.lower()}"}} {number}'
 
     @property
-    def sites(self) -> Sequence[str]:
-        return tuple(self._desks)
+    def logs(self) -> dict[str, StateLog]:
+        """By site."""
+        return {site: desk.log for site, desk in self._desks.items()}
 
     def _find(self, view: View, command_id: str) -> tuple[CommandRecord, CommandDesk]:
         for desk in self._desks.values():
             record = desk.get(command_id)
-            if record is not None and _sees(view, record):
+            if record is not None and sees(view, record):
                 return record, desk
         raise NotFoundError(f"no command {command_id!r}", code="COMMAND_UNKNOWN")
-
-
-def _seen(
-    view: View, desk: CommandDesk, before: int | None, label: str | None, *, open_only: bool
-) -> Iterator[tuple[int, CommandRecord]]:
-    """The commands of a site that are in sight, newest first."""
-    for _ in range(SCANNED_MAX // PAGE_MAX):
-        page = desk.log.page(before, label=label, open_only=open_only, limit=PAGE_MAX)
-        for number, entry in page:
-            record = RECORDS.decode(entry.content)
-            if _sees(view, record):
-                yield number, record
-        if len(page) < PAGE_MAX:
-            return
-        before = page[-1][0]
-
-
-def _sees(view: View, record: CommandRecord) -> bool:
-    """Of a point that is gone only who sees everything may know."""
-    row = view.snapshot.row(record.point)
-    return not view.is_narrowed if row < 0 else view.visible is None or bool(view.visible[row])
 
 
 def _check(wish: Wish) -> None:

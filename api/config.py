@@ -42,6 +42,7 @@ class Limits:
 
     body_bytes_max: int = 1 << 20
     ingest_bytes_max: int = 8 << 20
+    ingest_waiting_bytes_max: int = 64 << 20  # of all bodies that wait to be recorded; further ones: 503
     import_bytes_max: int = 256 << 20
     text_max: int = 65_536  # characters; data belongs into variables
     tokens_max: int = 4_000

@@ -25,7 +25,7 @@ from graphql import (
 from api.schema.context import RequestContext
 from api.syntax import nodes_below
 from federation.conversation import Conversation, Status, World, names_for
-from federation.gathered import StrangerPools
+from federation.gathered import EmptySites, StrangerPools
 from graph.part_figures import Elsewhere, units_in_use
 from graph.tracing import Reads
 from graph.union import union
@@ -57,6 +57,7 @@ class Federated:
     gatherer: Gatherer
     settings: Federation
     pools: StrangerPools
+    empty: EmptySites
 
     @property
     def partners(self) -> tuple[Partner, ...]:
@@ -126,19 +127,23 @@ class _Question:
             answer = (resolve if context.present().dark else run)(replace(self.prepared, context=context))
             asks = self._asks(World(snapshot, self.own.size, self.own.bases, reads, self.names, self.units))
             if not asks:
+                if context.present().has_missed:
+                    # Only now is it known that nobody has it, so only now it is told what is like it.
+                    context, reads = self._context(snapshot, hints=True)
+                    answer = run(replace(self.prepared, context=context))
                 return self._with_sources(answer, is_whole=not reads.unread)
             if self._twins > TWINS_MAX:
                 return self._with_sources(answer, is_whole=False)
             self._ask(asks)
             snapshot = self._joined()
-        context, _ = self._context(snapshot)
+        context, _ = self._context(snapshot, hints=True)
         return self._with_sources(run(replace(self.prepared, context=context)), is_whole=False)
 
-    def _context(self, snapshot: Snapshot) -> tuple[RequestContext, Reads]:
+    def _context(self, snapshot: Snapshot, *, hints: bool = False) -> tuple[RequestContext, Reads]:
         before = self.prepared.context
         context = RequestContext.over(snapshot, before.services, before.principal)
         view, reads = context.present(), Reads(snapshot.size)
-        view.reads = reads
+        view.reads, view.hints = reads, hints
         view.figures, view.units_elsewhere = self._figures, self.units_elsewhere
         view.dark = {
             base: _unanswered(each)
@@ -222,7 +227,8 @@ class _Question:
         parts = list(own.parts or (own,))
         for conversation in self.conversations:
             try:
-                parts += [site.snapshot(own.schema, pools) for site in conversation.sites.values()]
+                sites = conversation.sites.values()
+                parts += [self.federated.empty.of(each, own.schema, pools) for each in sites]
             except TwinmeshError as error:
                 # More distinct values than a pool can number: nothing of this peer is shown.
                 conversation.sites.clear()

@@ -32,12 +32,13 @@ class Federating:
     syncing: SyncThread
 
     @classmethod
-    def over(cls, mesh: Mesh, units: Units, settings: Settings) -> Federating:
+    def over(cls, mesh: Mesh, units: Units, settings: Settings, *, is_shared: bool = False) -> Federating:
+        """is_shared: other processes answer at the same port."""
         chosen = settings.federation
         queries = Queries.over(mesh, units, settings)
         services = {
             **queries.services(),
-            **cascade_services(mesh),
+            **cascade_services(mesh, is_shared=is_shared),
             PRIVATE_KIND: private_service(mesh, units, chosen),
             SYNC_KIND: sync_service(mesh, chosen),
         }

@@ -31,7 +31,7 @@ from federation.cataloguing import catalogue_of
 from federation.contract import Purpose
 from federation.figures import disclosed, figures_of
 from federation.gather import Courier, Gatherer
-from federation.gathered import StrangerPools
+from federation.gathered import EmptySites, StrangerPools
 from federation.known_shares import KnownShares, LastTold
 from federation.partners import Partners, is_base, overlaps
 from federation.records import Letter, disclosure_of
@@ -147,7 +147,7 @@ class Queries:
     @classmethod
     def over(cls, mesh: Mesh, units: Units, settings: Settings) -> Queries:
         partners, courier = Partners(settings.federation.query_pause_s), Courier()
-        federated = Federated(Gatherer(courier, partners), settings.federation, StrangerPools())
+        federated = Federated(Gatherer(courier, partners), settings.federation, StrangerPools(), EmptySites())
         answering = QueryServices(mesh, units, settings, KnownShares(), partners, LastTold())
         return cls(federated, answering, courier, mesh, partners, settings.federation.refresh_s)
 

@@ -105,7 +105,7 @@ class GraphQLDoor:
         stated = headers.get(b"content-type", b"")
         if stated != b"application/json":
             _check_type(stated.decode("latin-1"))
-        content = await _body(headers.get(b"content-length", b""), receive, self.body_bytes_max)
+        content = await body_of(headers.get(b"content-length", b""), receive, self.body_bytes_max)
         try:
             return _object(orjson.loads(content))
         except orjson.JSONDecodeError as error:
@@ -166,10 +166,11 @@ def known_principal(scope: Scope) -> Principal:
 async def read_body(request: Request, bytes_max: int) -> bytes:
     """The body, never more than the limit of it in memory. LimitError BODY_TOO_LARGE."""
     stated = request.headers.get("content-length", "").encode()
-    return await _body(stated, request.receive, bytes_max)
+    return await body_of(stated, request.receive, bytes_max)
 
 
-async def _body(stated_length: bytes, receive: Receive, bytes_max: int) -> bytes:
+async def body_of(stated_length: bytes, receive: Receive, bytes_max: int) -> bytes:
+    """As `read_body`, below Starlette. stated_length: Content-Length, empty where there is none."""
     if stated_length.isdigit() and int(stated_length[:19]) > bytes_max:
         raise _body_too_large(bytes_max)
     chunks: list[bytes] = []

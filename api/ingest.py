@@ -1,4 +1,4 @@
-"""`POST /ingest`: readings as lines `{"point","time","value","quality"}`. Good ones are kept, others counted.
+"""What `POST /ingest` is told: lines `{"point","time","value","quality"}`, one after the other.
 
 One line is one reading in the unit of its point; what is wrong with a line refuses that line alone.
 """
@@ -14,12 +14,13 @@ import numpy as np
 import orjson
 
 from api.schema.scalars import read_time
-from graph.values import Quality, Readings, ValueType
+from graph.values import Quality, ValueType
 from ontology.errors import InputError, TwinmeshError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from graph.mesh import Mesh
-    from graph.twin import Twin
     from graph.view import View
 
 _REASONS_MAX: Final = 100
@@ -47,6 +48,12 @@ class IngestReport:
         if len(self.reasons) < _REASONS_MAX:
             self.reasons.append(Reason(line, error.code, error.message))
 
+    def lose(self, count: int) -> None:
+        """Readings of points that were removed meanwhile: recorded by nobody, so not accepted."""
+        if count:
+            self.refused += count
+            self.codes["POINT_UNKNOWN"] += count
+
     def to_json(self) -> dict[str, Any]:
         """`reasons` tells the first hundred, `codes` counts all."""
         told = [{"line": each.line, "code": each.code, "message": each.message} for each in self.reasons]
@@ -59,73 +66,46 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
+class IngestPoint:
+    """A point that lines name: `row` in the snapshots of its site."""
+
     site: str
-    row: int  # in the snapshots of its site
+    row: int
     value_type: ValueType
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Readings of one site."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one line says."""
 
-    twin: Twin
-    rows: list[int] = field(default_factory=list[int])
-    times_ns: list[int] = field(default_factory=list[int])
-    words: list[int] = field(default_factory=list[int])
-    quality: list[int] = field(default_factory=list[int])
-
-    def record(self) -> int:
-        return self.twin.record(
-            Readings(
-                np.array(self.rows, np.int32),
-                np.array(self.times_ns, np.int64),
-                np.array(self.words, np.uint64),
-                np.array(self.quality, np.uint8),
-            )
-        )
+    point: IngestPoint
+    time_ns: int
+    word: int
+    quality: int
 
 
-def ingest(mesh: Mesh, view: View, body: bytes) -> IngestReport:
-    """Record all lines that are right; durable on return. StoreError where the store takes nothing."""
-    mesh.check_writable()
-    return _Ingest(mesh, view).run(body)
+class LineReader:
+    """Reads one line after the other, for somebody who sees `view`. Names that were asked for are kept."""
 
-
-class _Ingest:
     def __init__(self, mesh: Mesh, view: View) -> None:
         self._mesh = mesh
         self._view = view
-        self._points: dict[str, _Point | TwinmeshError] = {}
-        self._batches: dict[str, _Batch] = {}
-        self._report = IngestReport()
+        self._points: dict[str, IngestPoint | TwinmeshError] = {}
 
-    def run(self, body: bytes) -> IngestReport:
-        for number, line in enumerate(body.splitlines(), 1):
-            if line.strip():
-                try:
-                    self._take(line)
-                except TwinmeshError as error:
-                    self._report.refuse(number, error)
-        for batch in self._batches.values():
-            self._report.accepted += batch.record()
-        self._count_lost()
-        return self._report
+    def read(self, line: bytes) -> Taken:
+        """InputError, NotFoundError: what is wrong with the line."""
+        return self.take(_read(line))
 
-    def _take(self, line: bytes) -> None:
-        reading = _read(line)
-        point = self._point(reading["point"])
+    def take(self, reading: dict[str, Any]) -> Taken:
+        """As `read`, of an object with `point`, `time`, `value` and perhaps `quality`."""
+        point = self.point(reading["point"])
         time_ns = read_time(reading["time"])
-        batch = self._batches.setdefault(point.site, _Batch(self._mesh.twin(point.site)))
-        word, quality = self._word(batch.twin, point.value_type, reading["value"]), _quality(reading)
+        word, quality = self._word(point, reading["value"]), _quality(reading)
         if point.value_type is ValueType.NUMBER and not math.isfinite(float(reading["value"])):
             quality = Quality.BAD
-        batch.rows.append(point.row)
-        batch.times_ns.append(time_ns)
-        batch.words.append(word)
-        batch.quality.append(quality)
+        return Taken(point, time_ns, word, quality)
 
-    def _point(self, text: str) -> _Point:
+    def point(self, text: str) -> IngestPoint:
         known = self._points.get(text)
         if known is None:
             known = self._points[text] = self._find(text)
@@ -133,7 +113,13 @@ class _Ingest:
             raise known
         return known
 
-    def _find(self, text: str) -> _Point | TwinmeshError:
+    def found(self) -> Iterator[tuple[str, IngestPoint]]:
+        """Names that were asked for and mean a point."""
+        for name, point in self._points.items():
+            if isinstance(point, IngestPoint):
+                yield name, point
+
+    def _find(self, text: str) -> IngestPoint | TwinmeshError:
         snapshot = self._view.snapshot
         try:
             row = self._view.find(text)
@@ -141,10 +127,11 @@ class _Ingest:
             return error
         if not any(snapshot.schema.is_a(kind, snapshot.schema.point_kind) for kind in snapshot.kinds(row)):
             return InputError(f"{text!r} is not a point", code="POINT_UNKNOWN")
-        return _Point(*snapshot.site_row(row), snapshot.value_type(row))
+        return IngestPoint(*snapshot.site_row(row), snapshot.value_type(row))
 
-    def _word(self, twin: Twin, value_type: ValueType, value: object) -> int:
+    def _word(self, point: IngestPoint, value: object) -> int:
         """The 64-bit word of a value; InputError VALUE_TYPE."""
+        value_type = point.value_type
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if value_type is ValueType.NUMBER and is_number:
             return int(np.float64(cast("float", value)).view(np.uint64))
@@ -158,23 +145,20 @@ class _Ingest:
         ):
             return value
         if value_type in (ValueType.CODE, ValueType.TEXT) and isinstance(value, str):
-            return int(twin.intern_texts([value])[0])
+            return int(self._mesh.twin(point.site).intern_texts([value])[0])
         raise InputError(f"{value!r} is not a {value_type}", code="VALUE_TYPE")
-
-    def _count_lost(self) -> None:
-        """Points that were removed while we read: recorded by nobody, so not accepted."""
-        lost = sum(len(batch.rows) for batch in self._batches.values()) - self._report.accepted
-        if lost > 0:
-            self._report.refused += lost
-            self._report.codes["POINT_UNKNOWN"] += lost
 
 
 def _read(line: bytes) -> dict[str, Any]:
     """A line as an object with point, time and value; InputError LINE_INVALID."""
     try:
-        reading = orjson.loads(line)
+        return checked_fields(orjson.loads(line))
     except orjson.JSONDecodeError as error:
         raise InputError(f"not JSON: {error}", code="LINE_INVALID") from None
+
+
+def checked_fields(reading: object) -> dict[str, Any]:
+    """An object with point, time and value and no other fields than these and quality; LINE_INVALID."""
     if not isinstance(reading, dict):
         raise InputError("not an object", code="LINE_INVALID")
     fields = cast("dict[str, Any]", reading)

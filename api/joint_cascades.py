@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.federation_http import Service, Told
 from api.schema.enums import SourceState
-from federation.joint.asking import THIN, Asking, Patience, PlannedCascade, elsewhere, encode_event
+from federation.joint.asking import COARSE, THIN, Asking, Patience, PlannedCascade, elsewhere, encode_event
 from federation.joint.host import CascadeHost
 from federation.joint.wire import KIND
 from federation.peer_bases import known_bases
 from federation.store import FEDERATION_FILE
 from graph.ids import is_iri
-from ontology.errors import TwinmeshError
+from ontology.errors import LimitError, TwinmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +29,20 @@ PER_MINUTE: Final = 60_000
 _OF_TWINS: Final = ("FAIL", "DEGRADE", "CLOSE", "SURGE", "SET", "REMOVE")
 
 
-def cascade_services(mesh: Mesh) -> Mapping[str, Service]:
-    """The service for messages of kind `cascade`."""
+def cascade_services(mesh: Mesh, *, is_shared: bool = False) -> Mapping[str, Service]:
+    """The service for messages of kind `cascade`.
+
+    is_shared: other processes answer at this port too. A partner's next message might reach one of them,
+    which knows nothing of its session: it is told so at once (LimitError JOINT_MANY_WORKERS).
+    """
     host = CascadeHost(mesh.snapshot)
 
     def answer(heard: Heard) -> Told:
+        if is_shared:
+            hint = "serve partners by one process: without --follow, or with one worker, on a port of its own"
+            raise LimitError(
+                "several processes answer here; a cascade needs one", code="JOINT_MANY_WORKERS", hint=hint
+            )
         partner = heard.opened.claims.iss
         return Told(*host.answer(heard.node, partner, heard.grant, heard.body, heard.now_ns))
 
@@ -115,6 +124,6 @@ def document_of(joint: JointImpact) -> dict[str, Any]:
 def _status(code: str, *, denied: bool) -> str:
     if not code:
         return SourceState.ANSWERED.value
-    if code == THIN:
+    if code in (COARSE, THIN):
         return SourceState.PARTIAL.value
     return (SourceState.DENIED if denied else SourceState.TIMED_OUT).value

@@ -39,7 +39,9 @@ _FEW_EDGES: Final = 50_000
 _NAMING: Final = frozenset({"id", "ids", "representations", "first", "last", "after", "before"})
 # What reads the past or waits.
 _WAITING: Final = frozenset({"asOf", "atRevision", "minRevision", "scenario"})
-_WAITING_FIELDS: Final = frozenset({"history", "simulation", "search", "service", "command", "commands"})
+_WAITING_FIELDS: Final = frozenset(
+    {"history", "simulation", "search", "service", "command", "commands", "alarms"}
+)
 # Fields with a selection that lead to no other twins.
 _FLAT: Final = frozenset({"nodes", "edges", "node", "pageInfo", "attributes", "attribute", "externalIds"})
 _INTROSPECTION: Final = frozenset({"__schema", "__type"})

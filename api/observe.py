@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.following import Following
+    from api.routes import Routes
     from api.schema.context import Services
 
 _BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -105,6 +106,7 @@ class Health:
     services: Services
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None
     following: Following | None = None
+    routes: Routes | None = None
     draining: bool = field(default=False)
 
     async def livez(self, _: Request) -> Response:
@@ -115,7 +117,9 @@ class Health:
         """200 when every site can be read, takes changes and readings, and we are not shutting down."""
         # Aside: to see whether a site can be read may take a moment.
         problem, reason = await anyio.to_thread.run_sync(self._problem)
-        document = {"ready": problem is None, "problem": problem, "reason": reason}
+        document: dict[str, Any] = {"ready": problem is None, "problem": problem, "reason": reason}
+        if self.sources is not None:
+            document["bindings"] = self._binding_counts()
         return JSONResponse(document, 503 if problem else 200)
 
     def _problem(self) -> tuple[str | None, str | None]:
@@ -135,6 +139,22 @@ class Health:
             return error.code, error.message
         return None, None
 
+    def _quality_lines(self) -> Iterator[str]:
+        """Why live readings were doubted, and how often."""
+        judges = {site: self.services.mesh.twin(site).judge for site in self.services.mesh.sites}
+        if any(judges.values()):
+            yield "# TYPE twinmesh_quality_flags_total counter"
+        for site, judge in judges.items():
+            for reason, number in sorted(judge.counts().items()) if judge else ():
+                yield f'twinmesh_quality_flags_total{{site="{site}",reason="{reason}"}} {number}'
+
+    def _binding_counts(self) -> dict[str, int]:
+        """How many bindings of all live sources are in which state."""
+        health: Mapping[str, Mapping[str, Any]] = self.sources() if self.sources else {}
+        return dict(
+            Counter(str(each["state"]) for one in health.values() for each in one.get("bindings", ()))
+        )
+
     def lines(self) -> Iterator[str]:
         mesh = self.services.mesh
         yield "# TYPE twinmesh_store_revision gauge"
@@ -150,6 +170,9 @@ class Health:
         for state, number in self.services.simulations.jobs.counts().items():
             yield f'twinmesh_jobs{{state="{state}"}} {number}'
         yield from self.services.commands.lines()
+        yield from self.services.alarms.lines()
+        if self.routes is not None:
+            yield from self.routes.lines()
         if self.following is not None:
             yield from self.following.lines()
         yield from self._source_lines()
@@ -174,6 +197,11 @@ class Health:
     def _source_lines(self) -> Iterator[str]:
         """Numbers of the live sources, whatever they count."""
         health: Mapping[str, Mapping[str, Any]] = self.sources() if self.sources else {}
+        yield from self._quality_lines()
+        if health:
+            yield "# TYPE twinmesh_bindings gauge"
+            for state, number in sorted(self._binding_counts().items()):
+                yield f'twinmesh_bindings{{state="{state}"}} {number}'
         for name, fields in health.items():
             label = name.replace("\\", "").replace('"', "")
             for key, value in fields.items():

@@ -24,11 +24,12 @@ class Action(StrEnum):
     RECORD = "record"  # readings in
     SIMULATE = "simulate"
     COMMAND = "command"  # to the field
+    ALARM = "handle alarms"  # acknowledge, shelve
     CHANGE = "change"  # the graph
 
 
 PERMITTED: Final[Mapping[Role, frozenset[Action]]] = {
-    Role.OPERATOR: frozenset({Action.READ, Action.RECORD, Action.COMMAND}),
+    Role.OPERATOR: frozenset({Action.READ, Action.RECORD, Action.COMMAND, Action.ALARM}),
     Role.ANALYST: frozenset({Action.READ, Action.SIMULATE}),
     Role.ADMIN: frozenset(Action),
     # A partner reads what its token names, nothing else.

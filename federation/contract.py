@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from federation.coarse import Coarse, signal_changes
 from federation.private_terms import PrivateTerms, private_changes
 from ontology.errors import AccessError
 
@@ -64,6 +65,7 @@ class Contract:
     rows_per_answer: int = 0
     group_min: int = GROUP_MIN
     private: PrivateTerms | None = None
+    signal: Coarse | None = None  # of levels in cascades; None: exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ def changes(before: Contract | None, after: Contract) -> tuple[list[str], list[s
         is_wider = after.expires_ns > old.expires_ns
         (wider if is_wider else narrower).append(f"expires: {_time(after.expires_ns)}")
     _compare_window(old, after, wider, narrower)
-    for is_wider, line in private_changes(old.private, after.private):
+    terms = (*private_changes(old.private, after.private), *signal_changes(old.signal, after.signal))
+    for is_wider, line in terms:
         (wider if is_wider else narrower).append(line)
     return wider, narrower
 

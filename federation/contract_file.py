@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from federation.coarse import HOUR_US, LEVELS_MAX, STEP_HOURS_MAX, Coarse
 from federation.contract import EVENT_TYPES, GROUP_MAX, GROUP_MIN, OWN_FIELDS, Contract, Purpose, Release
 from federation.privacy.question import BOUND_MAX, EPSILON_MIN, WIDTH_MIN, WINDOW_DAYS_MAX
 from federation.private_terms import MICRO, WINDOW_DAYS_DEFAULT, PrivateBound, PrivateTerms
@@ -26,11 +27,12 @@ NAMES_MAX: Final = 10_000
 _COUNT_MAX: Final = 1_000_000
 _TOP: Final = (
     "partner", "sites", "kinds", "attributes", "relations", "release", "purposes", "events", "starts",
-    "expires", "window", "limits", "privacy",
+    "expires", "window", "limits", "privacy", "signal",
 )  # fmt: skip
 _WINDOW: Final = ("from", "until")
 _LIMITS: Final = ("per_minute", "scenarios_per_day", "rows_per_answer", "group_min")
 _PRIVACY: Final = ("epsilon", "window_days", "bounds")
+_SIGNAL: Final = ("levels", "step_hours")
 _BOUND: Final = ("from", "to", "unit")
 _EPSILON_MAX: Final = 100.0  # in a window; a single answer takes at most a tenth of that
 _NEEDED: Final = ("partner", "sites", "kinds", "release", "purposes", "expires")
@@ -176,6 +178,7 @@ def _read(reader: _Reader, document: dict[str, Any]) -> Contract:
         rows_per_answer=reader.count(limits, "rows_per_answer", 1_000),
         group_min=reader.count(limits, "group_min", GROUP_MIN, least=GROUP_MIN),
         private=_private(reader, document),
+        signal=_signal(reader, document),
     )
     _check_whole(reader, contract)
     return contract
@@ -221,6 +224,25 @@ def _private(reader: _Reader, document: Mapping[str, Any]) -> PrivateTerms | Non
     read = (_bound(reader, name, value) for name, value in sorted(cast("dict[str, Any]", stated).items()))
     bounds = tuple(bound for bound in read if bound is not None)
     return PrivateTerms(int(Fraction(repr(epsilon)) * MICRO), days, bounds)
+
+
+def _signal(reader: _Reader, document: Mapping[str, Any]) -> Coarse | None:
+    """The table `signal`; without it levels leave as they are."""
+    if "signal" not in document:
+        return None
+    table = _table(reader, document, "signal", _SIGNAL)
+    levels, step = table.get("levels", 0), _number(table.get("step_hours", 0))
+    if not isinstance(levels, int) or isinstance(levels, bool) or not 0 <= levels <= LEVELS_MAX:
+        message = f"signal.levels must be a whole number from 1 to {LEVELS_MAX:,}"
+        reader.wrong("CONTRACT_TYPE", message, "levels")
+        levels = 0
+    if step is None or not 0 <= step <= STEP_HOURS_MAX:
+        message = f"signal.step_hours must be a number of hours up to {STEP_HOURS_MAX:g}"
+        reader.wrong("CONTRACT_TYPE", message, "step_hours")
+        step = 0.0
+    if not table:
+        reader.wrong("CONTRACT_MISSING", "signal says nothing", "signal", hint="levels, step_hours or both")
+    return Coarse(levels, round(step * HOUR_US))
 
 
 def _bound(reader: _Reader, name: str, value: object) -> PrivateBound | None:
@@ -314,6 +336,9 @@ def _check_whole(reader: _Reader, contract: Contract) -> None:
         message = "private figures need both: the purpose and a table that says how much"
         hint = 'purposes = [..., "private"] and [privacy] epsilon = ...'
         reader.wrong("CONTRACT_MISSING", message, "privacy" if contract.private else "purposes", hint=hint)
+    if contract.signal is not None and Purpose.CASCADE not in contract.purposes:
+        message = "a signal is for cascades, which the purposes do not name"
+        reader.wrong("CONTRACT_TYPE", message, "signal", hint='purposes = [..., "cascade"]')
     if contract.events and Purpose.CASCADE not in contract.purposes:
         message = "events are for cascades, which the purposes do not name"
         reader.wrong("CONTRACT_TYPE", message, "events", hint='purposes = [..., "cascade"]')

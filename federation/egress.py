@@ -18,6 +18,7 @@ from federation.tls import SYSTEM_TLS, ClientTls, client_context
 from ontology.errors import AccessError, LimitError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, Mapping
 
 URL_CHARS_MAX: Final = 2_048
@@ -95,15 +96,20 @@ class Line:
     client: httpx.AsyncClient
 
 
+def open_line(context: ssl.SSLContext, kept_max: int) -> Line:
+    """A line within one event loop, which is closed there: `line.client.aclose()`."""
+    limits = httpx.Limits(max_keepalive_connections=kept_max, keepalive_expiry=KEPT_S)
+    # No proxies, no .netrc: what the environment says must not turn a request aside.
+    client = httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, limits=limits)
+    return Line(client)
+
+
 @asynccontextmanager
 async def kept_line(egress: Egress) -> AsyncGenerator[Line]:
-    """A line within one event loop."""
-    limits = httpx.Limits(max_keepalive_connections=len(egress.places), keepalive_expiry=KEPT_S)
-    # No proxies, no .netrc: what the environment says must not turn a request aside.
-    async with httpx.AsyncClient(
-        verify=client_context(egress.tls), trust_env=False, follow_redirects=False, limits=limits
-    ) as client:
-        yield Line(client)
+    """A line within one event loop, as long as the context."""
+    line = open_line(client_context(egress.tls), len(egress.places))
+    async with line.client:
+        yield line
 
 
 async def send_out(egress: Egress, request: Request, line: Line | None = None) -> Reply:

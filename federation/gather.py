@@ -13,16 +13,23 @@ import msgspec
 
 from federation.asking import QUERY, QueryAnswer, QueryAsk, decoded
 from federation.contract import Purpose
+from federation.egress import open_line
 from federation.partners import refusal_code
+from federation.tls import client_context
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Coroutine, Mapping, Sequence
 
+    from federation.egress import Line
     from federation.partners import Partner, Partners
+    from federation.tls import ClientTls
 
 T = TypeVar("T")
 _GRACE_S: Final = 1.0
+LINES_MAX: Final = 64
+"""Connections to peers that are kept."""
 TIMED_OUT: Final = "PEER_TIMEOUT"
 _SILENT: Final = frozenset({"PEER_TIMEOUT", "PEER_UNREACHABLE"})
 
@@ -43,6 +50,15 @@ class Courier:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._context: ssl.SSLContext | None = None
+
+    def line(self, tls: ClientTls) -> Line:
+        """Connections that are kept between questions, anew where certificates changed. Only on the loop."""
+        context = client_context(tls)
+        if self._line is None or self._context is not context:
+            self._line, self._context = open_line(context, LINES_MAX), context
+        return self._line
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start some work on the loop, which is started with the first."""
@@ -59,10 +75,16 @@ class Courier:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(_GRACE_S * 5)
+        asyncio.run_coroutine_threadsafe(self._end(), loop).result(_GRACE_S * 5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    async def _end(self) -> None:
+        await _cancel_all()
+        line, self._line = self._line, None
+        if line is not None:
+            await line.client.aclose()
 
 
 async def _cancel_all() -> None:
@@ -100,7 +122,8 @@ class Gatherer:
         if left_s <= 0 or self.partners.is_dark(partner.key):
             return Outcome(None, TIMED_OUT, 0.0)
         egress = partner.client.egress
-        client = replace(partner.client, egress=replace(egress, deadline_s=min(left_s, egress.deadline_s)))
+        egress = replace(egress, deadline_s=min(left_s, egress.deadline_s))
+        client = replace(partner.client, egress=egress, line=self.courier.line(egress.tls))
         try:
             answered = await client.call(QUERY, Purpose.QUERY, msgspec.msgpack.encode(ask))
             answer = decoded(answered.body, QueryAnswer)

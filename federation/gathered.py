@@ -32,6 +32,7 @@ _VALUE_DEPTH_MAX: Final = 16
 _NAMES_MAX: Final = 1_000
 GROWN_MAX: Final = 200_000
 """Values of strangers that pools may hold before they are thrown away."""
+EMPTY_MAX: Final = 1_000
 _INT64: Final = range(-(2**63), 2**63)
 
 
@@ -64,6 +65,13 @@ class _Twin:
     reading: tuple[int, Any, int] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    pools: Pools
+    schema: Schema
+    snapshot: Snapshot
+
+
 _Key = tuple[str, str, str, str]
 
 
@@ -87,12 +95,14 @@ class GatheredSite:
     twins: dict[str, _Twin] = field(default_factory=dict[str, _Twin])
     links: dict[_Key, _Link] = field(default_factory=dict[_Key, _Link])
     foreign: int = 0
+    _made: _Made | None = None
     unknown: int = 0  # relationships of kinds that our vocabulary lacks
 
     def add(self, records: SiteRecords, bases: tuple[str, ...], schema: Schema) -> None:
         """Take in what the peer with these bases says. StoreError PEER_GARBAGE: nothing of it is taken."""
         _check(records)
         told = list(_twins(records))
+        self._made = None
         self.revision, self.time_ns = records.revision, records.time_ns
         stub = schema.kinds[schema.external_kind].iri
         for iri, twin in told:
@@ -110,7 +120,17 @@ class GatheredSite:
                 self.links[key] = link
 
     def snapshot(self, schema: Schema, pools: Pools) -> Snapshot:
-        """All of it, as a site."""
+        """All of it, as a site; the same again for as long as nothing is added."""
+        made = self._made
+        if made is None or made.pools is not pools or made.schema is not schema:
+            self._made = made = _Made(pools, schema, self._snapshot(schema, pools))
+        return made.snapshot
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.twins or self.links)
+
+    def _snapshot(self, schema: Schema, pools: Pools) -> Snapshot:
         state = State(self.name, self.base, schema, pools)
         twins, edges = self._drafts(schema)
         draft = Draft(Change(), schema, (), twins, edges, [], [], b"", ())
@@ -158,6 +178,30 @@ class GatheredSite:
                     np.array([each[2] for each in found], np.uint8),
                 )
             )
+
+
+class EmptySites:
+    """Sites of which nothing is known, as snapshots: to make one takes as long as to make a small one."""
+
+    def __init__(self, kept_max: int = EMPTY_MAX) -> None:
+        self._kept_max = kept_max
+        self._made: dict[tuple[str, str], _Made] = {}
+        self._lock = Lock()
+
+    def of(self, site: GatheredSite, schema: Schema, pools: Pools) -> Snapshot:
+        """What `site.snapshot` gives. Safe from any thread."""
+        if not site.is_empty:
+            return site.snapshot(schema, pools)
+        key = (site.name, site.base)
+        made = self._made.get(key)
+        if made is None or made.pools is not pools or made.schema is not schema:
+            made = _Made(pools, schema, GatheredSite(*key).snapshot(schema, pools))
+            with self._lock:
+                while len(self._made) >= self._kept_max:
+                    self._made.pop(next(iter(self._made)))
+                self._made[key] = made
+        head = SiteHead(site.name, site.base, site.revision, site.time_ns)
+        return replace(made.snapshot, heads=(head,))
 
 
 def _known_kinds(schema: Schema, kinds: tuple[str, ...]) -> tuple[str, ...]:

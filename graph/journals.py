@@ -18,8 +18,10 @@ from ontology.errors import ConflictError, Place, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from graph.snapshot import Snapshot
     from graph.stores.protocol import Head
     from graph.twin import Twin
+    from ontology.errors import Problem
     from ontology.schema import Schema
 
 
@@ -81,6 +83,11 @@ class Journals(Protocol):
         """A site is about to be closed; what goes on beside it ends."""
         ...
 
+    def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
+        """What else is kept of a site beside its journal, held against it: what is wrong, and what could not
+        be compared. StoreError."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -136,6 +143,9 @@ class LocalJournals:
 
     def closing(self, twin: Twin) -> None:
         """Nothing went on beside."""
+
+    def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
+        return [], []
 
     def close(self) -> None:
         """Nothing is held."""

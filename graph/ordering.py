@@ -92,9 +92,9 @@ class _Wanted:
 
 def page_of(view: View, rows: Rows, order: Sequence[OrderKey], request: PageRequest) -> Page:
     """One page of some distinct rows. PAGE_INVALID, PAGE_TOO_LARGE, CURSOR_INVALID."""
-    size, forward = _checked_size(request)
-    signature = _signature(order)
-    after, before = (_cursor(text, signature, len(order)) for text in (request.after, request.before))
+    size, forward = checked_size(request)
+    signature = signature_of(order)
+    after, before = (read_cursor(text, signature, len(order)) for text in (request.after, request.before))
     wanted = _Wanted(size, forward, after, before)
     columns = tuple(key_column(view, key, rows) for key in order)
     ranking = view.snapshot.twins.ids.ranking()
@@ -261,13 +261,13 @@ def checked_first(first: int | None) -> int:
     return first
 
 
-def _checked_size(request: PageRequest) -> tuple[int, bool]:
+def checked_size(request: PageRequest) -> tuple[int, bool]:
     if request.first is not None and request.last is not None:
         raise InputError("give `first` or `last`, not both", code="PAGE_INVALID")
     return checked_first(request.first if request.last is None else request.last), request.last is None
 
 
-def _cursor(text: str | None, signature: str, keys: int) -> _Cursor | None:
+def read_cursor(text: str | None, signature: str, keys: int) -> _Cursor | None:
     if text is None:
         return None
     try:
@@ -281,7 +281,7 @@ def _cursor(text: str | None, signature: str, keys: int) -> _Cursor | None:
     return _Cursor(read.values, read.units or (None,) * keys, read.twin)
 
 
-def _signature(order: Sequence[OrderKey]) -> str:
+def signature_of(order: Sequence[OrderKey]) -> str:
     """Short mark of the order: a cursor of another order is refused instead of misread."""
     return _sign(order) if order else _NO_ORDER
 

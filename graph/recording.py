@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -35,6 +35,26 @@ def texts_of(state: State, readings: Readings) -> list[str | None]:
     value = state.pools.texts.value
     words = readings.words.tolist()
     return [value(word) if is_code else None for word, is_code in zip(words, coded.tolist(), strict=True)]
+
+
+class Judge(Protocol):
+    """Says of readings how far they can be believed; see `Twin.judge`."""
+
+    def judged(self, readings: Readings, arrived_ns: int) -> Readings:
+        """The same readings with a quality that is not better."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How often each reason was found since the start, by its name."""
+        ...
+
+
+def doubt(state: State, readings: Readings) -> Readings:
+    """Last values that are still those of `readings`, now of their quality; which ones."""
+    known = living(state, readings)
+    same = state.twins.point_time.take(known.points) == known.times_ns
+    state.twins.point_quality.write(known.points[same], known.quality[same])
+    return Readings(known.points[same], known.times_ns[same], known.words[same], known.quality[same])
 
 
 def kinds_of(state: State, readings: Readings) -> npt.NDArray[np.uint8] | None:

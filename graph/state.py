@@ -196,9 +196,12 @@ class State:
         if not drafts:
             return
         twins, pools = self.twins, self.pools
-        for draft in drafts:
-            if draft.row >= len(twins.ids):
-                twins.ids.add(draft.iri)
+        known = len(twins.ids)
+        new = [draft.iri for draft in drafts if draft.row >= known]
+        if len(new) == 1:
+            twins.ids.add(new[0])
+        elif new:
+            twins.ids.add_all(new)
         rows = [draft.row for draft in drafts]
         back = [draft.row for draft in drafts if not draft.living]
         twins.alive.write(back, [True] * len(back))

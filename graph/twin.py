@@ -23,7 +23,7 @@ from graph.lock import locked
 from graph.opening import LOCK, open_history, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import kinds_of, living, texts_of, write_last_values
+from graph.recording import Judge, doubt, kinds_of, living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.tables import Memory
@@ -94,6 +94,7 @@ class Twin:
         self._published: Published | None = None
         self._last_batch = 0
         self._pursued = False
+        self.judge: Judge | None = None  # of live readings; sources ask it before `record`
         self._fresh_s = time.monotonic()  # when a follower last had everything
         self.media: tuple[Medium, ...] = (
             Medium(self.site, "journal", self._recover),
@@ -195,6 +196,17 @@ class Twin:
             with self._lock:
                 self._writer.state.write_last_values(kept)
                 self._version += 1
+            self._feed.publish_readings(kept)
+        return len(kept)
+
+    def doubt(self, readings: Readings) -> int:
+        """Last values that are still those of `readings` get their quality; history keeps what came.
+
+        For what no message tells: that nothing came. Returns how many."""
+        with self._lock:
+            kept = doubt(self._writer.state, readings)
+            self._version += bool(len(kept))
+        if len(kept):
             self._feed.publish_readings(kept)
         return len(kept)
 

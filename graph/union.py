@@ -99,9 +99,10 @@ def _find_stubs(snapshots: Sequence[Snapshot], starts: Starts) -> Stubs:
     pairs: list[tuple[int, int]] = []
     firsts: dict[str, int] = {}  # of stubs without a twin anywhere, the first stands for all
     for number, (part, (start, _)) in enumerate(zip(snapshots, starts, strict=True)):
-        for row in _stub_rows(part):
-            iri = part.id(row)
-            twin = _find_twin(snapshots, starts, iri, number)
+        rows = part.rows_of_kind(part.schema.external_kind)
+        iris = part.ids(rows)
+        twins = _find_twins(snapshots, starts, iris, number)
+        for row, iri, twin in zip(rows.tolist(), iris, twins, strict=True):
             if twin < 0:
                 twin = firsts.setdefault(iri, start + row)
             if twin != start + row:
@@ -110,17 +111,23 @@ def _find_stubs(snapshots: Sequence[Snapshot], starts: Starts) -> Stubs:
     return Stubs(table[:, 0], table[:, 1])
 
 
-def _stub_rows(part: Snapshot) -> list[int]:
-    return part.rows_of_kind(part.schema.external_kind).tolist()
-
-
-def _find_twin(snapshots: Sequence[Snapshot], starts: Starts, iri: str, without: int) -> int:
-    """The row of a twin that is no stub, -1 if no other site has it."""
+def _find_twins(
+    snapshots: Sequence[Snapshot], starts: Starts, iris: Sequence[str], without: int
+) -> list[int]:
+    """The row of each twin that is no stub, -1 if no other site has it; of several the first."""
+    found = [-1] * len(iris)
+    if not iris:
+        return found
     for number, (part, (start, _)) in enumerate(zip(snapshots, starts, strict=True)):
-        row = part.row(iri) if number != without else -1
-        if row >= 0 and part.kinds(row) != (part.schema.external_kind,):
-            return start + row
-    return -1
+        if number == without or not part.size:
+            continue
+        stub = (part.schema.external_kind,)
+        rows = part.rows(iris)
+        for place in np.flatnonzero(rows >= 0).tolist():
+            row = int(rows[place])
+            if found[place] < 0 and part.kinds(row) != stub:
+                found[place] = start + row
+    return found
 
 
 # Twins

@@ -107,6 +107,7 @@ class View:
     units_elsewhere: by attribute, units that others state its numbers in.
     dark: by base IRI, why twins below it could not be asked for; stubs stand for some of them.
     reads: notes what is read, where others are to be asked for the same.
+    hints: whether to look for what a misspelt id may mean, which takes long; has_missed: it would have.
     """
 
     snapshot: Snapshot
@@ -116,6 +117,8 @@ class View:
     scroll: Scroll | None = field(default=None)
     reads: Reads | None = field(default=None)
     figures: Figures | None = field(default=None)
+    hints: bool = field(default=True)
+    has_missed: bool = field(default=False)
     units_elsewhere: Mapping[str, frozenset[str | None]] = field(
         default_factory=dict[str, "frozenset[str | None]"]
     )
@@ -154,8 +157,9 @@ class View:
         found = self.candidates(text)
         if len(found) == 1:
             return found[0]
-        if self.visible is None:
+        if self.visible is None and (self.hints or found):
             return self.snapshot.find(text)  # raises, with the names of the twins it could mean
+        self.has_missed = True
         if found:
             raise InputError(f"{text!r} means several twins", code="AMBIGUOUS_ID", hint="write the full IRI")
         # No suggestion: it would name twins that are out of scope.

@@ -45,9 +45,10 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ChangeResult", "ItemResult", "CascadeInput", "EventInput", "Simulation", "ImpactConnection",
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
         "CommandInput", "CommandResult", "CommandStep", "CommandEdge", "CommandConnection",
-        "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection", "ChangeEvent",
-    "ReadingEvent", "ImpactEvent", "StringFilter",
+        "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection",
+        "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
+        "BindingInfo", "BindingState", "Refusal", "LiveSource",
         "CommandStatus", "SourceState", "EventType", "FirstHit", "_Any", "_Service", "_Entity",
     )
 )

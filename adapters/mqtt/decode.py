@@ -11,6 +11,7 @@ import numpy as np
 
 from adapters.quality import flag_times, flag_values
 from adapters.stamps import NS_PER_UNIT, TIME_MAX_NS
+from graph.quality import Reason, quality_byte
 from graph.values import Quality, Readings, ValueType
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ NUMBER_MAX = 10**308  # JSON allows longer integers than a float holds
 
 _read_json = msgspec.json.Decoder().decode
 SERIES_MAX = 100_000  # readings of one message
+
+RETAINED = quality_byte(Quality.UNCERTAIN, Reason.RETAINED)
 
 Refusal = str  # a stable code
 _Row: TypeAlias = "tuple[int, int, float | str | int]"
@@ -155,7 +158,7 @@ def _row(raw: object, time: object, stated: object, message: Message, binding: B
     if binding.time_pointer is not None:
         time_ns = time_ns_of(time, binding.time_unit)
     elif message.retained:  # it is as old as it may be: the last usable value, not a fresh one
-        quality = int(Quality.UNCERTAIN)
+        quality = RETAINED
     if binding.quality_pointer is not None:
         quality = _quality(stated)
     return time_ns, quality, value

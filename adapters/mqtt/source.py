@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.gmqtt_client import GmqttClient
 from adapters.mqtt.paho_client import PahoClient
-from adapters.pipeline import Pipeline
+from adapters.pipeline import BoundDecoder, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,8 @@ class MqttSource:
     """One broker feeding one site. `start` returns at once; connecting goes on in the background."""
 
     def __init__(self, config: MqttConfig, bindings: Sequence[Binding], twin: Twin, units: Units) -> None:
-        self._pipeline = Pipeline(
-            twin, config, bindings, units, self._acknowledge, reserve_rows=RECEIVE_MAXIMUM
-        )
+        decoder = BoundDecoder(twin, bindings, units)
+        self._pipeline = Pipeline(twin, config, decoder, self._acknowledge, reserve_rows=RECEIVE_MAXIMUM)
         make = GmqttClient if config.client == "gmqtt" else PahoClient
         self._client = make(config, subscriptions(bindings, config.share), self._pipeline.offer)
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from adapters.opcua.config import Line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-WATCHDOG_S = 10.0
 SESSION_MS = 120_000
 POLICIES = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
@@ -48,7 +47,7 @@ LINE_ERRORS = (OSError, TimeoutError, ua.UaError, ServiceError, InvalidSignature
 async def connected(line: Line) -> AsyncGenerator[Client]:
     """An open session. Raises InputError OPCUA_UNPINNED, OPCUA_ENDPOINT, OPCUA_CERTIFICATE, OPCUA_PASSWORD,
     or one of LINE_ERRORS."""
-    client = Client(line.url, timeout=line.request_timeout_s, watchdog_intervall=WATCHDOG_S)
+    client = Client(line.url, timeout=line.request_timeout_s, watchdog_intervall=line.request_timeout_s)
     client.session_timeout = SESSION_MS
     client.name = client.description = "twinmesh"
     if line.username is not None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from adapters.quality import flag_times, flag_values
+from graph.quality import Reason, quality_byte, severity_of
 from graph.values import Quality, Readings, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -22,6 +23,7 @@ TEXT_MAX = 4_096  # texts are kept for ever, once each
 OVERFLOW = 0x480  # info type DataValue with the overflow bit: the server had no room and dropped older values
 STATUS_NAMES_MAX = 100
 SEVERITY = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)  # OPC 10000-4 section 7.39.1
+DISCONNECTED = quality_byte(Quality.BAD, Reason.DISCONNECTED)
 NAN_WORD = int(np.float64("nan").view(np.uint64))
 
 
@@ -98,16 +100,20 @@ def decode(
     return readings, columns.routes
 
 
-def line_down(rows: Iterable[int], down: LineDown, quality: Mapping[int, int], memory: Memory) -> Readings:
+def line_down(rows: Sequence[int], down: LineDown, quality: Mapping[int, int], memory: Memory) -> Readings:
     """A bad reading with the last word for every row of a point that has one and is not bad by `quality`."""
-    marked = [row for row in rows if row in memory.words and quality.get(row, Quality.BAD) != Quality.BAD]
+    marked = [
+        row
+        for row in rows
+        if row in memory.words and severity_of(quality.get(row, Quality.BAD)) != Quality.BAD
+    ]
     memory.down_ns.update(dict.fromkeys(marked, down.time_ns))
     n = len(marked)
     return Readings(
         np.array(marked, np.int32),
         np.full(n, down.time_ns, np.int64),
         np.array([memory.words[row] for row in marked], np.uint64),
-        np.full(n, Quality.BAD, np.uint8),
+        np.full(n, DISCONNECTED, np.uint8),
     )
 
 
@@ -176,12 +182,23 @@ def _readings(
     for i in np.flatnonzero(~numeric & ~missing).tolist():
         value = columns.values[i]
         words[i] = intern((value,))[0] if isinstance(value, str) else int(value or 0)
-    for i in np.flatnonzero(missing).tolist():
-        route = columns.routes[i]
-        words[i] = memory.words.get(route.row, NAN_WORD if route.value_type is ValueType.NUMBER else 0)
+    if missing.any():
+        _last_words(columns, missing, words, memory)
     points = np.array([route.row for route in columns.routes], np.int32)
     readings = Readings(points, times_ns, words, flag_times(times_ns, now_ns, quality))
     return _storable(readings, columns, missing)
+
+
+def _last_words(
+    columns: _Columns, missing: npt.NDArray[np.bool_], words: npt.NDArray[np.uint64], memory: Memory
+) -> None:
+    """Give every row without a value the word that its point had just before, in this batch or earlier."""
+    last: dict[int, int] = {}
+    for i, route in enumerate(columns.routes):
+        if missing[i]:
+            unknown = NAN_WORD if route.value_type is ValueType.NUMBER else 0
+            words[i] = last.get(route.row, memory.words.get(route.row, unknown))
+        last[route.row] = int(words[i])
 
 
 def _storable(readings: Readings, columns: _Columns, missing: npt.NDArray[np.bool_]) -> Readings:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
 from asyncua import ua
 from asyncua.client.ua_client import UaClientState
 
@@ -25,7 +26,9 @@ from adapters.inbox import Inbox
 from adapters.opcua.bindings import node_of
 from adapters.opcua.connecting import connected, node_id, time_ns_of
 from adapters.opcua.decode import DataChange, LineDown, Memory, decode, line_down
+from adapters.quality.judging import heed, judged
 from adapters.routing import Router
+from adapters.skew import Skew
 from graph.values import Readings
 from ontology.errors import InputError, NotFoundError, Problem, StoreError
 
@@ -69,6 +72,7 @@ class OpcuaHealth:
     overflows: int
     gaps: int
     down_since_ns: int | None
+    clock_skew_s: float | None
     last_error: str | None
     statuses: dict[str, int]
     rejected: tuple[Problem, ...]
@@ -83,10 +87,12 @@ class OpcuaSource:
         self._config = config
         self._twin = twin
         self._router = Router(bindings, twin.snapshot(), units)
+        heed(twin, self._router)
         self._inbox: Inbox[Item] = Inbox(config.queue_rows_max, RESERVE_ROWS)
         self._listener = _Listener(config, self._router, self._inbox)
         self._pump = threading.Thread(target=self._run, name=f"opcua-pump-{config.site}", daemon=True)
         self._memory = Memory()
+        self._skew = Skew()
         self._recorded = 0
         self._unrouted = 0
         self._store_error: str | None = None
@@ -120,6 +126,7 @@ class OpcuaSource:
             overflows=self._memory.overflows,
             gaps=listener.gaps,
             down_since_ns=listener.down_since_ns,
+            clock_skew_s=self._skew.median_s,
             last_error=self._store_error or listener.last_error,
             statuses=statuses,
             rejected=tuple(listener.rejected.values()),
@@ -148,6 +155,9 @@ class OpcuaSource:
     def _keep_changes(self, changes: Sequence[DataChange]) -> None:
         self._unrouted += sum(not self._router.routes(change.address) for change in changes)
         readings, routes = decode(changes, self._router, self._memory, self._twin.intern_texts)
+        stamps_ns = [change.time_ns for change in changes if change.time_ns]
+        self._skew.add(np.array(stamps_ns, np.int64), changes[-1].arrival_ns)
+        readings = judged(self._twin, readings, changes[-1].arrival_ns)
         if len(readings) and self._record(readings):
             self._count(routes)
 

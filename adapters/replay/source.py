@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from adapters.quality import flag_values
+from adapters.quality.judging import judged
 from adapters.readings import resolve_readings
 from graph.values import Readings, ValueType
 from ontology.errors import InputError, Place, Problem, StoreError
@@ -117,7 +118,7 @@ def replay(twin: Twin, readings: Readings, clock: Clock, *, batch_rows_max: int 
         batch = Readings(
             readings.points[part], readings.times_ns[part], readings.words[part], readings.quality[part]
         )
-        recorded += twin.record(batch)
+        recorded += twin.record(judged(twin, batch, clock.now_ns()))
     return recorded
 
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.commands.console import note, say, say_json
+from api.commands.folders import journals_of
 from graph.backup import make_backup
 from graph.restore import restore_backup
+from ontology.errors import StoreError
 from ontology.schema import load_schema
 
 if TYPE_CHECKING:
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 
 def run_backup(data: Path, target: Path, *, as_json: bool) -> None:
     """Copy, prove the copy, say what is in it."""
+    shared = journals_of(data)
+    if shared is not None:
+        shared.close()
+        hint = "back the database up with its own means, or bring the sites into a folder: twinmesh migrate"
+        message = "the journals of this folder are in a database, a copy of the folder would hold none"
+        raise StoreError(message, code="BACKUP_UNSUPPORTED", hint=hint)
     manifest = make_backup(data, target, load_schema(), _teller(as_json))
     if as_json:
         say_json({"backup": str(target), **_json(manifest)})

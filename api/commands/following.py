@@ -63,7 +63,7 @@ def follow_folder(request: ServeRequest, workers: int, *, as_json: bool) -> None
         port, is_secure = int(listener.getsockname()[1]), bool(settings.server.tls_certificate)
         url = url_of(request.host, port, is_secure=is_secure)
         if workers == 1:
-            _serve(request, settings, listener, 1, lambda _: announce(url, as_json))
+            _serve(request, settings, listener, None, lambda _: announce(url, as_json))
         else:
             # This socket never listens: it keeps the port while workers come and go.
             request = replace(request, port=int(listener.getsockname()[1]))
@@ -74,14 +74,18 @@ def _serve(
     request: ServeRequest,
     settings: Settings,
     listener: socket,
-    number: int,
+    number: int | None,
     on_ready: Callable[[uvicorn.Server], None],
 ) -> None:
+    """number: of one worker of several at the same port."""
+    worker, is_shared = number or 1, number is not None
     with (
         open_to_read(request.folder, request.config_path) as mesh,
-        Following(mesh, settings.follow, worker=number) as following,
+        Following(mesh, settings.follow, worker=worker) as following,
     ):
-        app = create_app(mesh, settings, dev=request.dev, following=following, is_alone=True)
+        app = create_app(
+            mesh, settings, dev=request.dev, following=following, is_alone=True, is_shared=is_shared
+        )
         server = server_of(app, settings, server_context(settings.server, request.folder))
         threading.Thread(target=_when_ready, args=(server, following, on_ready), daemon=True).start()
         with quiet_signals():

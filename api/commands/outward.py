@@ -1,21 +1,28 @@
-"""What a server sends out: commands to devices, as `[[commands]]` of its settings asks for."""
+"""What a server does towards the field: commands and alarms, as `[[commands]]` and `[[alarms]]` ask for."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
+from adapters.alarm_desk import AlarmDesk
+from adapters.alarm_rules import parse_alarms
+from adapters.amqp_command_sender import AmqpCommandSender
 from adapters.command_config import HttpWay, MqttWay, parse_commands
 from adapters.command_desk import CommandDesk
 from adapters.command_rules import load_rules
 from adapters.mqtt.command_sender import MqttCommandSender
 from adapters.tables import read_toml
+from api.alarming import Alarms
 from api.commanding import Commands
 from api.commands.sources import twin_of
 from api.http_sender import HttpCommandSender
-from graph.stores.site_files import COMMANDS
+from api.route_config import parse_routes
+from api.route_store import RouteStore
+from api.route_targets import open_target
+from api.routes import Route, Routes, sources_of
+from graph.stores.site_files import ALARMS, COMMANDS
 from graph.stores.state_log import StateLog
-from ontology.errors import UsageError
 from ontology.units import load_units
 
 if TYPE_CHECKING:
@@ -29,8 +36,8 @@ if TYPE_CHECKING:
     from graph.mesh import Mesh
     from ontology.units import Units
 
-COMMANDS_FILE = "commands.sqlite"
-Route = tuple[tuple["CommandRule", ...], "CommandSender"]
+COMMANDS_FILE, ALARMS_FILE = "commands.sqlite", "alarms.sqlite"
+Way = tuple[tuple["CommandRule", ...], "CommandSender"]
 
 
 @contextlib.contextmanager
@@ -41,7 +48,7 @@ def commanding(mesh: Mesh, config: Path | None, settings: Settings) -> Generator
     configs = parse_commands(read_toml(path), path)
     rules = [load_rules(item.rules, units) for item in configs]
     with contextlib.ExitStack() as stack:
-        routes: dict[str, list[Route]] = {}
+        routes: dict[str, list[Way]] = {}
         for item, each in zip(configs, rules, strict=True):
             twin_of(mesh, item.site, path)
             sender = _sender(item, settings)
@@ -50,8 +57,49 @@ def commanding(mesh: Mesh, config: Path | None, settings: Settings) -> Generator
         yield Commands(_desks(mesh, routes, units, stack))
 
 
+@contextlib.contextmanager
+def alarming(mesh: Mesh, config: Path | None) -> Generator[Alarms]:
+    """The alarm desks of the sites that a settings file has rules for, and of those that have a log."""
+    path = config or mesh.folder / "twinmesh.toml"
+    rules = parse_alarms(read_toml(path), path)
+    for rule in rules:
+        if rule.site is not None:
+            twin_of(mesh, rule.site, path)
+    with contextlib.ExitStack() as stack:
+        desks: dict[str, AlarmDesk] = {}
+        for site in mesh.sites:
+            mine = [rule for rule in rules if rule.site in (None, site)]
+            file = mesh.folder / "sites" / site / ALARMS_FILE
+            if mine or file.exists():
+                log = stack.enter_context(StateLog.open(file, ALARMS))
+                desks[site] = stack.enter_context(AlarmDesk(mesh.twin(site), log, mine))
+        yield Alarms(desks)
+
+
+@contextlib.contextmanager
+def routing(
+    mesh: Mesh, config: Path | None, settings: Settings, commands: Commands, alarms: Alarms
+) -> Generator[Routes]:
+    """The routes that a settings file asks for, at work until the end. InputError before any begins."""
+    path = config or mesh.folder / "twinmesh.toml"
+    configs = parse_routes(read_toml(path), path)
+    plain_hosts = frozenset(settings.federation.plain_hosts)
+    for item in configs:
+        for site in item.sites:
+            twin_of(mesh, site, path)
+    with contextlib.ExitStack() as stack:
+        if not configs:
+            yield Routes()
+            return
+        store = stack.enter_context(RouteStore.open(mesh.folder))
+        routes = [stack.enter_context(Route(item, store, open_target(item, plain_hosts))) for item in configs]
+        for route in routes:
+            route.start(sources_of(route, mesh, commands.logs, alarms.logs))
+        yield Routes(routes)
+
+
 def _desks(
-    mesh: Mesh, routes: Mapping[str, list[Route]], units: Units, stack: contextlib.ExitStack
+    mesh: Mesh, routes: Mapping[str, list[Way]], units: Units, stack: contextlib.ExitStack
 ) -> dict[str, CommandDesk]:
     """A desk for each site with ways to devices, and for each that has a log of commands."""
     desks: dict[str, CommandDesk] = {}
@@ -70,4 +118,4 @@ def _sender(config: CommandsConfig, settings: Settings) -> CommandSender:
         return MqttCommandSender(way.link, responses=way.responses)
     if isinstance(way, HttpWay):
         return HttpCommandSender(way, frozenset(settings.federation.plain_hosts))
-    raise UsageError("commands by AMQP are not available yet", code="NOT_AVAILABLE")
+    return AmqpCommandSender(way.url_env, way.exchange)

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,7 +18,8 @@ import uvicorn
 from api.app import create_app
 from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
-from api.commands.outward import commanding
+from api.commands.opcua_face import opcua_face
+from api.commands.outward import alarming, commanding, routing
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
@@ -98,9 +99,27 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     url = listening.url
     mesh.announce(url)
     config, settings = listening.config, listening.settings
-    with started(mesh, config) as sources, commanding(mesh, config, settings) as commands:
+    with (
+        alarming(mesh, config) as alarms,
+        started(mesh, config) as sources,
+        commanding(mesh, config, settings) as commands,
+        routing(mesh, config, settings, commands, alarms) as routes,
+        opcua_face(mesh, config) as face,
+    ):
+
+        def health() -> dict[str, dict[str, object]]:
+            shown = {"opcua_server": asdict(face.health())} if face is not None else {}
+            return {**sources.health(), **shown}
+
         app = create_app(
-            mesh, settings, dev=listening.dev, sources=sources.health, commands=commands, is_alone=True
+            mesh,
+            settings,
+            dev=listening.dev,
+            sources=health,
+            commands=commands,
+            alarms=alarms,
+            routes=routes,
+            is_alone=True,
         )
         server = server_of(app, settings, server_context(settings.server, mesh.folder))
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()

@@ -1,11 +1,15 @@
-"""The live sources of a data folder: what `[[mqtt]]`, `[[opcua]]`, `[[replay]]` of its settings ask for."""
+"""The live sources of a data folder: what its settings ask for."""
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from adapters.amqp.config import parse_amqp
+from adapters.amqp.source import AmqpSource
 from adapters.binding import load_bindings
 from adapters.csv.source import read_csv
 from adapters.model import ImportRequest
@@ -13,14 +17,17 @@ from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
 from adapters.opcua.bindings import load_opcua_bindings
 from adapters.opcua.config import parse_opcua
+from adapters.quality.judging import judging
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
+from adapters.sparkplug.config import parse_sparkplug
+from adapters.sparkplug.source import SparkplugSource
 from adapters.tables import read_toml
 from ontology.errors import InputError, Place, suggestion
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
     from adapters.binding import Binding
@@ -33,8 +40,11 @@ if TYPE_CHECKING:
     from ontology.units import Units
 
 # Parts of twinmesh.toml that are no settings of the server.
-SECTIONS = ("mqtt", "opcua", "replay", "commands", "alarms", "routes", "format")
-Source: TypeAlias = "MqttSource | OpcuaSource | ReplaySource"
+SECTIONS = (
+    "mqtt", "sparkplug", "amqp", "opcua", "opcua_server", "replay", "publish", "commands", "alarms", "routes",
+    "format",
+)  # fmt: skip
+Source: TypeAlias = "MqttSource | AmqpSource | SparkplugSource | OpcuaSource | ReplaySource"
 
 
 class Sources:
@@ -55,26 +65,41 @@ class Sources:
 def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     """Start the sources of a settings file; they drain and stop at the end. InputError before any starts."""
     path = config or mesh.folder / "twinmesh.toml"
-    document = read_toml(path)
-    units = load_units()
+    planned = _planned(mesh, path)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(judging(mesh, load_units()))
+        sources: dict[str, Source] = {}
+        for name, start in planned:
+            source = start()
+            stack.callback(source.stop)
+            sources[name] = source
+        yield Sources(sources)
+
+
+def _planned(mesh: Mesh, path: Path) -> list[tuple[str, Callable[[], Source]]]:
+    """Name and start of each source, all settings and bindings read."""
+    document, units = read_toml(path), load_units()
     mqtt = [(item, load_bindings(item.bindings, units)) for item in parse_mqtt(document, path)]
     opcua = [(item, load_opcua_bindings(item.bindings, units)) for item in parse_opcua(document, path)]
+    amqp = [(item, load_bindings(item.bindings, units)) for item in parse_amqp(document, path)]
     replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
-    with contextlib.ExitStack() as stack:
-        sources: dict[str, Source] = {}
-        for number, (settings, bindings) in enumerate(mqtt, 1):
-            source = MqttSource.start(twin_of(mesh, settings.site, path), settings, bindings, units)
-            stack.callback(source.stop)
-            sources[f"mqtt {number} {settings.site}"] = source
-        for number, (settings, bindings) in enumerate(opcua, 1):
-            source = _opcua(twin_of(mesh, settings.site, path), settings, bindings, units)
-            stack.callback(source.stop)
-            sources[f"opcua {number} {settings.site}"] = source
-        for number, (settings, rows) in enumerate(replays, 1):
-            source = ReplaySource.start(twin_of(mesh, settings.site, path), settings, rows)
-            stack.callback(source.stop)
-            sources[f"replay {number} {settings.site}"] = source
-        yield Sources(sources)
+    starts: list[tuple[str, str, Callable[[Twin], Source]]] = [
+        *(("mqtt", c.site, lambda t, c=c, b=b: MqttSource.start(t, c, b, units)) for c, b in mqtt),
+        *(("opcua", c.site, lambda t, c=c, b=b: _opcua(t, c, b, units)) for c, b in opcua),
+        *(("amqp", c.site, lambda t, c=c, b=b: AmqpSource.start(t, c, b, units)) for c, b in amqp),
+        *(
+            ("sparkplug", c.site, lambda t, c=c: SparkplugSource.start(t, c, units))
+            for c in parse_sparkplug(document, path)
+        ),
+        *(("replay", c.site, lambda t, c=c, r=r: ReplaySource.start(t, c, r)) for c, r in replays),
+    ]
+    numbers: Counter[str] = Counter()
+    planned: list[tuple[str, Callable[[], Source]]] = []
+    for protocol, site, start in starts:
+        numbers[protocol] += 1
+        name = f"{protocol} {numbers[protocol]} {site}"
+        planned.append((name, partial(start, twin_of(mesh, site, path))))
+    return planned
 
 
 def _opcua(twin: Twin, config: OpcuaConfig, bindings: Sequence[Binding], units: Units) -> OpcuaSource:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
-import msgspec
 import strawberry
 
 from adapters.commands import Wish
 from api.schema.enums import CommandStatus
 from api.schema.inputs import CommandInput
-from api.schema.rows import EdgeRow, PageInfoRow, find_twin
+from api.schema.log_listing import LogListing, log_place
+from api.schema.rows import find_twin
 from api.schema.scalars import Json, TimeNs
 from api.schema.twin import Info, PageInfo, Twin
-from graph.ordering import checked_first, cursor_error, decode_cursor, encode_cursor
+from graph.ordering import checked_first
 from ontology.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -180,33 +180,6 @@ class _ResultRow:
         return cls(record.id, CommandStatus(record.status), record.code, record.message, row)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CommandListing:
-    """A `CommandConnection`. numbers: of each command in its site."""
-
-    nodes: list[CommandRow]
-    numbers: list[int]
-    has_next: bool
-    before: dict[str, int]  # by site, what the page began behind
-
-    @property
-    def edges(self) -> list[EdgeRow[CommandRow]]:
-        return [EdgeRow(node, self._cursor(place)) for place, node in enumerate(self.nodes)]
-
-    @property
-    def page_info(self) -> PageInfoRow:
-        count = len(self.nodes)
-        first, last = (self._cursor(0), self._cursor(count - 1)) if count else (None, None)
-        return PageInfoRow(self.has_next, bool(self.before), first, last)
-
-    def _cursor(self, place: int) -> str:
-        """By site the number of the oldest command up to here: the next page goes on below."""
-        reached = dict(self.before)
-        for node, number in zip(self.nodes[: place + 1], self.numbers, strict=False):
-            reached[node.site] = number
-        return encode_cursor(["commands", reached])
-
-
 def send_command(info: Info, input: CommandInput) -> CommandResult:
     context = info.context
     wish = Wish(
@@ -248,24 +221,14 @@ def commands_of(
     after: str | None = None,
 ) -> CommandConnection:
     context, limit = info.context, checked_first(first)
-    before = _place(after)
+    before = log_place(after)
     found, more = context.services.commands.page(
         context.present(), point=point, open_only=bool(open), limit=limit, before=before
     )
     context.budget.spend(len(found))
     rows = [CommandRow(context, record) for _, record in found]
-    listing = CommandListing(rows, [number for number, _ in found], more, before)
+    listing = LogListing(rows, [number for number, _ in found], more, before)
     return cast("CommandConnection", listing)
-
-
-def _place(after: str | None) -> dict[str, int]:
-    if after is None:
-        return {}
-    try:
-        _, reached = msgspec.convert(decode_cursor(after), tuple[Literal["commands"], dict[str, int]])
-    except msgspec.ValidationError as error:
-        raise cursor_error() from error
-    return reached
 
 
 async def command_states(info: Info, id: strawberry.ID) -> AsyncGenerator[Command, None]:
@@ -275,7 +238,7 @@ async def command_states(info: Info, id: strawberry.ID) -> AsyncGenerator[Comman
     if record is None:
         raise NotFoundError(f"no command {id!r}", code="COMMAND_UNKNOWN")
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
-    leave = commands.listen(record, lambda: _wake(loop, woken))
+    leave = commands.listen(record, lambda: wake(loop, woken))
     shown = 0
     try:
         while True:
@@ -292,6 +255,7 @@ async def command_states(info: Info, id: strawberry.ID) -> AsyncGenerator[Comman
         leave()
 
 
-def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
+def wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
+    """Set an event of a loop from another thread; nothing where the loop is gone."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(woken.set)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from api.alarming import Alarms
 from graph.access import Scope
 from graph.union import union
 from graph.view import Budget, View
 from ontology.errors import ConflictError, InputError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -42,6 +43,8 @@ class Services:
     tokens: Tokens
     simulations: Simulations
     commands: Commands
+    sources: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # health of live sources, by name
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,14 @@ class CommandStatus(Enum):
     REFUSED = "REFUSED"
 
 
+@strawberry.enum(description="SHELVED before all else; CLEARED is still open until it is acknowledged.")
+class AlarmStatus(Enum):
+    RAISED = "RAISED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    SHELVED = "SHELVED"
+    CLEARED = "CLEARED"
+
+
 @strawberry.enum(description="What became of a site's part of an answer.")
 class SourceState(Enum):
     ANSWERED = "ANSWERED"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import strawberry
 
 from api.changing import apply_change
+from api.schema.alarms import AlarmRecord, acknowledge_alarm, shelve_alarm
 from api.schema.commands import CommandResult, approve_command, cancel_command, send_command
 from api.schema.enums import ItemStatus
 from api.schema.inputs import CascadeInput, ChangeInput
@@ -128,6 +129,10 @@ class Mutation:
     cancel_command: CommandResult = strawberry.field(
         resolver=cancel_command,
         description="End a command that is under way. What has left already may still be done.",
+    )
+    acknowledge_alarm: AlarmRecord = strawberry.field(resolver=acknowledge_alarm)
+    shelve_alarm: AlarmRecord = strawberry.field(
+        resolver=shelve_alarm, description="Hide an alarm until a time; one that has passed brings it back."
     )
 
 

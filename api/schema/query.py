@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import numpy as np
 import strawberry
 
+from api.schema.alarms import AlarmRecordConnection, alarms_of
+from api.schema.bindings import BindingInfo, LiveSource, bindings_of, sources_of
 from api.schema.commands import Command, CommandConnection, command_of, commands_of
 from api.schema.context import WorldRequest
 from api.schema.enums import Direction
@@ -362,7 +364,14 @@ class Query:
     )
     sites: list[SiteInfo] = strawberry.field(resolver=_sites)
     simulation: Simulation | None = strawberry.field(resolver=_simulation)
+    bindings: list[BindingInfo] = strawberry.field(
+        resolver=bindings_of, description="Of the live sources of this server; see `state` and `message`."
+    )
+    live_sources: list[LiveSource] = strawberry.field(resolver=sources_of)
     command: Command | None = strawberry.field(resolver=command_of)
     commands: CommandConnection = strawberry.field(
         resolver=commands_of, description="Newest first; with `open` those that are not over yet."
+    )
+    alarms: AlarmRecordConnection = strawberry.field(
+        resolver=alarms_of, description="Newest first; those that are open unless `open` is false."
     )

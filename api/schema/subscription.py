@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import strawberry
 
+from api.schema.alarms import AlarmRecord, alarm_states
 from api.schema.commands import Command, command_states
 from api.schema.enums import Quality
 from api.schema.inputs import FilterReader, TwinFilter
@@ -374,4 +375,7 @@ class Subscription:
     )
     command: AsyncGenerator[Command, None] = strawberry.subscription(
         resolver=command_states, description="Every state of a command, until it is over."
+    )
+    alarms: AsyncGenerator[AlarmRecord, None] = strawberry.subscription(
+        resolver=alarm_states, description="Alarms as they are raised, acknowledged, shelved and cleared."
     )

@@ -13,9 +13,9 @@ import msgspec
 
 from federation.egress import kept_line
 from federation.http_peer import HttpPeer
-from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
+from federation.joint.boundary import coarse_for, foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
-from federation.joint.conducting import Bounds, Conductor, Here, PeerLost
+from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic
 from federation.joint.host import EPOCH
 from federation.joint.remote import There
 from federation.joint.rows import is_sound, told_twin
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
     from simulation.result import Impact
     from simulation.scenario import Scenario
 
-_DENIED: Final = ("CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS")
+_DENIED: Final = (
+    "CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS", "JOINT_MANY_WORKERS",
+)  # fmt: skip
 """Refusals that are somebody's decision; all others are failures."""
 _TOO_LARGE: Final = ("JOINT_LETTER_TOO_LARGE", "PEER_TOO_LARGE", "BODY_TOO_LARGE")
 _END_S: Final = 2.0
+COARSE: Final = "LEVELS_COARSE"
+"""A contract makes levels coarse: the answer is bounds."""
 THIN: Final = "RELATIONS_NOT_COUNTED"
 """Relationships are stated at a server for dependent twins of another: one folder would count them."""
 
@@ -80,8 +84,11 @@ class SourceOf:
 
 @dataclass(frozen=True, slots=True)
 class JointImpact:
+    """traffic: what the estimate took; further passes (baseline, bounds) take about as much again."""
+
     impact: Impact
     sources: tuple[SourceOf, ...]
+    traffic: Traffic
 
 
 @dataclass(slots=True)
@@ -92,6 +99,8 @@ class _Pass:
     rows: dict[str, list[Row]]
     is_bounded: bool
     has_unknown: bool
+    traffic: Traffic
+    coarse: frozenset[str]  # servers that tell bounds by contract
     thin: frozenset[str]  # servers between which relationships do not count, see `stated_for`
 
 
@@ -166,8 +175,9 @@ class Asking:
             impact = with_differences(impact, self._with_rows(baseline, peers))
         if first.is_bounded or first.thin or self._lost.keys() & planned.others.keys():
             impact = replace(impact, completeness="PARTIAL")
-        told = {**dict.fromkeys(first.thin, THIN), **self._lost}
-        return JointImpact(impact, tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers))
+        told = {**dict.fromkeys(first.coarse, COARSE), **dict.fromkeys(first.thin, THIN), **self._lost}
+        sources = tuple(SourceOf(p.name, told.get(p.fingerprint, "")) for p in peers)
+        return JointImpact(impact, sources, first.traffic)
 
     async def _pass(
         self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool, well: bool
@@ -183,7 +193,7 @@ class Asking:
             rows = {other.name: await self._rows_of(other) for other in others}
             unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
             thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
-            return _Pass(impact, rows, is_bounded, unclear, thin)
+            return _Pass(impact, rows, is_bounded, unclear, conductor.traffic, conductor.coarse, thin)
 
     async def _rows_of(self, other: There) -> list[Row]:
         """PeerLost JOINT_MESSAGE_INVALID where it tells of twins that are not its own, or no numbers."""
@@ -210,6 +220,7 @@ class Asking:
             readable=readable_by(self.node, snapshot),
             granted=note_grants(self.node, snapshot),
             unknown=unknown,
+            coarse=coarse_for(self.node),
         )
 
     @asynccontextmanager

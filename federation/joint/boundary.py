@@ -16,6 +16,7 @@ from simulation.nodes import Nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from federation.coarse import Coarse
     from federation.node import Node
     from graph.snapshot import Snapshot
     from simulation.world import Bools
@@ -59,6 +60,16 @@ def readable_by(node: Node, snapshot: Snapshot) -> Callable[[str], Bools]:
         return masks(grant, snapshot, Purpose.CASCADE, time.time_ns()).shown
 
     return readable
+
+
+def coarse_for(node: Node) -> Callable[[str], Coarse | None]:
+    """By fingerprint: how coarse the levels are that a partner is told by its contract."""
+
+    def coarse(partner: str) -> Coarse | None:
+        contract = node.contracts.grant(partner).contract
+        return contract.signal if contract is not None else None
+
+    return coarse
 
 
 def note_grants(node: Node, snapshot: Snapshot) -> Callable[[str, list[int]], None]:

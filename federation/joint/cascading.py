@@ -21,7 +21,7 @@ from federation.joint.letters import (
     pack,
     unpack,
 )
-from federation.joint.messages import Phase, Stage, Waved, check_tokens
+from federation.joint.messages import Phase, Stage, Wave, Waved, check_tokens
 from federation.joint.part import Part
 from federation.joint.running import KernelRuns, ReadableRuns, has_loops, kernel_case, pinned_rows
 from federation.joint.site import LocalSite
@@ -35,6 +35,7 @@ from simulation.nodes import Nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from federation.coarse import Coarse
     from federation.joint.letters import Content
     from federation.joint.part import Token
     from federation.joint.running import RunsAtSite
@@ -58,11 +59,12 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a site says beside its letters, as it stands now.
 
     is_random: runs of its part differ. is_bounded: a twin that can matter here is of a server that does not
-    answer. touched, fell: by run, see `RunsAtSite`.
+    answer. is_coarse: bounds of levels are told here. touched, fell: by run, see `RunsAtSite`.
     """
 
     is_random: bool = False
     is_bounded: bool = False
+    is_coarse: bool = False
     touched: dict[int, list[bytes]] = {}
     fell: list[int] = []
 
@@ -74,6 +76,7 @@ class World:
     name: of the server (its fingerprint). owners: rows of the snapshot that stand for twins of other servers,
     and whose. readable: bool[size] for a partner, what it may read of ours; called before anything is told.
     granted: told once a partner was given tokens of these rows, before any of them leaves.
+    coarse: how coarse levels are that a partner is told; None: exact.
     """
 
     name: str
@@ -83,6 +86,7 @@ class World:
     readable: Callable[[str], Bools]
     granted: Callable[[str, list[int]], None]
     unknown: bool = False
+    coarse: Callable[[str], Coarse | None] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -113,6 +117,8 @@ class CascadeSite:
         self._runs: RunsAtSite | None = None
         self._merger: Merger | None = None
         self._fell: list[int] = []
+        self._coarse: dict[str, Coarse] = {}
+        self._well = False
         self._plans: list[bytes] = []
         self._block: frozenset[int] = frozenset()
         self.reading = ""  # whose letter is being read: to be blamed for an error
@@ -168,7 +174,7 @@ class CascadeSite:
         is_bounded = any(owner not in self._lit for owner in part.owners)
         touched = self._runs.touched() if self._runs and self._step.act is Act.FALL else {}
         fell = self._fell if self._step.act is Act.SETTLE else []
-        return Report(case.random, is_bounded, touched, fell)
+        return Report(case.random, is_bounded, bool(self._coarse), touched, fell)
 
     def impact(self, called: Callable[[str, str], str]) -> Impact:
         """This server's own Impact. called(owner, id): what `why` says of a twin of another server."""
@@ -269,6 +275,7 @@ class CascadeSite:
         compiled = finish_case(_there(self._draft), self._world.scenario, self._hit)
         self._compiled, self._draft = compiled, None
         self._part = self._part_of(compiled)
+        self._coarse = self._coarse_readers(self._part)
         self._local = LocalSite(self._part)
         self._merger = Merger(compiled.case.world.twins)
 
@@ -289,25 +296,34 @@ class CascadeSite:
             readers={token: (boundary.reader[token],) for token in exports},
         )
 
+    def _coarse_readers(self, part: Part) -> dict[str, Coarse]:
+        """Readers of our twins that are told bounds of their levels."""
+        readers = {reader for readers in part.readers.values() for reader in readers}
+        stated = {reader: self._world.coarse(reader) for reader in readers}
+        return {reader: coarse for reader, coarse in stated.items() if coarse is not None}
+
     # Runs
 
     def _work(self, step: Step) -> None:
-        if step.act is Act.TALLY:
-            for block in _there(self._runs).tally():
-                _there(self._merger).add(block)
-            self._runs = None
-            return
         if step.act is Act.SETTLE:
             self._fell = _there(self._runs).settle()
             return
         if step.is_new_block:
             if not step.runs or max(step.runs) >= self._world.scenario.runs:
                 raise InputError("a block of runs that the scenario does not have", code="JOINT_ORDER")
-            self._block = frozenset(step.runs)
+            self._count()
+            self._block, self._well = frozenset(step.runs), step.well
             self._runs = self._new_runs(step)
         if not self._block >= {*step.runs, *step.loops}:
             raise InputError("runs that are not in the block", code="JOINT_ORDER")
         _there(self._runs).open(_RUN_STAGES[step.act], step.runs, step.loops)
+
+    def _count(self) -> None:
+        """The last block is over."""
+        if self._runs is not None:
+            for block in self._runs.tally():
+                _there(self._merger).add(block)
+            self._runs = None
 
     def _new_runs(self, step: Step) -> RunsAtSite:
         local, part, case = _there(self._local), _there(self._part), _there(self._compiled).case
@@ -327,11 +343,25 @@ class CascadeSite:
         told: dict[str, dict[int, Waved]] = {}
         for number, body in news.items():
             for reader in {site for token in (*body.service, *body.mains) for site in part.readers[token]}:
-                told.setdefault(reader, {})[number] = _for_reader(body, part, reader)
+                told.setdefault(reader, {})[number] = self._told(_for_reader(body, part, reader), reader)
         return {reader: self._packed(Levels(runs)) for reader, runs in told.items()}
+
+    def _told(self, body: Waved, reader: str) -> Waved:
+        """As coarse as the reader's contract says, never on the wrong side of the truth (see `Step.well`)."""
+        coarse = self._coarse.get(reader)
+        if coarse is None:
+            return body
+        horizon_us, up = _there(self._compiled).case.horizon_us, self._well
+
+        def rounded(waves: Mapping[Token, Wave]) -> dict[Token, Wave]:
+            exact = ((token, wave.pieces(horizon_us)) for token, wave in waves.items())
+            return {token: Wave.of(coarse.pieces(pieces, horizon_us, up=up)) for token, pieces in exact}
+
+        return Waved(rounded(body.service), rounded(body.mains))
 
     def _own_outcome(self) -> Outcome:
         """The outcome without rows of other servers: those are told there."""
+        self._count()
         outcome, own = _there(self._merger).outcome(), _there(self._part).own
         hits = outcome.hits.copy()
         hits[own:] = 0

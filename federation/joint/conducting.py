@@ -123,11 +123,17 @@ class Conductor:
         self.traffic = Traffic()
 
     async def prepare(self) -> tuple[bool, bool]:
-        """Agree, see who can be hit, plan. (whether runs differ, whether somebody who matters is dark)."""
+        """Agree, see who can be hit, plan. (whether runs differ, whether levels are bounds somewhere)."""
         for act in (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK):
             await self._act(act)
         reports = self._reports.values()
-        return any(each.is_random for each in reports), any(each.is_bounded for each in reports)
+        is_bounded = any(each.is_bounded or each.is_coarse for each in reports)
+        return any(each.is_random for each in reports), is_bounded
+
+    @property
+    def coarse(self) -> frozenset[str]:
+        """Sites that tell bounds of levels because a contract says so."""
+        return frozenset(name for name, report in self._reports.items() if report.is_coarse)
 
     async def run(self, runs: int, *, well: bool) -> None:
         """All runs, block by block; each site counts its own share."""
@@ -141,7 +147,7 @@ class Conductor:
             if took_s > SLOW_S:
                 size = max(size // 4, 1)
             elif took_s < QUICK_S and self._bounds.may_grow:
-                size = min(size * 4, BLOCK_RUNS_MAX)
+                size = min(size * 8, BLOCK_RUNS_MAX)  # a message more costs as much as hundreds of runs
 
     async def _block(self, runs: range, *, well: bool) -> None:
         active, is_new = list(runs), True
@@ -157,8 +163,7 @@ class Conductor:
                 {run for report in self._reports.values() for run in report.fell} if loops else ()
             )
             if not active:
-                await self._act(Act.TALLY)
-                return
+                return  # counted with the next block, or when the Impact is asked for
         raise _unsettled(self._bounds.turns_max, "turns")
 
     def _touched(self) -> dict[int, list[bytes]]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from federation.coarse import Coarse
 from federation.contract import Purpose
 from federation.joint.accounts import spend_scenario
-from federation.joint.boundary import foreign_rows, note_grants, readable_by, stated_for
+from federation.joint.boundary import coarse_for, foreign_rows, note_grants, readable_by, stated_for
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
@@ -120,6 +121,7 @@ class CascadeHost:
             readable=readable_by(node, snapshot),
             granted=note_grants(node, snapshot),
             unknown=asked.unknown,
+            coarse=coarse_for(node),
         )
         lit = frozenset(asked.lit) & (peers | {node.key.fingerprint})
         now_s, sealer = self._clock_s(), Sealer(node.key, asked.cascade)
@@ -216,7 +218,9 @@ class CascadeHost:
         self, session: _Session, grant: Grant, partner: str, now_ns: int
     ) -> tuple[bytes, Disclosure | None]:
         made = masks(grant, session.snapshot, Purpose.CASCADE, now_ns)
-        rows = shown_rows(session.site, session.snapshot, made, grant.rows_max(Purpose.CASCADE, now_ns))
+        coarse = grant.contract.signal if grant.contract is not None else None
+        rows_max = grant.rows_max(Purpose.CASCADE, now_ns)
+        rows = shown_rows(session.site, session.snapshot, made, rows_max, coarse or Coarse())
         body = msgspec.msgpack.encode(rows)
         if not rows.rows:
             return body, None

@@ -34,13 +34,13 @@ class Act(Enum):
     FALL = "fall"
     RISE = "rise"
     SETTLE = "settle"  # what rose is what all see from now on
-    TALLY = "tally"  # a block of runs is counted and forgotten
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An act begins. runs: those of the block that go on; loops: by run, those that restart (RISE, SETTLE).
 
-    well: twins of servers that do not answer are taken as full, else as down.
+    well: twins of servers that do not answer are taken as full, else as down; levels that contracts make
+    coarse are rounded up, else down.
     """
 
     number: int

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from federation.joint.wire import Row, Rows
 from simulation.result import FirstHit, TwinImpact
+from simulation.world import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from federation.coarse import Coarse
     from federation.joint.cascading import CascadeSite
     from federation.masks import Masks
     from graph.snapshot import Snapshot
@@ -19,17 +21,18 @@ _PRICED = {"valuePerHour", "repairCost"}
 """A cost tells both; where a contract names both, it tells costs."""
 
 
-def shown_rows(site: CascadeSite, snapshot: Snapshot, masks: Masks, rows_max: int) -> Rows:
+def shown_rows(site: CascadeSite, snapshot: Snapshot, masks: Masks, rows_max: int, coarse: Coarse) -> Rows:
     """Twins that are hit and shown, costliest first where costs are told, else by probability."""
     named, priced = masks.attributes, masks.attributes >= _PRICED
     impact = site.impact(lambda owner, _: "")
     shown = [twin for twin in impact.impacts if (row := snapshot.row(twin.id)) >= 0 and masks.shown[row]]
     shown.sort(key=lambda twin: (-twin.expected_cost if priced else 0.0, -twin.probability, twin.id))
-    return Rows([_row(twin, named, priced=priced) for twin in shown[:rows_max]])
+    return Rows([_row(twin, named, coarse, priced=priced) for twin in shown[:rows_max]])
 
 
-def _row(twin: TwinImpact, named: frozenset[str], *, priced: bool) -> Row:
+def _row(twin: TwinImpact, named: frozenset[str], coarse: Coarse, *, priced: bool) -> Row:
     hours = twin.first_hit_hours
+    first = tuple(coarse.hours(each, up=False) for each in (hours.mean, hours.p05, hours.p50, hours.p95))
     local_id = twin.local_id if "localId" in named else twin.id
     return Row(
         id=twin.id,
@@ -38,9 +41,11 @@ def _row(twin: TwinImpact, named: frozenset[str], *, priced: bool) -> Row:
         kind=twin.kind,
         site=twin.site,
         probability=twin.probability,
-        first_hit=(hours.mean, hours.p05, hours.p50, hours.p95),
-        down_hours=twin.expected_down_hours,
-        min_level=twin.min_level,
+        first_hit=(first[0], first[1], first[2], first[3]),
+        down_hours=coarse.hours(twin.expected_down_hours, up=True),
+        min_level=coarse.level(round(twin.min_level * FULL), up=False) / FULL
+        if coarse.levels
+        else twin.min_level,
         cost=twin.expected_cost if priced else None,
         why=[local_id],
     )

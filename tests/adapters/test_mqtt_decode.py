@@ -18,6 +18,7 @@ from ontology.units import load_units
 
 UNITS = load_units()
 RANGE = quality_byte(Quality.UNCERTAIN, Reason.RANGE)
+RETAINED = quality_byte(Quality.UNCERTAIN, Reason.RETAINED)
 FUTURE = quality_byte(Quality.UNCERTAIN, Reason.FUTURE)
 NO_NUMBER = quality_byte(Quality.BAD, Reason.NOT_A_NUMBER)
 NOON_NS = 1_768_219_200_000_000_000  # 2026-01-12T12:00:00Z
@@ -147,7 +148,7 @@ def test_a_retained_message_without_a_time_is_no_fresh_value(campus_twin):
     router = Router(table, campus_twin.snapshot(), UNITS)
     messages = [Message("t", b"1", NOON_NS, retained=True), Message("t", b"2", NOON_NS)]
     readings, *_ = decode(messages, router, campus_twin.intern_texts)
-    assert readings.quality.tolist() == [Quality.UNCERTAIN, Quality.GOOD]
+    assert readings.quality.tolist() == [RETAINED, Quality.GOOD]
 
 
 @given(st.integers(10**6, 2**61))

@@ -19,10 +19,12 @@ HEAVY = (
     "uvicorn",
     "numpy",
     "graphql",
+    "asyncua",
 )
 VERBS = [
     "backup",
     "bench",
+    "bind",
     "check",
     "demo",
     "doctor",
@@ -156,3 +158,13 @@ def test_tokens_are_made_listed_and_revoked(tmp_path):
     listed = json.loads(twinmesh("tokens", "list", "--data", tmp_path, "--json").stdout)["tokens"]
     assert [token["state"] for token in listed] == ["revoked"]
     assert twinmesh("tokens", "revoke", "ops", "--data", tmp_path).returncode == 1
+
+
+def test_a_server_without_opc_ua_does_not_import_its_library():
+    code = (
+        "import sys\n"
+        "import api.commands.serve, api.commands.sources, adapters.formats\n"
+        "print('asyncua' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

@@ -178,3 +178,12 @@ def test_without_peers_nothing_is_made_or_told(group: Group) -> None:
     assert set(answer["extensions"]) == {"cost"}
     folder = group.merged.mesh.folder
     assert not [path.name for path in folder.iterdir() if path.name.startswith("federation")]
+
+
+def test_a_misspelt_id_is_told_what_it_may_mean(group: Group) -> None:
+    """As in one folder: the search for it waits until nobody is left to ask."""
+    asked = '{ reachable(from: ["AHU-3"]) { count } }'
+    answer, whole = group["campus"].running.ask(asked), group.merged.ask(asked)
+    (error,), (expected,) = answer["errors"], whole["errors"]
+    assert error["extensions"]["code"] == expected["extensions"]["code"] == "TWIN_UNKNOWN"
+    assert "did you mean" in error["extensions"]["hint"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from federation.coarse import Coarse
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.conducting import Bounds, Conductor, Here, Traffic, Waiting
 from graph.snapshot import Snapshot
@@ -44,8 +45,12 @@ def cascade_together(
     well: bool = False,
     bounds: Bounds | None = None,
     carry: Callable[[Waiting], Waiting] | None = None,
+    coarse: Coarse | None = None,
 ) -> Joined:
-    """documents: a scenario by site, each with the events of its own twins and null for those of others."""
+    """documents: a scenario by site, each with the events of its own twins and null for those of others.
+
+    coarse: of the levels that everybody is told.
+    """
     bases = {snapshot.sites[0]: snapshot.bases[0] for snapshot in snapshots}
     lit = frozenset(bases) - dark
     sites: list[CascadeSite] = []
@@ -61,6 +66,7 @@ def cascade_together(
                 owners_of(snapshot, bases),
                 lambda _, everything=everything: everything,
                 ignored,
+                coarse=lambda _: coarse,
             )
             sites.append(CascadeSite(world, lit))
     conductor = Conductor([Here(site) for site in sites], bounds or Bounds(), ignored, lambda: None, carry)

@@ -111,9 +111,12 @@ class CutSite(CascadeSite):
         if step.act in (Act.AGREE, Act.TOUCH):
             self._step = step
             return {}
-        if step.act is Act.TALLY:
-            self.levels |= self._levels()
         return super().open(step)
+
+    def _count(self) -> None:
+        if self._runs is not None:
+            self.levels |= self._levels()
+        super()._count()
 
     def _compile(self) -> None:
         self._compiled = SimpleNamespace(case=self._case)  # pyright: ignore
@@ -134,6 +137,7 @@ class CutSite(CascadeSite):
 
     @property
     def outcome(self) -> Outcome:
+        self._count()
         assert self._merger is not None
         return self._merger.outcome()
 
@@ -184,6 +188,8 @@ def run_blocks(seed: int, index: int, *, twins_max: int = 24, block: int = 2) ->
     ]
     conductor = Conductor([Here(site) for site in sites], Bounds(block_runs=block), ignored, lambda: None)
     asyncio.run(_run(conductor))
+    for site in sites:
+        site._count()
     return Blocks(failing, sites, conductor.traffic)
 
 

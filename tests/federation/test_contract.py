@@ -9,6 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from federation.coarse import HOUR_US, Coarse
 from federation.contract import EVENT_TYPES, NOTHING, Contract, Grant, Purpose, Release, changes
 from federation.contracts import Contracts
 from federation.masks import masks
@@ -235,11 +236,11 @@ def test_what_is_wider_and_what_narrower() -> None:
         "expires_ns": WIDE.expires_ns + 10**9, "window_from_ns": 0, "window_until_ns": None,
         "per_minute": 1_000, "scenarios_per_day": 9, "rows_per_answer": 8, "group_min": 4,
         "starts_ns": 0, "release": Release.ROWS, "purposes": frozenset(Purpose),
-        "private": PrivateTerms(1_000_000, 30),
+        "private": PrivateTerms(1_000_000, 30), "signal": None,
     }  # fmt: skip
     old = replace(
         WIDE, starts_ns=50, window_from_ns=100, window_until_ns=200, release=Release.AGGREGATES,
-        purposes=frozenset({Purpose.QUERY}),
+        purposes=frozenset({Purpose.QUERY}), signal=Coarse(4, HOUR_US),
     )  # fmt: skip
     assert set(wider) | {"partner"} == {each.name for each in fields(Contract)}
     for name, value in wider.items():

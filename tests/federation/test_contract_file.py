@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.coarse import HOUR_US, Coarse
 from federation.contract import GROUP_MIN, Purpose, Release
 from federation.contract_file import CONTRACT_BYTES_MAX, Known, parse_contract
 from ontology.errors import InputError, Problem
@@ -61,6 +62,29 @@ def test_a_good_contract() -> None:
     assert contract.window_from_ns == ns(2025, 12, 31, 22)
     assert contract.window_until_ns is None
     assert (contract.per_minute, contract.scenarios_per_day, contract.group_min) == (10, 0, GROUP_MIN)
+
+
+def test_a_signal_is_coarse_in_levels_in_time_or_in_both() -> None:
+    assert parse_contract(GOOD, KNOWN).signal is None
+    for text, means in (
+        ("levels = 4", Coarse(4, 0)),
+        ("step_hours = 0.25", Coarse(0, HOUR_US // 4)),
+        ("levels = 1\nstep_hours = 24", Coarse(1, 24 * HOUR_US)),
+    ):
+        assert parse_contract(f"{GOOD}[signal]\n{text}\n", KNOWN).signal == means
+    for text, code, says in (
+        ("levels = -1", "CONTRACT_TYPE", "levels"),
+        ("levels = 5000", "CONTRACT_TYPE", "4,096"),
+        ("levels = true", "CONTRACT_TYPE", "levels"),
+        ('step_hours = "1"', "CONTRACT_TYPE", "step_hours"),
+        ("step_hours = nan", "CONTRACT_TYPE", "step_hours"),
+        ("steps = 3", "CONTRACT_UNKNOWN_KEY", "steps"),
+        ("", "CONTRACT_MISSING", "says nothing"),
+    ):
+        problem = problems_of(f"{GOOD}[signal]\n{text}\n")[0]
+        assert problem.code == code and says in problem.message, text
+    queries = GOOD.replace('"query", "cascade"', '"query"').replace('events = ["FAIL"]', "")
+    assert "cascades" in problems_of(f"{queries}[signal]\nlevels = 4\n")[0].message
 
 
 def test_nothing_is_assumed() -> None:

@@ -16,6 +16,7 @@ from graph.values import Change, TwinRecord
 from ontology.errors import StoreError, UsageError
 
 BASE = "https://twinmesh.invalid/campus/"
+pytestmark = pytest.mark.timeout(1200)  # it starts programs, and the machine may be busy
 PROGRAM = str(Path(sys.executable).parent / "twinmesh")
 
 
@@ -25,7 +26,7 @@ def put(schema, *names):
 
 
 def run(environment, *words, code):
-    done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -68,6 +69,14 @@ def test_the_command_line_works_on_a_neo4j_as_on_files(neo4j, environment, tmp_p
         (Path(folder) / "twinmesh.toml").touch()
         found = json.loads(run(environment, "query", text, "--data", folder, code=0).stdout)
         assert found["data"]["twins"]["nodes"] == [{"localId": "AHU-1", "name": "One"}]
+    sound = json.loads(run(environment, "verify", "--data", data, "--json", code=0).stdout)
+    assert sound["sound"] and sound["sites"][0]["revision"] == "1" and sound["sites"][0]["gaps"] == []
+    told = run(environment, "backup", str(tmp_path / "kept"), "--data", data, code=1)
+    assert "BACKUP_UNSUPPORTED" in told.stderr and not (tmp_path / "kept").exists()
+    neo4j.run("MATCH (n:`brick:AHU`) SET n.name = 'Two'")
+    told = run(environment, "verify", "--data", data, code=1)
+    assert "STORE_FOREIGN_CHANGE" in told.stderr
+    neo4j.run("MATCH (n:`brick:AHU`) SET n.name = 'One'")
     shown = neo4j.run("MATCH (n:`brick:AHU`) RETURN n.name AS name, labels(n) AS labels")
     assert shown[0]["name"] == "One" and {"Entity", "tm:Asset"} <= set(shown[0]["labels"]), shown
 

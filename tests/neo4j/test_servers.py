@@ -19,6 +19,8 @@ from ontology.errors import StoreError
 
 BASE = "https://twinmesh.invalid/campus/"
 
+pytestmark = pytest.mark.timeout(1200)  # a Neo4j is started, and the machine may be busy
+
 
 def twins(schema, names, **attributes):
     kind = schema.kind("brick:AHU").iri

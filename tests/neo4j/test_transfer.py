@@ -20,6 +20,8 @@ from ontology.errors import StoreError
 BASE = "https://twinmesh.invalid/campus/"
 PROGRAM = str(Path(sys.executable).parent / "twinmesh")
 
+pytestmark = pytest.mark.timeout(1200)  # a Neo4j is started, and the machine may be busy
+
 
 @pytest.fixture
 def filled(tmp_path, schema):
@@ -107,7 +109,7 @@ def test_the_command_brings_a_folder_there_and_back(filled, neo4j, environment, 
     told = []
     for source, target in ((filled, neo4j.url), (neo4j.url, tmp_path / "back")):
         words = ("migrate", "--from", str(source), "--to", str(target), "--json")
-        done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         told.append(json.loads(done.stdout)["sites"])
     assert told[0] == told[1] and told[0][0]["revision"] == "30"

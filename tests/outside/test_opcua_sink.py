@@ -49,7 +49,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[OpcuaServer]:
 @pytest.fixture
 def line(server: OpcuaServer) -> Line:
     return Line(
-        server.url, server.client_certificate, server.client_key, server_fingerprint=server.fingerprint
+        server.url,
+        server.client_certificate,
+        server.client_key,
+        server_fingerprint=server.fingerprint,
+        request_timeout_s=60.0,
     )
 
 

@@ -13,6 +13,7 @@ from adapters.opcua.bindings import parse_opcua_bindings
 from adapters.opcua.config import Line, OpcuaConfig
 from adapters.opcua.source import OpcuaSource
 from graph.mesh import Mesh
+from graph.quality import severity_of
 from graph.twin import Twin
 from graph.values import Change, Quality, TwinRecord, Value
 from ontology.schema import load_schema
@@ -94,6 +95,7 @@ def listen(mesh: Mesh, server: OpcuaServer) -> Generator[Callable[..., OpcuaSour
             "server_fingerprint": server.fingerprint,
             "username": "twin",
             "password_env": "TEST_OPCUA_PASSWORD",
+            "request_timeout_s": 60.0,
         }
         made = Line(server.url, server.client_certificate, server.client_key, **{**given, **line})
         config = OpcuaConfig("plant", made, Path("b.toml"), reconnect_s_min=0.2, reconnect_s_max=1.0)
@@ -109,7 +111,7 @@ def listen(mesh: Mesh, server: OpcuaServer) -> Generator[Callable[..., OpcuaSour
 def last(twin: Twin, point: str) -> tuple[object, Quality]:
     snapshot = twin.snapshot()
     row = snapshot.find(point)
-    return snapshot.point_value(row), Quality(int(snapshot.point_quality[row]))
+    return snapshot.point_value(row), severity_of(int(snapshot.point_quality[row]))
 
 
 def test_values_of_every_type_arrive_and_what_does_not_fit_is_told(
@@ -169,7 +171,7 @@ def test_a_server_that_is_killed_is_found_again_and_its_points_are_bad_meanwhile
         wait_for(lambda: shown("RATE")["value"] == pytest.approx(40.0), source.health)
     assert source.health().connects == 2
     samples = twin.history.range(BASE + "RUN", 0, 2**62, 100)
-    assert [int(quality) for quality in samples.quality] == [0, 2, 0]
+    assert [severity_of(quality) for quality in samples.quality.tolist()] == [0, 2, 0]
 
 
 def test_a_server_whose_certificate_is_not_pinned_gets_no_word(

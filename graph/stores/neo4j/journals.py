@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from graph.folders import make_folder
 from graph.ids import default_base
 from graph.journals import check_header
-from graph.stores.chain import first_digest
 from graph.stores.neo4j import layout
 from graph.stores.neo4j.connection import Connection
+from graph.stores.neo4j.differences import contents, foreign_change
 from graph.stores.neo4j.mirror import Mirror
+from graph.stores.neo4j.projection import Projection
 from graph.stores.neo4j.store import Neo4jStore
 from graph.stores.protocol import Head, Header
 from ontology.errors import Place, StoreError
@@ -23,9 +24,11 @@ from ontology.errors import Place, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from graph.snapshot import Snapshot
     from graph.stores.neo4j.connection import Neo4jPlace
     from graph.stores.protocol import Store
     from graph.twin import Twin
+    from ontology.errors import Problem
     from ontology.schema import Schema
 
 # How often a follower asks for new sites.
@@ -61,7 +64,8 @@ class Neo4jJournal:
         # As long as a site is empty it may get another base IRI.
         if made != opened or (not taken.sequence and base != store.header.base):
             return None
-        head = Head(*last) if sequence and last[0] else Head(0, 0, first_digest(store.header))
+        # A transaction is shown piece by piece: the journal may tell of a commit that is not there yet.
+        head = Head(*last) if sequence and last[0] and None not in last else store.head()
         return None if head != taken and head.sequence <= taken.sequence else head
 
     def _look(self) -> list[Any]:
@@ -119,6 +123,16 @@ class Neo4jJournals:
     def mirror(self, site: str) -> Mirror | None:
         """What keeps the graph of a site; None where this process does not write it."""
         return self._mirrors.get(site)
+
+    def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
+        """The graph of a site, twin by twin."""
+        site = snapshot.heads[0].name
+        progress = Projection(self._connection, site, lambda: 0).progress()
+        if progress is None or progress.sequence != snapshot.revision:
+            shown = "nothing" if progress is None or not progress.loaded else f"commit {progress.sequence}"
+            return [], [f"the graph shows {shown} of {snapshot.revision} commits: it is not compared"]
+        told = contents(self._connection, snapshot)
+        return ([foreign_change(self._connection, told).problem] if told else []), []
 
     def close(self) -> None:
         self._connection.close()

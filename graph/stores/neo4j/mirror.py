@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final
 
 from graph.feed import ReadingsEvent
+from graph.stores.neo4j.differences import counts, foreign_change
 from graph.stores.neo4j.projection import Projection
 from graph.touching import all_touched
 from graph.trouble import Medium
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 COMMITS_AT_ONCE: Final = 64
 # How long closing a site waits for its graph; what is missing then follows when it is opened again.
 FINISH_S_MAX: Final = 30.0
+# How often the graph is compared with the columns; the pause is so many times longer than comparing took.
+CHECK_S: Final = 60.0
+_CHECK_RATIO: Final = 50
 _LOG = logging.getLogger("twinmesh.graph")
 
 
@@ -37,6 +41,9 @@ class Mirror:
 
     def __init__(self, connection: Connection, twin: Twin) -> None:
         self._twin = twin
+        self._connection = connection
+        self.check_s = CHECK_S
+        self._check_at_s = time.monotonic() + CHECK_S
         self._projection = Projection(connection, twin.site, lambda: twin.epoch)
         self._projection.stopped = self._is_stopped
         self.medium = Medium(twin.site, "graph", self._catch_up)
@@ -50,6 +57,11 @@ class Mirror:
     def sequence(self) -> int:
         """The graph shows every commit up to here; -1: not even the first load is finished."""
         return self._sequence
+
+    def check_soon(self) -> None:
+        """Compare the graph with the columns now."""
+        self._check_at_s = time.monotonic()
+        self._wake.set()
 
     def start(self) -> None:
         self._wake.set()
@@ -67,6 +79,9 @@ class Mirror:
         self._wake.set()
         self.medium.close()
         self._thread.join()
+        # A probe after trouble may still be at work; none begins from now on.
+        self._lock.acquire()
+        self._lock.release()
 
     def _behind(self) -> bool:
         return self._sequence < self._twin.snapshot().revision
@@ -80,9 +95,10 @@ class Mirror:
     def _run(self) -> None:
         with self._twin.watch(notify=self._wake.set) as watch:
             while not self._stop.is_set():
-                self._wake.wait()
+                self._wake.wait(max(0.0, self._check_at_s - time.monotonic()))
                 self._wake.clear()
-                if self._is_due(watch) and self.medium.trouble is None:
+                is_due = self._is_due(watch) or time.monotonic() >= self._check_at_s
+                if is_due and self.medium.trouble is None:
                     try:
                         self._catch_up()
                     except StoreError as error:
@@ -98,6 +114,8 @@ class Mirror:
     def _catch_up(self) -> None:
         """Bring the graph to the newest commit. StoreError."""
         with self._lock:
+            if self._stop.is_set():
+                raise StoreError("the site is closed", code="STORE_FENCED")
             if not self._prepared:
                 self._projection.prepare()
                 self._prepared = True
@@ -106,11 +124,26 @@ class Mirror:
             while self._sequence >= 0 and not self._stop.is_set():
                 commits = self._twin.commits(self._sequence, COMMITS_AT_ONCE)
                 if not commits:
+                    self._check()
                     return
                 snapshot = self._twin.snapshot()
                 touched = _touched(commits, snapshot)
                 if self._projection.update(snapshot, touched, commits[-1].sequence):
                     self._sequence = commits[-1].sequence
+
+    def _check(self) -> None:
+        """Now and then, and as long as there is trouble: whether somebody else changed the graph."""
+        began_s = time.monotonic()
+        if began_s < self._check_at_s and self.medium.trouble is None:
+            return
+        snapshot = self._twin.snapshot()
+        if snapshot.revision != self._sequence:
+            return  # more commits came meanwhile, and with them another look
+        told = counts(self._connection, snapshot)
+        took_s = time.monotonic() - began_s
+        self._check_at_s = time.monotonic() + max(self.check_s, _CHECK_RATIO * took_s)
+        if told:
+            raise foreign_change(self._connection, told)
 
     def _loaded(self) -> int:
         """Up to where the graph is; loads it where that was never done or not finished."""

@@ -36,6 +36,15 @@ _STRANGERS: Final = "MATCH (n:Entity) WHERE n.id IS NULL RETURN count(n)"
 _READ: Final = "MATCH (p:_Projection {site: $site}) RETURN p.sequence, p.revision, p.twins, p.edges"
 _BEGIN: Final = """MERGE (p:_Projection {site: $site})
 ON CREATE SET p.sequence = -1, p.revision = $revision, p.twins = 0, p.edges = 0"""
+# What an earlier graph of the site left. Nodes that relationships of other sites lead to stay, with their id.
+_CLEAR: Final = (
+    """MATCH ()-[r]->() WHERE r._site = $site CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS""",
+    """MATCH (n:Entity) WHERE n._site = $site AND NOT EXISTS { (n)--() }
+    CALL (n) { DELETE n } IN TRANSACTIONS OF 10000 ROWS""",
+    """MATCH (n:Entity) WHERE n._site = $site
+    CALL (n) { WITH n, [label IN labels(n) WHERE label <> 'Entity'] AS labels
+    REMOVE n:$(labels) SET n = {id: n.id} } IN TRANSACTIONS OF 10000 ROWS""",
+)
 # Takes the lock on the projection, so that two writers never work on one batch at the same time.
 _MOVE: Final = """MATCH (p:_Projection {site: $site}) SET p += $fields
 WITH p MATCH (j:_Journal {site: $site}) WHERE j.epoch = $epoch RETURN p.twins"""
@@ -105,7 +114,10 @@ class Projection:
 
     def load(self, snapshot: Snapshot) -> bool:
         """The first load, begun or gone on with; False where it was stopped. Afterwards commits follow."""
-        self._connection.run(_BEGIN, site=self._site, revision=snapshot.revision)
+        if self.progress() is None:
+            for statement in _CLEAR:
+                self._connection.run(statement, site=self._site)
+            self._connection.run(_BEGIN, site=self._site, revision=snapshot.revision)
         progress = self.progress()
         assert progress is not None
         numbers = np.full(snapshot.size, -1, np.int64)
@@ -198,7 +210,6 @@ class Projection:
                 self._move(transaction, sequence=sequence)
                 return True
             transaction.run("MATCH (p:_Projection {site: $site}) DELETE p", site=self._site)
-            transaction.run("MATCH ()-[r]->() WHERE r._site = $site DELETE r", site=self._site)
         message = "nodes were deleted by somebody else while the graph was loaded; it is loaded again"
         raise StoreError(message, code="STORE_FOREIGN_CHANGE", place=Place(self._connection.place.url))
 

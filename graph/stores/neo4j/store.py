@@ -5,8 +5,9 @@ Writers of other processes and machines are fenced by the epoch in the journal's
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from graph.stores.chain import first_digest
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from graph.stores.neo4j.connection import Connection
 
+# How often, and how long apart, a gap between commits is looked at again.
+SETTLE_TRIES: Final = 5
+SETTLE_S: Final = 0.02
 _FENCED_HINT = "another process became the writer of this site: restart this one, or stop it"
 
 
@@ -127,9 +131,20 @@ class Neo4jStore:
         return (Answer(*row[2:]) for row in rows)
 
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
-        last = 2**63 - 1 if until is None else until
-        rows = self._connection.stream(layout.ENTRIES, site=self.header.site, after=after, until=last)
-        return (Entry(*row) for row in rows)
+        """As `Store.entries`. Neo4j shows a transaction piece by piece while it is committed: what stands
+        behind a gap is looked at again, and given as it is only where the gap stays."""
+        last, tries = 2**63 - 1 if until is None else until, 0
+        whole = False
+        while not whole:
+            whole = True
+            rows = self._connection.stream(layout.ENTRIES, site=self.header.site, after=after, until=last)
+            for row in rows:
+                if (row[0] != after + 1 or None in row) and tries < SETTLE_TRIES:
+                    whole, tries = False, tries + 1
+                    time.sleep(SETTLE_S)
+                    break
+                yield Entry(*row)
+                after, tries = row[0], 0
 
     def sequence_at(self, time_ns: int) -> int:
         return self._run(layout.AT_TIME, time_ns=time_ns)[0][0] or 0

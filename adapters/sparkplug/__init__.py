@@ -1,0 +1,1 @@
+"""Sparkplug B: a host application that lets births make the points."""

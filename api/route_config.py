@@ -1,0 +1,158 @@
+"""Routes of events to others: `[[routes]]` tables of `twinmesh.toml`.
+
+    [[routes]]
+    name = "cmms"                              # unique: cursors and dead letters are kept under it
+    events = ["alarms"]                        # changes, readings, alarms, commands
+    to = "webhook"                             # webhook, mqtt or amqp
+    url = "https://cmms.example/hooks/in"      # webhook: where to; nothing else is ever called
+    secret_env = "CMMS_SECRET"                 # webhook: signs every event
+    work_orders = true                         # alarms only: those raised become work orders
+    severity_min = "high"
+
+The rest: `sites points from_start attempts_max deadline_s topic exchange url_env` and, for mqtt, `host port
+tls ca_file username password_env client_id protocol keepalive_s`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+from adapters.alarm_rules import SEVERITIES
+from adapters.binding import Pattern
+from adapters.mqtt.publisher import MqttLink, read_link
+from adapters.tables import Table
+from federation.egress import Place as Server
+from federation.egress import place_of
+from ontology.errors import InputError, Place, Problem, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ROUTES_MAX: Final = 50
+KINDS: Final = ("changes", "readings", "alarms", "commands")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTarget:
+    server: Server
+    path: str
+    secret_env: str
+
+
+@dataclass(frozen=True, slots=True)
+class MqttTarget:
+    """topic: `{site}`, `{kind}` and `{route}` are filled in."""
+
+    link: MqttLink
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpTarget:
+    """url_env: the environment variable that holds the URL with its password."""
+
+    url_env: str
+    exchange: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """One table."""
+
+    name: str
+    kinds: tuple[str, ...]
+    sites: tuple[str, ...]  # empty: all
+    points: Pattern | None
+    from_start: bool
+    work_orders: bool
+    severities: tuple[str, ...]
+    attempts_max: int
+    deadline_s: float
+    target: WebhookTarget | MqttTarget | AmqpTarget
+
+
+def parse_routes(document: Mapping[str, object], path: Path) -> tuple[RouteConfig, ...]:
+    """The `[[routes]]` tables of a document that was read from `path`. InputError with every problem."""
+    top = Table({"routes": document.get("routes", [])}, Place(path=path.name))
+    tables = top.tables("routes")
+    if len(tables) > ROUTES_MAX:
+        top.note("CONFIG_RANGE", f"at most {ROUTES_MAX} [[routes]] tables, not {len(tables)}")
+    problems: list[Problem] = []
+    routes: list[RouteConfig] = []
+    for number, values in enumerate(tables, 1):
+        place = Place(path=path.name, item=f"routes {number}")
+        try:
+            routes.append(_route(Table(values, place), path.parent))
+        except InputError as error:
+            problems.extend(error.problems)
+    names = [route.name for route in routes]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        top.note("ROUTE_NAME", f"two routes are called {name!r}", "cursors are kept under the name")
+    top.problems.extend(problems)
+    top.finish()
+    return tuple(routes)
+
+
+def _route(table: Table, folder: Path) -> RouteConfig:
+    name, points = table.text("name"), table.optional_text("points")
+    lowest: Literal["low", "medium", "high", "critical"] = table.choice(
+        "severity_min", ("low", "medium", "high", "critical"), "low"
+    )
+    route = RouteConfig(
+        name=name,
+        kinds=_texts(table, "events"),
+        sites=_texts(table, "sites"),
+        points=None if points is None else Pattern.of(points),
+        from_start=table.boolean("from_start", False),
+        work_orders=table.boolean("work_orders", False),
+        severities=SEVERITIES[SEVERITIES.index(lowest) :],
+        attempts_max=table.integer("attempts_max", 12, minimum=1, maximum=1_000),
+        deadline_s=table.number("deadline_s", 10.0, minimum=0.1, maximum=120),
+        target=_target(table, folder, name),
+    )
+    for kind in route.kinds:
+        if kind not in KINDS:
+            table.note("CONFIG_RANGE", f"there are no events {kind!r}", f"of {', '.join(KINDS)}")
+    if not route.kinds:
+        table.note("CONFIG_KEY_MISSING", "'events' is required", f"of {', '.join(KINDS)}")
+    if route.work_orders and route.kinds != ("alarms",):
+        table.note("CONFIG_RANGE", 'work orders are made of events = ["alarms"]')
+    table.finish()
+    return route
+
+
+def _target(table: Table, folder: Path, name: str) -> WebhookTarget | MqttTarget | AmqpTarget:
+    to: Literal["webhook", "mqtt", "amqp"] = table.choice("to", ("webhook", "mqtt", "amqp"), "webhook")
+    if to == "mqtt":
+        link = read_link(table, folder, f"twinmesh-route-{name}")
+        return MqttTarget(link, table.text("topic", "twinmesh/{site}/{kind}"))
+    if to == "amqp":
+        exchange, key = table.text("exchange", ""), table.text("routing_key", "twinmesh.{site}.{kind}")
+        return AmqpTarget(table.text("url_env"), exchange, key)
+    server, path = _server(table)
+    return WebhookTarget(server, path, table.text("secret_env"))
+
+
+def _server(table: Table) -> tuple[Server, str]:
+    url = table.text("url")
+    try:
+        parts = urlsplit(url)
+        server = place_of(f"{parts.scheme}://{parts.netloc}")
+    except (UsageError, ValueError):
+        table.note("ROUTE_URL", f"{url!r} is no URL of a webhook", "https://HOST[:PORT]/PATH")
+        return Server("https", "invalid", 443), "/"
+    if parts.fragment:
+        table.note("ROUTE_URL", f"{url!r} has a fragment")
+    return server, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _texts(table: Table, key: str) -> tuple[str, ...]:
+    items = table.items(key)
+    if not all(isinstance(item, str) for item in items):
+        table.note("CONFIG_WRONG_TYPE", f"{key!r} is a list of texts")
+        return ()
+    return tuple(str(item) for item in items)

@@ -1,0 +1,244 @@
+"""OPC UA end to end: a node-opcua server's changes into columns and durable history, beside a stock client.
+
+    uv run twinmesh bench opcua [--json]
+
+The server changes all its nodes in turn at an offered rate, which is more than it can keep up on a small
+machine: then what is measured is the server. Ours is the whole way (subscription, decoding, units, quality,
+history on disk, last values); the stock client is asyncua with a handler that only counts. Every value of
+every point is compared with what was sent: a rate with a loss would be no rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from asyncua import ua
+from asyncua.client.client import Client
+
+from adapters.opcua.bindings import parse_opcua_bindings
+from adapters.opcua.config import Line, OpcuaConfig
+from adapters.opcua.source import OpcuaSource
+from graph.twin import Twin
+from graph.values import Change, TwinRecord
+from ontology.schema import load_schema
+from ontology.units import load_units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVER = ROOT / "tests" / "outside" / "opcua"
+TOOLS = ROOT / ".tools" / "bench" / "opcua"
+BASE = "https://twinmesh.invalid/bench/"
+NODES = int(os.environ.get("TWINMESH_BENCH_NODES", "1000"))
+CHANGES = int(os.environ.get("TWINMESH_BENCH_CHANGES", "200000"))
+TICK_MS, PER_TICK = 10, 300  # 30,000 changes a second are offered
+WAIT_S_MAX = 300.0
+AIM_PER_S = 20_000
+
+
+class Server:
+    """The node-opcua server of the tests, without encryption."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        nodes = [(f"n{number}", "Double", 0.0) for number in range(NODES)]
+        settings = {"port": self.port, "pki": str(folder / "pki"), "nodes": nodes, "insecure": True}
+        command = [
+            shutil.which("node") or "node",
+            str(SERVER / "server.mjs"),
+            str(TOOLS),
+            json.dumps(settings),
+        ]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._answer() == {"ready": self.port}
+
+    @property
+    def url(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}"
+
+    def order(self, **order: Any) -> dict[str, Any]:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(order) + "\n")
+        self._child.stdin.flush()
+        return self._answer()
+
+    def stream(self) -> None:
+        self.order(do="stream", total=CHANGES, perTick=PER_TICK, tickMs=TICK_MS)
+
+    def stop(self) -> None:
+        self._child.kill()
+        self._child.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise RuntimeError("node-opcua ended")
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Generator[Server]:
+    if not (TOOLS / "node_modules").is_dir():
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(SERVER / name, TOOLS / name)
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=TOOLS, check=True)
+    server = Server(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def wait_for(happened: Callable[[], bool]) -> bool:
+    until = time.monotonic() + WAIT_S_MAX
+    while not happened():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def ours(folder: Path) -> dict[str, Any]:
+    """Changes a second into history, and how many of them came as they were sent."""
+    schema, units = load_schema(), load_units()
+    kind = schema.kind("tm:Point").iri
+    tables = [{"node": f"ns=1;s=n{number}", "point": f"n{number}"} for number in range(NODES)]
+    bindings = parse_opcua_bindings({"binding": tables}, "bench", units)
+    with served(folder) as server, Twin.open(folder / "site", schema, site="bench") as twin:
+        twin.apply(Change(put_twins=tuple(TwinRecord(BASE + f"n{n}", (kind,)) for n in range(NODES))))
+        line = Line(server.url, folder / "c.pem", folder / "c.key", security="none")
+        config = OpcuaConfig("bench", line, folder / "b.toml", sampling_ms=0, item_queue=1_000)
+        source = OpcuaSource.start(twin, config, bindings, units)
+        wait_for(lambda: source.health().recorded >= NODES)
+        cpu, start = time.process_time(), time.perf_counter()
+        server.stream()
+        wait_for(lambda: source.health().recorded >= NODES + CHANGES)
+        took, cpu = time.perf_counter() - start, time.process_time() - cpu
+        source.stop()
+        return {
+            "client": "twinmesh, to history",
+            "changes_per_s": round(CHANGES / took),
+            "as_sent": _as_sent(twin),
+            "cpu_us_per_change": round(cpu / CHANGES * 1e6, 1),
+            "overflows": source.health().overflows,
+        }
+
+
+def _as_sent(twin: Twin) -> int:
+    """How many values of history are those that were sent: node n gets n + 1, n + 1 + NODES, ..."""
+    equal = 0
+    for number in range(NODES):
+        samples = twin.history.range(BASE + f"n{number}", 0, 2**62, CHANGES + 1)
+        values = np.asarray(samples.words, np.uint64).view(np.float64)[1:]
+        sent = np.arange(number + 1, CHANGES + 1, NODES, dtype=np.float64)
+        equal += int(np.array_equal(values, sent)) * len(sent)
+    return equal
+
+
+def stock(folder: Path) -> dict[str, Any]:
+    """asyncua's own client with a handler that counts."""
+    with served(folder) as server:
+        seen, cpu, took = asyncio.run(_stock(server))
+    return {
+        "client": "asyncua, counting only",
+        "changes_per_s": round(CHANGES / took),
+        "as_sent": seen,
+        "cpu_us_per_change": round(cpu / CHANGES * 1e6, 1),
+        "overflows": 0,
+    }
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def datachange_notification(self, node: object, value: object, data: object) -> None:
+        self.seen += 1
+
+
+async def _stock(server: Server) -> tuple[int, float, float]:
+    async with Client(server.url, timeout=60, watchdog_intervall=60) as client:
+        counter = _Counter()
+        subscription = await client.create_subscription(100, counter)
+        nodes = [client.get_node(ua.NodeId(f"n{number}", 1)) for number in range(NODES)]
+        await subscription.subscribe_data_change(nodes, queuesize=1_000, sampling_interval=0.0)
+        until = time.monotonic() + WAIT_S_MAX
+        while counter.seen < NODES and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        cpu, start = time.process_time(), time.perf_counter()
+        server.stream()
+        while counter.seen < NODES + CHANGES and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        return counter.seen - NODES, time.process_time() - cpu, time.perf_counter() - start
+
+
+def run() -> dict[str, Any]:
+    """Measure both. Keys: machine, versions, rows, aims."""
+    rows: list[dict[str, Any]] = []
+    for measure in (ours, stock):
+        with tempfile.TemporaryDirectory(prefix="twinmesh-bench-") as folder:
+            rows.append(measure(Path(folder)))
+    own = rows[0]
+    lock = json.loads((SERVER / "package.json").read_text(encoding="utf-8"))
+    return {
+        "machine": {
+            "processors": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "versions": {
+            "asyncua": version("asyncua"),
+            "node-opcua": lock["dependencies"]["node-opcua"],
+            "twinmesh": version("twinmesh"),
+        },
+        "rows": rows,
+        "aims": [
+            {
+                "name": "OPC UA changes a second from node-opcua into history",
+                "aim": AIM_PER_S,
+                "value": own["changes_per_s"],
+                "met": own["changes_per_s"] >= AIM_PER_S,
+            },
+            {
+                "name": "values of history as they were sent",
+                "aim": CHANGES,
+                "value": own["as_sent"],
+                "met": own["as_sent"] == CHANGES,
+            },
+        ],
+    }
+
+
+def main(arguments: list[str]) -> int:
+    result = run()
+    if "--json" in arguments:
+        print(json.dumps(result))
+        return 0
+    for row in result["rows"]:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    for aim in result["aims"]:
+        print(f"{'met' if aim['met'] else 'NOT MET'}: {aim['name']}: {aim['value']} (aim {aim['aim']})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,316 @@
+"""Sparkplug B: the codec beside npm's, the host beside an independent edge and a real broker."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+import time
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from adapters.sparkplug.config import SparkplugConfig, parse_sparkplug
+from adapters.sparkplug.decode import Metric, Payload, decode_payload, encode_payload
+from adapters.sparkplug.source import SparkplugSource
+from graph.values import Quality
+from ontology.errors import InputError
+from ontology.units import load_units
+from tests.adapters.brokers import Broker, wait_for
+from tests.outside.npm import node, package, trusting
+
+UNITS = load_units()
+CLIENT = ("sparkplug-client", "3.2.4")
+WAIT_S = 60.0
+
+
+class Edge:
+    """The edge of sparkplug_edge.cjs: tells what happened to it until it ends."""
+
+    def __init__(self, port, modules, program, name="press"):
+        command = [node(), str(program), str(modules), f"mqtt://127.0.0.1:{port}", "line", name]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self._process = subprocess.Popen(command, text=True, env=trusting(), **pipes)
+        self._events = queue.Queue()
+        self._errors = []
+        self._threads = [threading.Thread(target=self._listen), threading.Thread(target=self._keep_errors)]
+        for thread in self._threads:
+            thread.start()
+        self.expect("connect")
+
+    def tell(self, do, **more):
+        self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
+        self._process.stdin.flush()
+        self.expect("did")
+
+    def expect(self, event):
+        """Wait for an event; others before it are passed over. An edge that ended fails the test."""
+        until = time.monotonic() + WAIT_S
+        while True:
+            try:
+                found = self._events.get(timeout=max(until - time.monotonic(), 0.01))
+            except queue.Empty:
+                pytest.fail(f"the edge did not tell {event!r} in time: {''.join(self._errors)}")
+            if found is None or found["event"] == "error":
+                pytest.fail(f"the edge ended or failed: {found} {''.join(self._errors)}")
+            if found["event"] == event:
+                return found
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait(30)
+        for thread in self._threads:
+            thread.join(30)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            pipe.close()
+
+    def _listen(self):
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                self._events.put(json.loads(line))
+        self._events.put(None)
+
+    def _keep_errors(self):
+        self._errors.extend(self._process.stderr)
+
+
+@pytest.fixture
+def broker(mosquitto, tmp_path):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(mosquitto, folder)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def edges(broker, request):
+    """Start independent edges; those that still run are killed at the end."""
+    modules = package(*CLIENT).parent
+    program = request.path.parent / "sparkplug_edge.cjs"
+    started = []
+
+    def start(name="press"):
+        started.append(Edge(broker.port, modules, program, name))
+        return started[-1]
+
+    yield start
+    for edge in started:
+        edge.kill()
+
+
+@pytest.fixture
+def listen(broker, campus_twin):
+    sources = []
+
+    def start(**settings):
+        config = SparkplugConfig(
+            "campus", "127.0.0.1", port=broker.port, reconnect_s_max=1, rebirth_s_min=0.2, **settings
+        )
+        sources.append(SparkplugSource.start(campus_twin, config, UNITS))
+        wait_for(lambda: sources[-1].health().connected)
+        return sources[-1]
+
+    yield start
+    for source in sources:
+        source.stop()
+
+
+def metric(name, value, kind="Double", **more):
+    return {"name": name, "value": value, "type": kind, **more}
+
+
+BORN = [
+    metric("Temperature", 20.5, alias=1, properties={"engUnit": {"type": "String", "value": "Cel"}}),
+    metric("Running", True, "Boolean", alias=2),
+    metric("Recipe", "A-7", "String", alias=3),
+    metric("Offset", -5, "Int16", alias=4),
+    metric("Node Control/Rebirth", False, "Boolean"),
+]
+
+
+def last(twin, name):
+    """Value and quality of the last reading; None where there is no such point."""
+    snapshot = twin.snapshot()
+    row = snapshot.row(f"{twin.base}{name.replace('/', '%2F')}")
+    if row < 0:
+        return None
+    return snapshot.point_value(row), Quality(int(snapshot.point_quality[row])).name
+
+
+def expect(twin, name, value, quality="GOOD"):
+    wait_for(lambda: last(twin, name) == (value, quality))
+
+
+def test_births_make_points_and_data_becomes_readings(listen, edges, campus_twin):
+    source = listen()
+    edge = edges()
+    edge.tell("born", metrics=BORN, of={"robot": [metric("Load", 0.5, "Float", alias=10)]})
+    expect(campus_twin, "line/press/Temperature", 20.5)
+    expect(campus_twin, "line/press/Running", True)
+    expect(campus_twin, "line/press/Recipe", "A-7")
+    expect(campus_twin, "line/press/Offset", -5.0)
+    expect(campus_twin, "line/press/robot/Load", 0.5)
+    assert last(campus_twin, "line/press/Node Control/Rebirth") is None
+    snapshot = campus_twin.snapshot()
+    row = snapshot.find("line/press/Temperature")
+    assert snapshot.unit_of(row) == "Cel"
+    edge.tell("data", metrics=[metric("Temperature", 21.5)])
+    expect(campus_twin, "line/press/Temperature", 21.5)
+    edge.tell("data", metrics=[{"alias": 1, "value": 22.5, "type": "Double", "name": ""}])
+    expect(campus_twin, "line/press/Temperature", 22.5)
+    edge.tell("device", device="robot", metrics=[metric("Load", 0.25, "Float")])
+    expect(campus_twin, "line/press/robot/Load", 0.25)
+    health = source.health()
+    assert (health.refused, health.shed, health.bindings[0].refused) == (0, 0, {})
+
+
+def test_a_death_makes_quality_bad_and_a_new_birth_makes_it_good(listen, edges, campus_twin):
+    listen()
+    edge = edges()
+    edge.tell("born", metrics=BORN, of={"robot": [metric("Load", 0.5, "Float")]})
+    expect(campus_twin, "line/press/robot/Load", 0.5)
+    edge.tell("dead", device="robot")
+    expect(campus_twin, "line/press/robot/Load", 0.5, "BAD")
+    expect(campus_twin, "line/press/Temperature", 20.5)
+    edge.kill()  # its will is its death
+    expect(campus_twin, "line/press/Temperature", 20.5, "BAD")
+    again = edges()
+    again.tell("born", metrics=BORN)
+    expect(campus_twin, "line/press/Temperature", 20.5)
+
+
+def test_a_host_that_missed_the_birth_asks_for_it(listen, edges, campus_twin):
+    edge = edges()
+    edge.tell("born", metrics=[dict(each) for each in BORN])
+    listen()
+    edge.tell("data", metrics=[{"alias": 1, "value": 30.5, "type": "Double", "name": ""}])
+    edge.expect("rebirth")
+    expect(campus_twin, "line/press/Temperature", 30.5)
+    expect(campus_twin, "line/press/Recipe", "A-7")  # what never changes comes in a birth only
+
+
+def test_a_broker_that_was_away_leaves_no_hole(listen, edges, broker, campus_twin):
+    source = listen()
+    edge = edges()
+    edge.tell("born", metrics=[dict(each) for each in BORN])
+    expect(campus_twin, "line/press/Temperature", 20.5)
+    broker.stop()
+    wait_for(lambda: not source.health().connected)
+    edge.tell("data", metrics=[metric("Temperature", 25.5)], silent=True)
+    broker.start()
+    expect(campus_twin, "line/press/Temperature", 25.5)
+    assert source.health().reconnects >= 1
+
+
+def frames(*payloads):
+    return [encode_payload(Payload(1_768_219_200_000, tuple(metrics), seq)) for seq, metrics in payloads]
+
+
+def test_a_number_that_was_skipped_asks_for_the_birth(listen, broker):
+    listen()
+    heard = queue.Queue()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _c, _d, message: heard.put(decode_payload(message.payload))
+    client.on_subscribe = lambda *_: heard.put("subscribed")
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe("spBv1.0/line/NCMD/own", 1)
+    assert heard.get(timeout=WAIT_S) == "subscribed"
+    one = Metric("T", 7, None, 10, 1.5)
+    birth, data, skipped = frames((0, [one, Metric("bdSeq", datatype=8, value=3)]), (1, [one]), (3, [one]))
+    for topic, body in (("NBIRTH", birth), ("NDATA", data)):
+        client.publish(f"spBv1.0/line/{topic}/own", body, 1).wait_for_publish(WAIT_S)
+    client.publish("spBv1.0/line/NDATA/own", skipped, 1).wait_for_publish(WAIT_S)
+    asked = heard.get(timeout=WAIT_S)
+    assert [(each.name, each.value) for each in asked.metrics] == [("Node Control/Rebirth", True)]
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_a_death_of_an_earlier_session_is_passed_over(listen, broker, campus_twin):
+    listen()
+    one = Metric("T", 7, None, 10, 1.5)
+    (birth,) = frames((0, [one, Metric("bdSeq", datatype=8, value=3)]))
+    old, own = (frames((None, [Metric("bdSeq", datatype=8, value=number)]))[0] for number in (2, 3))
+    broker.publish([("spBv1.0/line/NBIRTH/own", birth), ("spBv1.0/line/NDEATH/own", old)])
+    broker.publish([("spBv1.0/line/NBIRTH/other", birth)])
+    expect(campus_twin, "line/other/T", 1.5)
+    assert last(campus_twin, "line/own/T") == (1.5, "GOOD")
+    broker.publish([("spBv1.0/line/NDEATH/own", own)])
+    expect(campus_twin, "line/own/T", 1.5, "BAD")
+
+
+def test_the_state_of_the_host_is_told_and_kept(listen, broker):
+    states = queue.Queue()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _c, _d, message: states.put(json.loads(message.payload))
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe("spBv1.0/STATE/main-host", 1)
+    source = listen(host_id="main-host")
+    online = states.get(timeout=WAIT_S)
+    source.stop()
+    offline = states.get(timeout=WAIT_S)
+    assert (online["online"], offline["online"]) == (True, False)
+    assert online["timestamp"] == offline["timestamp"]
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_what_is_no_payload_is_refused_and_counted(listen, broker, campus_twin):
+    source = listen()
+    one = Metric("T", 7, None, 10, 1.5)
+    (birth,) = frames((0, [one]))
+    bad = [b"\xff", b"\x12\x05a", b"\x0b", birth[:-1] + b"\xff"]
+    broker.publish([("spBv1.0/line/NBIRTH/own", birth), *[("spBv1.0/line/NDATA/own", each) for each in bad]])
+    wait_for(lambda: source.health().refused == len(bad))
+    assert source.health().bindings[0].refused == {"PAYLOAD_SYNTAX": len(bad)}
+    assert source.health().state == "running"
+
+
+def test_settings_are_strict(tmp_path):
+    path = tmp_path / "twinmesh.toml"
+    (config,) = parse_sparkplug({"sparkplug": [{"site": "campus", "host": "h", "groups": ["a"]}]}, path)
+    assert (config.groups, config.port, config.client_id) == (("a",), 1883, "twinmesh-sparkplug-campus")
+    with pytest.raises(InputError) as caught:
+        parse_sparkplug({"sparkplug": [{"site": "c", "host": "h", "groups": ["a/b"], "host_di": "x"}]}, path)
+    assert sorted(problem.code for problem in caught.value.problems) == ["CONFIG_RANGE", "CONFIG_UNKNOWN_KEY"]
+
+
+def test_payloads_of_npm_are_read_and_ours_are_read_by_npm():
+    """sparkplug-payload (protobufjs) writes and reads the same metrics."""
+    modules = package(*CLIENT).parent
+    kinds = {
+        "Int8": -8, "Int16": -300, "Int32": -70_000, "Int64": -(2**40), "UInt8": 200, "UInt16": 60_000,
+        "UInt32": 4_000_000_000, "UInt64": 2**45, "Float": 1.5, "Double": -2.25e-9, "Boolean": True,
+        "String": "Grüße", "DateTime": 1_768_219_200_000, "Text": "t", "UUID": "u",
+    }  # fmt: skip
+    metrics = [metric(kind, value, kind, timestamp=1_768_219_200_000) for kind, value in kinds.items()]
+    script = """
+    const payloads = require(process.argv[1] + "/sparkplug-payload").get("spBv1.0");
+    const given = JSON.parse(require("fs").readFileSync(0, "utf8"));
+    if (given.encode) process.stdout.write(Buffer.from(payloads.encodePayload(given.encode)).toString("hex"));
+    else process.stdout.write(JSON.stringify(payloads.decodePayload(Buffer.from(given.decode, "hex")),
+      (k, v) => typeof v === "bigint" ? Number(v) : v));
+    """
+
+    def npm(document):
+        done = subprocess.run(
+            [node(), "-e", script, str(modules)], input=json.dumps(document), text=True, capture_output=True,
+            timeout=WAIT_S, env=trusting(),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    theirs = decode_payload(bytes.fromhex(npm({"encode": {"timestamp": 5, "seq": 7, "metrics": metrics}})))
+    assert (theirs.timestamp_ms, theirs.seq) == (5, 7)
+    assert {each.name: each.value for each in theirs.metrics} == kinds
+    ours = Payload(5, theirs.metrics, 7)
+    assert decode_payload(encode_payload(ours)) == ours
+    back = json.loads(npm({"decode": encode_payload(ours).hex()}))
+    found = {each["name"]: each["value"] for each in back["metrics"]}
+    plain = {name: value for name, value in kinds.items() if name not in ("Int64", "UInt64", "DateTime")}
+    assert {name: found[name] for name in plain} == plain
