@@ -118,7 +118,10 @@ def import_(
 
 @app.command()
 def export(
-    format: Annotated[str, typer.Option("--format", help="ttl, nq, jsonld, csv or graphml.")],
+    format: Annotated[
+        str, typer.Option("--format", help="ttl, nq, jsonld, csv, graphml; readings: csv, parquet.")
+    ],
+    what: Annotated[str, typer.Argument(metavar="[readings]", help="Readings instead of the graph.")] = "",
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -127,9 +130,18 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="File, or for csv a folder; default stdout.")
     ] = None,
+    from_time: Annotated[str | None, typer.Option("--from", help="Readings from this time on.")] = None,
+    to_time: Annotated[str | None, typer.Option("--to", help="Readings before this time.")] = None,
+    points: Annotated[list[str] | None, typer.Option("--point", help="Readings of this point.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write out what import reads."""
+    if what:
+        from api.commands.exporting_readings import ReadingsExport, run_export_readings
+
+        wanted = ReadingsExport(format, site, out, from_time, to_time, tuple(points or ()), what)
+        run_export_readings(data, wanted, as_json=as_json)
+        return
     place = _place(data, url, token)
     from api.commands.exporting import ExportCommand, run_export
 
@@ -226,7 +238,7 @@ def schema(
 
 @app.command()
 def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are as twinmesh needs them; with --data also peers and bindings.
+    """Whether Python, packages and services are as needed; with --data also peers, bindings, histories.
 
     With --url the bindings as the server sees them.
     """
@@ -235,12 +247,12 @@ def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Jso
     if data is None and url is None:
         raise typer.Exit(run_doctor(as_json=as_json))
     from api.commands.binding_health import binding_findings, served
+    from api.commands.history_health import history_findings
     from api.commands.outward_health import outward_findings
     from api.commands.peer_health import peer_findings
 
-    of_folder = (
-        [] if data is None else [*peer_findings(data), *binding_findings(data), *outward_findings(data)]
-    )
+    doctors = (peer_findings, binding_findings, outward_findings, history_findings)
+    of_folder = [] if data is None else [finding for find in doctors for finding in find(data)]
     of_server = [] if url is None else served(url, token)
     raise typer.Exit(run_doctor([*of_folder, *of_server], as_json=as_json))
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ontology", "graph", "simulation", "adapters", "federation", "api")
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|USAGE|INTERNAL|FORBIDDEN")
-ENVIRONMENT = re.compile(r"TWINMESH_|LC_|OMP_|MKL_|OPENBLAS_|NUMBA_|XDG_|SQLITE_|CACHE_DIR$")
+ENVIRONMENT = re.compile(
+    r"TWINMESH_|LC_|OMP_|MKL_|OPENBLAS_|NUMBA_|XDG_|SQLITE_|BYTE_STREAM_|DELTA_BINARY_|CACHE_DIR$"
+)
 TEXTS_SHOWN = 3
 HEADER = """# Error codes
 

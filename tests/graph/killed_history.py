@@ -39,6 +39,8 @@ def main(folder, first):
         points, times, words = batch_of(number)
         store.append(points, times, words, np.zeros(ROWS, np.uint8), [])
         print(number, flush=True)
+        if number % OLD_BLOCK == OLD_BLOCK - 1:
+            store.flush()
 
 
 if __name__ == "__main__":

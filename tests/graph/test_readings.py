@@ -15,6 +15,7 @@ from graph.readings import segments, writing
 from graph.readings.catalog import HOUR_NS, MINUTE_NS, read_catalog, write_catalog
 from graph.readings.housekeeping import thin
 from graph.readings.policy import DAY_NS, HistoryPolicy
+from graph.readings.skew import ClockSkew
 from graph.readings.store import HistoryReader, HistoryStore
 from ontology.errors import StoreError, UsageError
 
@@ -323,3 +324,14 @@ def test_appends_of_many_threads_are_all_kept(tmp_path):
         for worker in range(6):
             assert len(store.range(f"urn:p{worker}", 0, FOREVER)) == 700
     assert len(read_catalog(tmp_path / "history").segments) < 5
+
+
+def test_the_skew_of_a_clock_is_the_median_delay_of_its_newest_messages():
+    skew, rng = ClockSkew(), random.Random(5)
+    assert skew.median_ns is None
+    delays = [rng.randrange(-(10**9), 10**9) for _ in range(1_000)]
+    for number, delay in enumerate(delays):
+        stamp = number * 10**10
+        skew.add(stamp + delay, np.array([stamp - 5, stamp], np.int64))
+    skew.add(0, np.zeros(0, np.int64))
+    assert skew.median_ns == sorted(delays[-256:])[127]
