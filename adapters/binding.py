@@ -11,7 +11,8 @@ A bindings file is TOML, one `[[binding]]` table for each pattern of addresses:
     minimum = -20
     maximum = 60
 
-The rest of a table is `name payload time_unit quality_pointer type scale offset states stale_after_s qos`.
+The rest of a table is `name payload time_unit quality_pointer type scale offset states stale_after_s qos keep
+series`.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Binding:
     states: Mapping[str, str]
     stale_after_s: float | None
     qos: int
+    keep: bool  # alarms and the like: not shed as long as any memory for them is left
+    series: bool  # the pointers lead to lists of equal length: many readings of one point in one message
     place: Place
 
     @property
@@ -139,6 +142,8 @@ def _binding(table: Table, number: int, units: Units) -> Binding:
         states=_states(table),
         stale_after_s=table.optional_number("stale_after_s", minimum=0.001),
         qos=table.integer("qos", 1, minimum=0, maximum=2),
+        keep=table.boolean("keep", False),
+        series=table.boolean("series", False),
         place=table.place,
     )
     _check_together(table, binding)
@@ -206,3 +211,5 @@ def _check_together(table: Table, binding: Binding) -> None:
         table.note("CONFIG_RANGE", "scale 0 would make every value the same")
     if binding.payload == "text" and (binding.pointer or binding.time_pointer or binding.quality_pointer):
         table.note("BINDING_POINTER", 'payload = "text" has nothing to point into')
+    if binding.series and binding.payload == "text":
+        table.note("BINDING_POINTER", 'payload = "text" holds no lists')

@@ -9,46 +9,66 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+SLICE_S = 0.005
+RESERVE_BYTES_FACTOR = 2  # what must not be shed may use as much memory again
+
 
 class Inbox(Generic[Item]):
     """Many may offer, one takes. Holds at most `rows_max` items, and `reserve_rows` more of those that must
-    not be shed (a broker that waits for their acknowledgement bounds them already)."""
+    not be shed (a broker that waits for their acknowledgement bounds them already).
 
-    def __init__(self, rows_max: int, reserve_rows: int = 0) -> None:
+    `bytes_max` bounds what the items say they weigh; only one thread may offer items with a weight. Threads
+    that offer at the same time may pass `rows_max` by one item each: an item costs no lock.
+    """
+
+    def __init__(self, rows_max: int, reserve_rows: int = 0, *, bytes_max: int = 1 << 62) -> None:
         self._rows_max = rows_max
         self._reserve_rows = reserve_rows
-        self._items: deque[Item] = deque()
-        self._changed = threading.Condition()
+        self._bytes_max = bytes_max
+        self._items: deque[tuple[Item, int]] = deque()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._idle = False
         self._shed = 0
+        self._bytes_in = 0
+        self._bytes_out = 0
         self._closed = False
 
-    def offer(self, item: Item, *, keep: bool = False) -> bool:
+    def has_room(self, *, keep: bool = False) -> bool:
+        """Whether an item would be taken now."""
+        rows = self._rows_max + (self._reserve_rows if keep else 0)
+        weight = self._bytes_max * (RESERVE_BYTES_FACTOR if keep else 1)
+        return len(self._items) < rows and self._bytes_in - self._bytes_out < weight and not self._closed
+
+    def offer(self, item: Item, *, keep: bool = False, weight_bytes: int = 0) -> bool:
         """Put an item; False and counted as shed where there is no room. `keep` may use the reserve."""
-        with self._changed:
-            if self._closed or len(self._items) >= self._rows_max + (self._reserve_rows if keep else 0):
+        if not self.has_room(keep=keep):
+            with self._lock:
                 self._shed += 1
-                return False
-            self._items.append(item)
-            if len(self._items) == 1:
-                self._changed.notify()
-            return True
+            return False
+        if weight_bytes:
+            self._bytes_in += weight_bytes
+        self._items.append((item, weight_bytes))
+        if self._idle:
+            self._wake.set()
+        return True
 
     def take(self, rows_max: int, wait_s: float, *, idle_s: float = 1.0) -> list[Item]:
         """Up to `rows_max` items: waits up to `idle_s` for the first one, then `wait_s` for more to come."""
-        with self._changed:
-            if not self._items and not self._closed:
-                self._changed.wait(idle_s)
-            if not self._items:
-                return []
+        if not self._items and not self._closed:
+            self._sleep(idle_s)
+        if not self._items:
+            return []
         self._linger(rows_max, wait_s)
-        with self._changed:
-            return [self._items.popleft() for _ in range(min(rows_max, len(self._items)))]
+        popleft = self._items.popleft
+        taken = [popleft() for _ in range(min(rows_max, len(self._items)))]
+        self._bytes_out += sum([weight for _, weight in taken])
+        return [item for item, _ in taken]
 
     def close(self) -> None:
         """Take nothing more in; what is inside can still be taken."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._wake.set()
 
     @property
     def closed(self) -> bool:
@@ -61,8 +81,17 @@ class Inbox(Generic[Item]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def _sleep(self, idle_s: float) -> None:
+        """Until something comes. Who offers looks at `_idle` after it put the item in, we look for an item
+        after we set `_idle`: one of us sees the other."""
+        self._wake.clear()
+        self._idle = True
+        if not self._items and not self._closed:
+            self._wake.wait(idle_s)
+        self._idle = False
+
     def _linger(self, rows_max: int, wait_s: float) -> None:
         """Let a batch gather. Slices of sleep cost the offering thread nothing; a notify per item would."""
         until = time.monotonic() + wait_s
         while len(self._items) < rows_max and not self._closed and time.monotonic() < until:
-            time.sleep(min(wait_s, 0.005))
+            time.sleep(min(wait_s, SLICE_S))

@@ -17,6 +17,8 @@ from ontology.errors import NotFoundError, Problem, TwinmeshError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import numpy.typing as npt
+
     from adapters.binding import Binding, Pattern
     from graph.snapshot import Snapshot
     from ontology.units import Units
@@ -28,13 +30,51 @@ PROBLEMS_MAX = 1_000  # refused addresses that are kept with their reason
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one address carries for one binding. `value * scale + offset` is in the point's unit."""
+    """What one address carries for one binding. `value * scale + offset` is in the point's unit.
+
+    slot: its place in the columns of `Router.slots`; the same for all addresses of one binding and point.
+    plain: a number in JSON, nothing to translate: `adapters.lanes` takes many of these at once.
+    """
 
     binding: int
     row: int
     value_type: ValueType
     scale: float
     offset: float
+    slot: int = -1
+    plain: bool = False
+
+
+class Slots:
+    """Facts of routes as columns, one place for each pair of binding and point that was ever routed.
+
+    binding, row int32[size]; scale, offset float64[size]; seen_ns int64[size], 0: nothing was recorded yet.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[int, int], int] = {}
+        self.binding = np.zeros(64, np.int32)
+        self.row = np.zeros(64, np.int32)
+        self.scale = np.zeros(64, np.float64)
+        self.offset = np.zeros(64, np.float64)
+        self.seen_ns = np.zeros(64, np.int64)
+
+    def put(self, binding: int, row: int, scale: float, offset: float) -> int:
+        """The slot of a binding and point, with these facts from now on."""
+        slot = self._places.setdefault((binding, row), len(self._places))
+        if slot >= len(self.row):
+            for name in ("binding", "row", "scale", "offset", "seen_ns"):
+                column = getattr(self, name)
+                setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
+        self.binding[slot], self.row[slot] = binding, row
+        self.scale[slot], self.offset[slot] = scale, offset
+        return slot
+
+    def seen_of(self, binding: int) -> dict[int, int]:
+        """Rows that a binding recorded something for, and when last."""
+        size = len(self._places)
+        at = np.flatnonzero((self.binding[:size] == binding) & (self.seen_ns[:size] > 0))
+        return dict(zip(self.row[at].tolist(), self.seen_ns[at].tolist(), strict=True))
 
 
 @dataclass(slots=True)
@@ -79,7 +119,7 @@ class Router:
         self._routes_max = routes_max
         self._lock = threading.Lock()
         self._routes: dict[str, tuple[Route, ...]] = {}
-        self._seen_ns: list[dict[int, int]] = [{} for _ in bindings]
+        self.slots = Slots()
         self._problems: dict[tuple[int, str], Problem] = {}
         self._fixed, self._patterned = _by_address(self.bindings)
         self._follow(snapshot)
@@ -102,11 +142,16 @@ class Router:
 
     def saw(self, route: Route, time_ns: int) -> None:
         """Note that a reading for this route was recorded."""
-        state = self.states[route.binding]
-        state.recorded += 1
-        state.last_ns = time_ns
+        self.saw_all(np.array([route.slot], np.int32), time_ns)
+
+    def saw_all(self, slots: npt.NDArray[np.int32], time_ns: int) -> None:
+        """Note that readings for these routes, int32[n] of their slots, were recorded."""
         with self._lock:
-            self._seen_ns[route.binding][route.row] = time_ns
+            self.slots.seen_ns[slots] = time_ns
+        counts = np.bincount(self.slots.binding[slots], minlength=len(self.states))
+        for index in np.flatnonzero(counts).tolist():
+            self.states[index].recorded += int(counts[index])
+            self.states[index].last_ns = time_ns
 
     @property
     def route_count(self) -> int:
@@ -163,7 +208,11 @@ class Router:
                 f"{point!r} holds {value_type.value}, the binding says {binding.type}", code="BINDING_TYPE"
             )
         factor, shift = self._to_point_unit(binding, row) if value_type is ValueType.NUMBER else (1.0, 0.0)
-        return Route(index, row, value_type, binding.scale * factor, binding.offset * factor + shift)
+        scale, offset = binding.scale * factor, binding.offset * factor + shift
+        with self._lock:
+            slot = self.slots.put(index, row, scale, offset)
+        plain = value_type is ValueType.NUMBER and binding.payload == "json" and not binding.states
+        return Route(index, row, value_type, scale, offset, slot, plain)
 
     def _to_point_unit(self, binding: Binding, row: int) -> tuple[float, float]:
         """Factor and shift from the binding's unit to the unit of the point; both are affine."""
@@ -177,7 +226,7 @@ class Router:
     def _health_of(self, index: int, now_ns: int) -> BindingHealth:
         binding, state, expected = self.bindings[index], self.states[index], self._expected[index]
         with self._lock:
-            seen = dict(self._seen_ns[index])
+            seen = self.slots.seen_of(index)
         oldest_ns = now_ns - int((binding.stale_after_s or 0) * 1e9)
         stale = [row for row, at in seen.items() if at < oldest_ns] if binding.stale_after_s else []
         return BindingHealth(

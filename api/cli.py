@@ -25,6 +25,8 @@ tokens = typer.Typer(help="API tokens of a data folder.", no_args_is_help=True, 
 app.add_typer(tokens, name="tokens")
 peers = typer.Typer(help="Servers that this one knows.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(peers, name="peers")
+bind = typer.Typer(help="Which signals could feed which points.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bind, name="bind")
 
 routes = typer.Typer(help="Events that go out to others.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(routes, name="routes")
@@ -271,11 +273,24 @@ def restore(
 
 @app.command()
 def migrate(
-    data: DataDir,
+    data: Data = None,
     check: Annotated[bool, typer.Option("--check", help="Only tell what would be done and needed.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="Instead: bring sites from here, DIR or bolt://"),
+    ] = None,
+    target: Annotated[str | None, typer.Option("--to", metavar="URL", help="...to here.")] = None,
+    site: Site = None,
     as_json: Json = False,
 ) -> None:
-    """Bring sites of an older disk format to this one; the old journals stay as verified backups."""
+    """Bring sites of an older disk format to this one, or with --from and --to to another store."""
+    if source and target and data is None and not check:
+        from api.commands.transferring import TransferCommand, run_transfer
+
+        raise typer.Exit(run_transfer(TransferCommand(source, target, site), as_json=as_json))
+    if source or target or site or data is None:
+        hint = "migrate --data DIR [--check], or migrate --from URL --to URL [--site NAME]"
+        raise UsageError("what is to be migrated?", code="USAGE", hint=hint)
     from api.commands.migrating import run_migrate
 
     raise typer.Exit(run_migrate(data, check=check, as_json=as_json))
@@ -346,6 +361,25 @@ def routes_replay(
     from api.commands.routing import run_replay
 
     run_replay(data, route, number, as_json=as_json)
+
+
+@bind.command("propose")
+def bind_propose(
+    protocol: Annotated[str, typer.Argument(help="opcua, ...")],
+    where: Annotated[
+        str, typer.Argument(metavar="WHERE", help="Its address, e.g. opc.tcp://plc.example:4840.")
+    ],
+    data: DataDir,
+    site: Annotated[str, typer.Option("--site", help="Whose points are to be fed.")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="As in the source's table.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a bindings file of what could be bound, by name; nothing is bound."""
+    from api.commands.binding import ProposeCommand, run_propose
+
+    run_propose(ProposeCommand(protocol, where, data, site, tuple(option or ())), as_json=as_json)
 
 
 @peers.command("add")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "TWINMESH_"
 # What a data folder's own twinmesh.toml says about the folder; see `graph.mesh`.
 _OF_THE_FOLDER: Final = frozenset({"format"})
-_SECRETS: Final = frozenset({("auth", "admin_token")})
+_SECRETS: Final = frozenset({("auth", "admin_token"), ("store", "password")})
 
 Plain: TypeAlias = "bool | int | float | str | tuple[str, ...] | None"
 
@@ -30,6 +30,9 @@ class Server:
     hosts: tuple[str, ...] = ()  # further names this server may be called by, besides loopback
     origins: tuple[str, ...] = ()  # further origins whose pages may call, e.g. "https://ops.example"
     drain_s: float = 30.0
+    tls_certificate: str = ""  # PEM files, relative to the data folder; with both, https alone is spoken
+    tls_key: str = ""
+    tls_client_trust: str = ""  # authorities: callers must show a certificate of one of them (mutual TLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,9 @@ class Federation:
     cascade_message_s: float = 15.0  # for a peer's answer within a cascade
     cascade_s: float = 300.0  # for a whole cascade with peers; then bounds
     plain_hosts: tuple[str, ...] = ()  # further hosts, besides loopback, that are called without TLS
+    tls_trust: str = ""  # a PEM file of authorities for peers' certificates, besides those of the system
+    tls_certificate: str = ""  # shown to peers that ask for one (mutual TLS)
+    tls_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,16 @@ class Sparql:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where journals are kept; see `docs/neo4j.md`."""
+
+    url: str = ""  # of a Neo4j, e.g. "bolt://db.example:7687"; empty: SQLite in the folder
+    user: str = "neo4j"
+    password: str | None = None  # give it as a file
+    database: str = ""  # empty: the user's home database
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set, with its default."""
 
@@ -158,6 +174,7 @@ class Settings:
     federation: Federation = field(default_factory=Federation)
     subgraph: Subgraph = field(default_factory=Subgraph)
     sparql: Sparql = field(default_factory=Sparql)
+    store: StoreSettings = field(default_factory=StoreSettings)
 
 
 def load_settings(
@@ -181,6 +198,18 @@ def load_settings(
     if problems:
         raise InputError.of(problems)
     return settings
+
+
+def load_store(path: Path | None, environment: Mapping[str, str]) -> StoreSettings:
+    """Only what says where journals are kept; other sections are not looked at. Raises as `load_settings`."""
+    tables = _read(path)
+    ours = {name: text for name, text in environment.items() if name.startswith(f"{PREFIX}STORE__")}
+    problems: list[Problem] = []
+    overlay = _overlay(ours, set(), problems).get("store", {})
+    settings = _with_section(Settings(), "store", tables.get("store", {}), overlay, path, problems)
+    if problems:
+        raise InputError.of(problems)
+    return settings.store
 
 
 def masked(settings: Settings) -> dict[str, dict[str, Plain]]:

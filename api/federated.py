@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from graphql import (
@@ -25,6 +26,7 @@ from api.schema.context import RequestContext
 from api.syntax import nodes_below
 from federation.conversation import Conversation, Status, World, names_for
 from federation.gathered import StrangerPools
+from graph.part_figures import Elsewhere, units_in_use
 from graph.tracing import Reads
 from graph.union import union
 from ontology.errors import TwinmeshError
@@ -37,14 +39,13 @@ if TYPE_CHECKING:
     from federation.asking import QueryAsk
     from federation.gather import Gatherer
     from federation.partners import Partner
-    from graph.part_figures import PartGroup
     from graph.plan import Grouping
     from graph.snapshot import Snapshot
 
 Run: TypeAlias = "Callable[[Prepared], Answer]"
 TWINS_MAX: Final = 100_000
 """Twins of peers that one query holds; then it asks no more."""
-_OF_POINTS: Final = frozenset({"value", "text", "state", "time", "quality", "unit"})
+_OF_POINTS: Final = frozenset({"value", "text", "state", "time", "quality", "qualityReason", "unit"})
 _ALIASES: Final = {"externalId": "externalIds"}
 _OWN: Final = ("name", "localId", "externalIds")
 
@@ -109,6 +110,11 @@ class _Question:
     conversations: list[Conversation]
     words: frozenset[str]
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Of attributes that our twins have."""
+        return frozenset(self.own.attribute_names())
+
     def answer(self, run: Run, resolve: Run) -> Answer:
         """Run and ask until nothing new is read, or too often."""
         names = {name for each in self.conversations for name in each.names.values()}
@@ -118,7 +124,7 @@ class _Question:
             context, reads = self._context(snapshot)
             # Resolvers tell of each field that failed, so they answer where one may.
             answer = (resolve if context.present().dark else run)(replace(self.prepared, context=context))
-            asks = self._asks(World(snapshot, self.own.size, self.own.bases, reads))
+            asks = self._asks(World(snapshot, self.own.size, self.own.bases, reads, self.names, self.units))
             if not asks:
                 return self._with_sources(answer, is_whole=not reads.unread)
             if self._twins > TWINS_MAX:
@@ -133,8 +139,7 @@ class _Question:
         context = RequestContext.over(snapshot, before.services, before.principal)
         view, reads = context.present(), Reads(snapshot.size)
         view.reads = reads
-        if any(each.shows_figures for each in self.conversations):
-            view.figures = self._figures
+        view.figures, view.units_elsewhere = self._figures, self.units_elsewhere
         view.dark = {
             base: _unanswered(each)
             for each in self.conversations
@@ -143,9 +148,51 @@ class _Question:
         }
         return context, reads
 
-    def _figures(self, grouping: Grouping) -> list[tuple[PartGroup, ...]]:
-        """What peers that show no twins told of an aggregate."""
-        return [part for each in self.conversations for part in each.figures.parts(grouping)]
+    def _figures(self, grouping: Grouping) -> Elsewhere:
+        """What peers told of an aggregate instead of twins."""
+        told = [(each, part) for each in self.conversations if (part := each.figures.part(grouping))]
+        sites = frozenset(name for each, _ in told for name in each.names.values())
+        return Elsewhere(tuple(part.groups for _, part in told), sites)
+
+    def _check_units(self) -> None:
+        """Where numbers of one attribute are in several units, figures do not join: twins are asked for."""
+        parts = [part for each in self.conversations for part in each.figures.parts if part.units]
+        if not parts:
+            return
+        view = RequestContext.over(self.own, self.prepared.context.services, self.prepared.context.principal)
+        stated = units_in_use(view.present(), sorted({name for part in parts for name in part.compared}))
+        for part in parts:
+            for name, units in part.units.items():
+                stated[name] = stated.get(name, frozenset()) | frozenset(units)
+        for part in parts:
+            if any(len(stated.get(name, ())) > 1 for name in part.compared):
+                for each in self.conversations:
+                    if each.partner.gives_rows:
+                        each.figures.refuse(part.grouping)
+
+    @cached_property
+    def units_elsewhere(self) -> dict[str, frozenset[str | None]]:
+        """By attribute that the query may read, units that peers' numbers are in."""
+        found: dict[str, frozenset[str | None]] = {}
+        for each in self.conversations:
+            catalogue = each.partner.catalogue
+            for usage in () if catalogue is None else catalogue.usage:
+                if usage.units and usage.name in self.words:
+                    found[usage.name] = found.get(usage.name, frozenset()) | frozenset(usage.units)
+        return found
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """What a number without a unit is in, of attributes that are stated in several; as in one folder."""
+        declared = {name: self.own.schema.attribute(name) for name in self.units_elsewhere}
+        named = {name: each.unit for name, each in declared.items() if each is not None and each.unit}
+        view = RequestContext.over(self.own, self.prepared.context.services, self.prepared.context.principal)
+        own = units_in_use(view.present(), named)
+        return {
+            name: unit
+            for name, unit in named.items()
+            if len(self.units_elsewhere[name] | own.get(name, frozenset())) > 1
+        }
 
     @property
     def _twins(self) -> int:
@@ -166,6 +213,7 @@ class _Question:
                 conversation.failed(outcome.code or "PEER_GARBAGE")
             else:
                 conversation.take(outcome.answer, self.own.schema)
+        self._check_units()
 
     def _joined(self) -> Snapshot:
         """Our sites and what was told so far, as one; in pools that go when strangers have filled them."""

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.graphql_http import read_body
+from api.tls import client_tls
 from federation.http_peer import HELLO, IDENTITY_PATH
 from federation.node import Node, NodeSettings
 from federation.peers import IDENTITIES
@@ -27,6 +28,7 @@ from ontology.errors import AccessError, InputError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -72,8 +74,8 @@ Services: TypeAlias = "Mapping[str, Service]"
 """By kind of message."""
 
 
-def node_settings(settings: Federation) -> NodeSettings:
-    """The settings of a server as its node takes them."""
+def node_settings(settings: Federation, folder: Path | None = None) -> NodeSettings:
+    """The settings of a server as its node takes them. folder: where relative paths begin."""
     rules = Rules(
         skew_s_max=settings.clock_skew_s_max,
         hops_max=settings.hops_max,
@@ -84,6 +86,7 @@ def node_settings(settings: Federation) -> NodeSettings:
         deadline_s=settings.deadline_s,
         answer_bytes_max=settings.answer_bytes_max,
         plain_hosts=settings.plain_hosts,
+        tls=client_tls(settings, folder),
     )
 
 
@@ -138,7 +141,7 @@ class FederationDoor:
         """The node, opened once. StoreError."""
         with self._lock:
             if self._node is None:
-                self._node = Node.open(self._mesh.folder, node_settings(self._settings))
+                self._node = Node.open(self._mesh.folder, node_settings(self._settings, self._mesh.folder))
             return self._node
 
     async def _received(self, request: Request, kind: str, per_minute: int) -> tuple[Node, Opened, bytes]:

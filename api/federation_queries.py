@@ -86,9 +86,12 @@ class QueryServices:
         shared = self._shared(heard, bases)
         bounds = Bounds(rows_max, min(ask.bytes_max, self.settings.federation.answer_bytes_max))
         ask = msgspec.structs.replace(ask, bases=bases)
-        made, body = answer(ask, shared, self.units, self._budget(), bounds)
+        budget = self._budget()
+        told = tuple(figures_of(each, shared, contract, self.units, budget) for each in ask.figures)
+        made, body = answer(ask, shared, self.units, budget, bounds, told)
         letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, QUERY, len(body))
-        return Told(body, disclosure_of(letter, made.sites))
+        figures = disclosed(ask.figures, told, shared.snapshot.schema) if told else None
+        return Told(body, disclosure_of(letter, made.sites, figures))
 
     def _figures(self, heard: Heard, contract: Contract, ask: QueryAsk) -> Told:
         """What a contract that shows no twin tells. AccessError CONTRACT_FIGURES."""
@@ -96,7 +99,7 @@ class QueryServices:
         told = tuple(figures_of(each, shared, contract, self.units, budget) for each in ask.figures)
         body = msgspec.msgpack.encode(QueryAnswer((), figures=told))
         letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, QUERY, len(body))
-        return Told(body, disclosure_of(letter, (), disclosed(ask.figures, told)))
+        return Told(body, disclosure_of(letter, (), disclosed(ask.figures, told, shared.snapshot.schema)))
 
     def _budget(self) -> Budget:
         limits, federation = self.settings.limits, self.settings.federation

@@ -11,12 +11,14 @@ from ontology.errors import InputError
 
 QUERY: Final = "query"
 CATALOGUE: Final = "catalogue"
-FORMAT: Final = 1
+FORMAT: Final = 2
 IDS_MAX: Final = 2_000
 """Ids in one ask."""
 ITEMS_MAX: Final = 64
 """Matches, searches, spreads in one ask."""
 DEPTH_MAX: Final = 10_000
+UNITS_MAX: Final = 64
+"""Units of one attribute in a catalogue."""
 IRI_CHARS_MAX: Final = 4_096
 T = TypeVar("T")
 
@@ -48,26 +50,30 @@ class SpreadAsk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 
 class FiguresAsk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Groups of the twins of a kind, by some keys; of: attributes whose figures are wanted."""
+    """Groups of the twins of a kind, by some keys; of: attributes whose figures are wanted.
+
+    where: a filter that says all there is to say, see `federation.predicates`.
+    """
 
     kind: str | None
     keys: tuple[str, ...]
     of: tuple[str, ...]
+    where: Any = None
 
 
 class FigureTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """As `graph.part_figures.PartFigure`."""
+    """As `graph.part_figures.PartFigure`; total: as `graph.exact_sums.packed` writes it."""
 
     count: int
     numbers: int
-    total: float
+    total: bytes
     low: float | None
     high: float | None
     unit: str | None
 
 
 class GroupTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A group that is large enough. figures: None where too few twins stand behind one."""
+    """A group that is large enough. figures: None where too few twins stand behind one. Kinds are IRIs."""
 
     keys: tuple[str | int | float | bool | None, ...]
     size: int
@@ -75,10 +81,15 @@ class GroupTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 
 class FiguresTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """is_less: some groups or figures are too small to be told."""
+    """is_less: some groups or figures are not told. code: why there are no figures, only rows.
+
+    units: of attributes whose numbers are told, or compared with, without a unit.
+    """
 
     groups: tuple[GroupTold, ...]
     is_less: bool
+    units: dict[str, tuple[str | None, ...]] = {}
+    code: str | None = None
 
 
 class QueryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,11 +119,15 @@ class CatalogueAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An attribute with the kinds (IRIs) that have it; types of its values as `graph.attributes.Tag`."""
+    """An attribute with the kinds (IRIs) that have it; types of its values as `graph.attributes.Tag`.
+
+    units: that its numbers are in, UCUM.
+    """
 
     name: str
     kinds: tuple[str, ...]
     tags: tuple[int, ...]
+    units: tuple[str | None, ...] = ()
 
 
 class SharedSite(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from federation.asking import FORMAT, Catalogue, SharedSite, Usage
+from federation.asking import FORMAT, UNITS_MAX, Catalogue, SharedSite, Usage
+from graph.cells import column_cells, units_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -54,4 +55,6 @@ def _usage(
         return None
     sets = shared.snapshot.pools.kind_sets
     kinds = {kind for code in np.unique(codes[has]).tolist() for kind in sets.value(code) or ()}
-    return Usage(name, tuple(sorted(kinds)), tuple(np.unique(tags[has]).tolist()))
+    units = units_of(column_cells(shared.snapshot, name, column, rows[has]))
+    stated = tuple(sorted(units, key=str))[:UNITS_MAX]
+    return Usage(name, tuple(sorted(kinds)), tuple(np.unique(tags[has]).tolist()), stated)

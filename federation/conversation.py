@@ -25,19 +25,18 @@ from federation.asking import (
     SpreadAsk,
 )
 from federation.gathered import GatheredSite
-from federation.predicates import for_peer, to_wire
+from federation.predicates import for_peer, to_wire, with_units
 from federation.told_figures import Told
 from graph.ids import is_iri, local_iri
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from federation.asking import QueryAnswer
     from federation.partners import Partner
-    from graph.plan import Predicate
     from graph.snapshot import Snapshot
     from graph.tracing import Reads, TrailKey
     from ontology.schema import Schema
@@ -62,13 +61,16 @@ class Status(StrEnum):
 class World:
     """What a query was run on: our rows come first, then what peers told.
 
-    reads: what it read. bases: of our own sites.
+    reads: what it read. bases: of our own sites. own_names: of attributes that our twins have.
+    units: of attributes that are stated in several: what a number without a unit is in.
     """
 
     snapshot: Snapshot
     own_size: int
     bases: tuple[str, ...]
     reads: Reads
+    own_names: frozenset[str] = frozenset()
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def schema(self) -> Schema:
@@ -79,7 +81,8 @@ class World:
         """Stubs that were met; all, where twins of any kind were listed."""
         schema = self.schema
         stubs = self.snapshot.rows_of_kind(schema.external_kind)
-        kinds = [None if kind is None else schema.kind(kind).index for kind, _ in self.reads.matches]
+        names = [kind for kind, _ in self.reads.matches] + [each.kind for each in self.reads.grouped]
+        kinds = [None if kind is None else schema.kind(kind).index for kind in names]
         lists_stubs = any(kind is None or schema.is_a(schema.external_kind, kind) for kind in kinds)
         return stubs if lists_stubs else stubs[self.reads.met[stubs]]
 
@@ -128,17 +131,19 @@ class Conversation:
         if self.shows_figures:
             return self._next_figures(world, bytes_max)
         ids = self._new_ids(world)
+        figures = self.figures.next_asks(world, self)
         matches = self._new_matches(world)
         searches = self._new_searches(world)
         spreads = self._new_spreads(world, IDS_MAX - len(ids))
-        if not (ids or matches or searches or spreads):
+        if not (ids or matches or searches or spreads or figures):
             return None
         if not self.partner.is_silent or ids:
             self.is_engaged = True
         if self.code is not None:
             return None
         self._note_deep(world, ids, is_alone=not (matches or searches))
-        return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, tuple(ids), matches, searches, spreads)
+        rows = tuple(ids), matches, searches, spreads
+        return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, *rows, figures)
 
     @property
     def shows_figures(self) -> bool:
@@ -146,9 +151,9 @@ class Conversation:
 
     def _next_figures(self, world: World, bytes_max: int) -> QueryAsk | None:
         """Of a peer that shows no twins: the groups of aggregates that have no filter."""
-        asks, grouped = self.figures.next_asks(world, self)
-        others = self._new_matches(world, grouped) or self._new_ids(world)
-        self.needs_rows = self.needs_rows or bool(others) or self.figures.has_refused
+        asks = self.figures.next_asks(world, self)
+        others = self._new_matches(world) or self._new_ids(world)
+        self.needs_rows = self.needs_rows or bool(others)
         self.is_engaged = self.is_engaged or bool(asks) or self.needs_rows
         if not asks or self.code not in (None, ONLY_FIGURES):
             return None
@@ -178,16 +183,15 @@ class Conversation:
         bases = self.partner.bases
         return bool(bases) and iri.startswith(bases)
 
-    def _new_matches(
-        self, world: World, without: Sequence[tuple[str | None, Predicate | None]] = ()
-    ) -> tuple[MatchAsk, ...]:
+    def _new_matches(self, world: World) -> tuple[MatchAsk, ...]:
         found: list[MatchAsk] = []
         names = tuple(self.names.values())
-        for kind, where in world.reads.matches:
-            if (kind, where) in self._matches or (kind, where) in without or len(found) >= ITEMS_MAX:
+        for kind, where in (*world.reads.matches, *self.figures.by_rows):
+            if (kind, where) in self._matches or len(found) >= ITEMS_MAX:
                 continue
             self._matches.append((kind, where))
-            judged = for_peer(where, names, self.partner.bases)
+            stated = None if where is None else with_units(where, world.units)
+            judged = for_peer(stated, names, self.partner.bases)
             if judged is not False:
                 iri = None if kind is None else world.schema.kind(kind).iri
                 found.append(MatchAsk(iri, None if judged is True else to_wire(judged)))
@@ -265,8 +269,8 @@ class Conversation:
         self.is_cut = self.is_cut or answer.is_cut
         self.answered_s = time.monotonic()
         self._take_deep(answer)
+        self.code = self.figures.take(answer.figures, self, schema) or self.code
         if self.shows_figures:
-            self.code = self.figures.take(answer.figures) or self.code
             return
         for records in answer.sites:
             if bases.get(records.site) != records.base:

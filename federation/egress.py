@@ -9,16 +9,15 @@ import asyncio
 import ipaddress
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from federation.tls import SYSTEM_TLS, ClientTls, client_context
 from ontology.errors import AccessError, LimitError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncGenerator, Mapping
 
 URL_CHARS_MAX: Final = 2_048
@@ -55,6 +54,7 @@ class Egress:
     plain_hosts: frozenset[str] = frozenset()
     deadline_s: float = DEADLINE_S
     answer_bytes_max: int = ANSWER_BYTES_MAX
+    tls: ClientTls = SYSTEM_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ async def kept_line(egress: Egress) -> AsyncGenerator[Line]:
     limits = httpx.Limits(max_keepalive_connections=len(egress.places), keepalive_expiry=KEPT_S)
     # No proxies, no .netrc: what the environment says must not turn a request aside.
     async with httpx.AsyncClient(
-        verify=_tls(), trust_env=False, follow_redirects=False, limits=limits
+        verify=client_context(egress.tls), trust_env=False, follow_redirects=False, limits=limits
     ) as client:
         yield Line(client)
 
@@ -139,12 +139,6 @@ def _check(egress: Egress, place: Place) -> None:
     if place.scheme == "http" and not _is_loopback(place.host) and place.host not in egress.plain_hosts:
         hint = "use https, or name the host in `[federation] plain_hosts`"
         raise AccessError(f"{place.url} is not encrypted", code="EGRESS_PLAIN", hint=hint)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """What certificates are held against. To read them takes 15 ms, as long as a whole exchange."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _exchange(egress: Egress, request: Request, line: Line) -> Reply:

@@ -15,9 +15,10 @@ import numpy as np
 
 from graph.draft import Draft, EdgeDraft, EdgeFields, TwinDraft, TwinFields
 from graph.ids import is_valid_iri
+from graph.quality import is_quality
 from graph.snapshot import SiteHead, Snapshot
 from graph.state import State
-from graph.values import Change, ExternalId, Quality, Readings, Value, ValueType
+from graph.values import Change, ExternalId, Readings, Value, ValueType
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def _readings_fit(records: SiteRecords, count: int) -> bool:
         len(lengths) == 1
         and _within(readings.places, count)
         and all(0 < time_ns < 2**63 for time_ns in readings.times_ns)
-        and _within(readings.qualities, len(Quality))
+        and all(is_quality(byte) for byte in readings.qualities)
     )
 
 

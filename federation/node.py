@@ -19,6 +19,7 @@ from federation.nonces import Nonces
 from federation.peers import SITES_MAX, Identity, Peers, SiteName
 from federation.rates import Rates
 from federation.store import FederationStore
+from federation.tls import SYSTEM_TLS, ClientTls
 from federation.trust import Message, Rules, Verifier, clock_ms, seal
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class NodeSettings:
     deadline_s: float = 5.0
     answer_bytes_max: int = 1 << 20
     plain_hosts: tuple[str, ...] = ()
+    tls: ClientTls = SYSTEM_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ class Node:
         """The way out, to the added peers."""
         places = frozenset(peer.place for peer in (*self.peers.list(), *more))
         chosen = self.settings
-        return Egress(places, frozenset(chosen.plain_hosts), chosen.deadline_s, chosen.answer_bytes_max)
+        hosts = frozenset(chosen.plain_hosts)
+        return Egress(places, hosts, chosen.deadline_s, chosen.answer_bytes_max, chosen.tls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from graph.ids import is_iri
 from graph.plan import And, AttributeTest, Comparison, Not, Operator, Or, TextField, TextTest
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from graph.plan import Predicate
 
@@ -20,6 +21,8 @@ PARTS_MAX: Final = 500
 DEPTH_MAX: Final = 24
 OPERANDS_MAX: Final = 10_000
 TEXT_CHARS_MAX: Final = 10_000
+
+_EQUALITIES: Final = (Operator.EQ, Operator.NE, Operator.IN, Operator.NOT_IN)
 
 Judged: TypeAlias = "Predicate | bool"
 """A filter, or what it comes to whatever the twin."""
@@ -31,6 +34,84 @@ def for_peer(where: Predicate | None, sites: Sequence[str], bases: Sequence[str]
     True where any of its twins may fit. Every twin for which the filter holds fulfils what is sent.
     """
     return True if where is None else _judged(where, sites, bases, unknown=True)
+
+
+def exact_for_peer(where: Predicate | None, sites: Sequence[str], bases: Sequence[str]) -> Judged | None:
+    """The whole of a filter, as a peer with these sites can judge it; None where some of it only we can.
+
+    Of a filter that is weakened figures would be over too many twins.
+    """
+    if where is None:
+        return True
+    if not _means_the_same(where):
+        return None
+    loose = _judged(where, sites, bases, unknown=True)
+    return loose if loose == _judged(where, sites, bases, unknown=False) else None
+
+
+def _means_the_same(where: Predicate) -> bool:
+    """A local id means another twin in each folder."""
+    return all(
+        is_iri(str(item))
+        for test in _tests(where)
+        if isinstance(test, TextTest) and test.field is TextField.ID
+        for each in test.comparisons
+        if each.operator in _EQUALITIES
+        for item in (each.operand if isinstance(each.operand, tuple) else (each.operand,))
+    )
+
+
+def with_units(where: Predicate, units: Mapping[str, str]) -> Predicate:
+    """The same filter, with a unit for numbers of which none is said; units: by attribute."""
+    match where:
+        case And(parts):
+            return And(tuple(with_units(part, units) for part in parts))
+        case Or(parts):
+            return Or(tuple(with_units(part, units) for part in parts))
+        case Not(part):
+            return Not(with_units(part, units))
+        case AttributeTest(name, comparisons, None) if name in units and any(map(_is_number, comparisons)):
+            return AttributeTest(name, comparisons, units[name])
+        case _:
+            return where
+
+
+def names_of(where: Predicate | None) -> set[str]:
+    """The attributes and own fields that a filter looks at on the twin itself, as contracts name them."""
+    found: set[str] = set()
+    for test in () if where is None else _tests(where):
+        if isinstance(test, AttributeTest):
+            found.add(test.name)
+        elif isinstance(test, TextTest) and test.field is not TextField.ID:
+            found.add("externalIds" if test.field is TextField.EXTERNAL_ID else test.field.value)
+    return found
+
+
+def unitless_of(where: Predicate | None) -> set[str]:
+    """Attributes that are compared with numbers of which no unit is said."""
+    tests = () if where is None else _tests(where)
+    return {
+        test.name
+        for test in tests
+        if isinstance(test, AttributeTest) and test.unit is None and any(map(_is_number, test.comparisons))
+    }
+
+
+def _is_number(comparison: Comparison) -> bool:
+    items = comparison.operand if isinstance(comparison.operand, tuple) else (comparison.operand,)
+    return any(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
+
+
+def _tests(where: Predicate) -> Iterator[Predicate]:
+    """All tests of a filter, those along relations not looked into."""
+    match where:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _tests(part)
+        case Not(part):
+            yield from _tests(part)
+        case _:
+            yield where
 
 
 def _judged(where: Predicate, sites: Sequence[str], bases: Sequence[str], *, unknown: bool) -> Judged:

@@ -6,6 +6,7 @@ Filters, searches and figures that run on it cannot tell a value that is hidden 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 VALUE_TYPE: Final = "valueType"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Shared:
     """What of one snapshot a partner may see.
 
@@ -45,6 +46,22 @@ class Shared:
     masks: Masks
     edges: npt.NDArray[np.bool_]
     sites: tuple[int, ...]
+
+    @cached_property
+    def told(self) -> npt.NDArray[np.bool_]:
+        """bool[size]: twins that figures may be over: where rows may leave, only those that would be believed
+        if they did, whose IRI begins with the base of their site."""
+        counted = self.masks.counted
+        if not self.masks.shown.any():
+            return counted
+        rows = np.flatnonzero(counted)
+        for table in self.snapshot.twins.ids.tables(rows):
+            base = self.snapshot.heads[table.site].base.encode()
+            places = slice(None) if table.places is None else table.places
+            rows[places] = np.where(table.strings.begin_with(base, table.numbers), rows[places], -1)
+        mask = np.zeros(len(counted), np.bool_)
+        mask[rows[rows >= 0]] = True
+        return mask
 
 
 def share(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from graph.attributes import Tag
-from graph.plan import POINT_VALUE
+from graph.plan import POINT_QUALITY, POINT_REASON, POINT_VALUE
+from graph.quality import reason_of, severity_of
 from graph.values import ValueType
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy.typing as npt
 
     from graph.attributes import Column
@@ -28,6 +31,12 @@ _TAG_OF_VALUE_TYPE = {
     ValueType.COUNTER: Tag.INTEGER,
     ValueType.CODE: Tag.TEXT,
     ValueType.TEXT: Tag.TEXT,
+}
+
+
+_OF_QUALITY: Final[Mapping[str, Callable[[int], str | None]]] = {
+    POINT_QUALITY: lambda byte: severity_of(byte).name,
+    POINT_REASON: reason_of,
 }
 
 
@@ -66,18 +75,23 @@ class Cells:
 
 
 def cells_of_twins(view: View, name: str, rows: Rows) -> Cells:
-    """An attribute of twins, or with the name "value" the last values of points. ATTRIBUTE_UNKNOWN."""
+    """An attribute of twins, or with the name "value" the last values of points. ATTRIBUTE_UNKNOWN.
+
+    "quality" and "qualityReason" are texts of the last readings, where no attribute has such a name.
+    """
     if name == POINT_VALUE:
         cells = point_cells(view.snapshot, rows)
         return replace(cells, unit=_point_units(view.snapshot, rows))
+    if name in _OF_QUALITY and not _is_attribute(view.snapshot, name):
+        return _quality_cells(view.snapshot, name, rows)
     view.check_attribute(name)
-    return _column_cells(view.snapshot, name, view.snapshot.attribute(name), rows)
+    return column_cells(view.snapshot, name, view.snapshot.attribute(name), rows)
 
 
 def cells_of_edges(view: View, name: str, edges: Rows) -> Cells:
     """An attribute of relationships; ATTRIBUTE_UNKNOWN."""
     view.check_attribute(name, of_edges=True)
-    return _column_cells(view.snapshot, name, view.snapshot.edge_attribute(name), edges)
+    return column_cells(view.snapshot, name, view.snapshot.edge_attribute(name), edges)
 
 
 def in_one_unit(cells: Cells, units: Units, unit: str | None) -> tuple[Cells, str | None]:
@@ -125,7 +139,8 @@ def _converted(cells: Cells, units: Units, unit: str, stated: dict[int, str | No
     return replace(cells, tag=tag, word=word)
 
 
-def _column_cells(snapshot: Snapshot, name: str, column: Column | None, rows: Rows) -> Cells:
+def column_cells(snapshot: Snapshot, name: str, column: Column | None, rows: Rows) -> Cells:
+    """An attribute as it is stored in a column (None: nobody has it)."""
     declared = snapshot.schema.attribute(name)
     declared_unit = declared.unit if declared else None
     if column is None:
@@ -146,6 +161,23 @@ def point_cells(snapshot: Snapshot, rows: Rows) -> Cells:
     tag[silent] = Tag.ABSENT
     word[silent] = 0.0
     return Cells(POINT_VALUE, tag, word, np.zeros(len(rows), np.int32), snapshot.pools, None)
+
+
+def _is_attribute(snapshot: Snapshot, name: str) -> bool:
+    return name in snapshot.attribute_names() or snapshot.schema.attribute(name) is not None
+
+
+def _quality_cells(snapshot: Snapshot, name: str, rows: Rows) -> Cells:
+    """Quality or reason of last readings as texts; absent where there was none, or nobody told a reason."""
+    twins = snapshot.twins
+    codes = twins.point_quality.take(rows)
+    words, tags = np.zeros(256), np.zeros(256, np.uint8)
+    for byte in np.unique(codes).tolist():
+        text = _OF_QUALITY[name](byte)
+        if text is not None:
+            words[byte], tags[byte] = snapshot.pools.texts.intern(text), Tag.TEXT
+    tag = np.where(twins.point_time.take(rows) == 0, np.uint8(Tag.ABSENT), tags[codes])
+    return Cells(name, tag, words[codes], np.zeros(len(rows), np.int32), snapshot.pools, None)
 
 
 def _point_tags(snapshot: Snapshot, rows: Rows) -> npt.NDArray[np.uint8]:

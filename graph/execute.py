@@ -33,10 +33,15 @@ if TYPE_CHECKING:
 FIRST_PAGES_MAX: Final = 256
 
 
-def matching_rows(view: View, kind: str | None, where: Predicate | None) -> npt.NDArray[np.int32]:
-    """Rows of a kind (KIND_UNKNOWN) for which a predicate holds, ascending."""
+def matching_rows(
+    view: View, kind: str | None, where: Predicate | None, *, is_noted: bool = True
+) -> npt.NDArray[np.int32]:
+    """Rows of a kind (KIND_UNKNOWN) for which a predicate holds, ascending.
+
+    is_noted: among the reads of the view; aggregates are noted as such.
+    """
     named = None if kind is None else view.snapshot.schema.kind(kind)
-    if view.reads is not None:
+    if view.reads is not None and is_noted:
         view.reads.matched(kind, where)
     # An index may lead to a few rows: then not even those of the kind are gathered.
     found = None if where is None or view.reads is not None else anchored(view, where, 0)

@@ -54,7 +54,7 @@ class JournalFile:
         return cls(found.st_dev, found.st_ino)
 
 
-def newest_head(path: Path, opened: JournalFile, store: Store, taken: Head) -> Head | None:
+def newest_head(path: Path, opened: object, store: Store, taken: Head) -> Head | None:
     """The last commit that is on disk; None where the journal is another one than was followed so far.
 
     path: where the journal lies. opened, store: as it was opened. taken: the last commit taken over.

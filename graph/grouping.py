@@ -15,11 +15,13 @@ import numpy as np
 
 from graph.attributes import Tag, unpack
 from graph.cells import cells_of_twins, in_one_unit
+from graph.exact_sums import exact_sums
 from graph.execute import matching_rows
 from graph.history import Aggregate
 from graph.paths import Pairs, compact, follow, join
 from graph.plan import POINT_VALUE, GroupKey, Step, TextField
-from graph.values import Quality, Way
+from graph.quality import usable as is_usable
+from graph.values import Way
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
+    from graph.exact_sums import ExactSum
     from graph.plan import Grouping, Measured
     from graph.values import JSONValue
     from graph.view import View
@@ -85,9 +88,9 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
     """One row per group, in order of keys. GROUPS_TOO_MANY, UNIT_NEEDED, ATTRIBUTE_UNKNOWN, as filters."""
     if view.reads is not None:
         view.reads.grouped.append(grouping)
-    rows = matching_rows(view, grouping.kind, grouping.where)
+    rows = matching_rows(view, grouping.kind, grouping.where, is_noted=False)
     members, group, keys = groups_of(view, rows, grouping.keys)
-    _check_groups(len(keys))
+    check_groups(len(keys))
     view.budget.spend(len(keys))
     figures = _figures(view, rows[members], group, len(keys), grouping.measures)
     names = [key.name for key in grouping.keys]
@@ -102,7 +105,7 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
     )
 
 
-def _check_groups(count: int) -> None:
+def check_groups(count: int) -> None:
     """Each value of a key is a group at least: whoever has too many need not look further."""
     if count > GROUPS_MAX:
         hint = "filter, or group by less"
@@ -123,7 +126,7 @@ def groups_of(
         place, chosen = join(members, owner)
         count = max(len(values), 1)
         distinct, fresh = compact(group[place] * count + codes[chosen], len(keys) * count)
-        _check_groups(len(distinct))
+        check_groups(len(distinct))
         keys = [(*keys[pair // count], values[pair % count]) for pair in distinct.tolist()]
         members, group = members[place], fresh
     return members, group, keys
@@ -150,7 +153,7 @@ def _attribute_key(view: View, rows: Rows, name: str) -> _Keys:
     is_whole[place[cells.tag == Tag.INTEGER]] = True
     tag = np.where((cells.tag == Tag.NUMBER) & is_whole[place], np.uint8(Tag.INTEGER), cells.tag)
     pairs, codes = compact(place * len(Tag) + tag, len(words) * len(Tag))
-    _check_groups(len(pairs))
+    check_groups(len(pairs))
     known = zip((pairs % len(Tag)).tolist(), words[pairs // len(Tag)].tolist(), strict=True)
     return codes, [unpack(own, word, cells.pools) for own, word in known]
 
@@ -158,7 +161,7 @@ def _attribute_key(view: View, rows: Rows, name: str) -> _Keys:
 def _read_distinct(codes: Rows, bound: int, read: Callable[[list[int]], Sequence[JSONValue]]) -> _Keys:
     """Codes from -1 to bound - 1, of which each is read once."""
     distinct, place = compact(codes + 1, bound + 1)
-    _check_groups(len(distinct))
+    check_groups(len(distinct))
     return place, list(read((distinct - 1).tolist()))
 
 
@@ -181,7 +184,7 @@ def _names(view: View, rows: Rows) -> _Keys:
 
 
 def _ids(view: View, rows: Rows) -> _Keys:
-    _check_groups(len(rows))
+    check_groups(len(rows))
     return np.arange(len(rows)), list(view.snapshot.ids(rows))
 
 
@@ -205,7 +208,7 @@ def _path_key(
     lost = np.ones(len(rows), np.bool_)
     lost[pairs.owner] = False
     distinct, codes = compact(pairs.end, view.snapshot.size)
-    _check_groups(len(distinct))
+    check_groups(len(distinct))
     owner = np.concatenate((pairs.owner, np.flatnonzero(lost)))
     codes = np.concatenate((codes, np.full(len(owner) - len(codes), len(distinct))))
     if len(pairs.owner) < len(owner) or not bool((owner[1:] >= owner[:-1]).all()):
@@ -231,6 +234,7 @@ def _figures(
 ) -> dict[str, _Figures]:
     """By name. Each attribute is read once, whatever is asked of it."""
     samples: dict[str, Sample] = {}
+    sums: dict[str, list[ExactSum]] = {}
     found: dict[str, _Figures] = {}
     for each in measures:
         if each.aggregate is Aggregate.COUNT:
@@ -239,9 +243,26 @@ def _figures(
         if each.of not in samples:
             samples[each.of] = sample_of(view, rows, group, groups, each.of)
         sample = samples[each.of]
+        if each.aggregate in (Aggregate.SUM, Aggregate.MEAN):
+            if each.of not in sums:
+                sums[each.of] = exact_sums(sample.values, sample.bounds)
+            found[each.name] = _of_sums(each.aggregate, sums[each.of], sample.bounds), sample.unit
+            continue
         pieces = (sample.values[low:high] for low, high in pairwise(sample.bounds))
         found[each.name] = [_figure(each.aggregate, piece) for piece in pieces], sample.unit
     return found
+
+
+def _of_sums(
+    aggregate: Aggregate, sums: Sequence[ExactSum], bounds: Sequence[int]
+) -> list[float | int | None]:
+    """Rounded once, so that equal numbers give equal figures whatever their order, or who holds them."""
+    counts = [high - low for low, high in pairwise(bounds)]
+    is_mean = aggregate is Aggregate.MEAN
+    return [
+        None if not count else each.share(count if is_mean else 1)
+        for each, count in zip(sums, counts, strict=True)
+    ]
 
 
 def count_of(
@@ -255,7 +276,7 @@ def sample_of(view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int,
     cells, unit = in_one_unit(cells_of_twins(view, of, rows), view.units, None)
     usable = cells.is_number | cells.is_boolean
     if of == POINT_VALUE:
-        usable &= view.snapshot.twins.point_quality.take(rows) != Quality.BAD
+        usable &= is_usable(view.snapshot.twins.point_quality.take(rows))
     owners = group[usable].astype(np.uint16 if groups <= _SHORT_MAX else np.int64)
     bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.bincount(owners, minlength=groups))))
     return Sample(cells.word[usable][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
@@ -268,12 +289,12 @@ def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | No
     if aggregate in _QUANTILES:
         place = max(int(np.ceil(_QUANTILES[aggregate] * len(values))), 1) - 1
         return float(np.partition(values, place)[place])
-    if aggregate is Aggregate.MIN:
-        return float(values.min())
-    if aggregate is Aggregate.MAX:
-        return float(values.max())
-    with np.errstate(over="ignore"):  # a sum beyond the largest number is infinite; who asked is told
-        return float(values.mean() if aggregate is Aggregate.MEAN else values.sum())
+    return end_of(values, aggregate)
+
+
+def end_of(values: npt.NDArray[np.float64], aggregate: Aggregate) -> float:
+    """MIN or MAX of some values; a zero has no sign, since which of two comes first is chance."""
+    return float(values.min() if aggregate is Aggregate.MIN else values.max()) + 0.0
 
 
 def sortable(value: JSONValue) -> tuple[int, float, str]:

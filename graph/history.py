@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from graph.quality import usable
 from graph.stores.connecting import connect
 from graph.stores.faults import SQLITE_FAULTS
 from ontology.errors import Place, StoreError
@@ -244,8 +245,8 @@ def bucketed(samples: Samples, origin_ns: int, bucket_ns: int, aggregate: Aggreg
 
     Quantiles are nearest-rank: always a value that was measured. Only GOOD and UNCERTAIN readings count.
     """
-    usable = samples.quality < 2
-    times, numbers = samples.times_ns[usable], samples.numbers[usable]
+    counted = usable(samples.quality)
+    times, numbers = samples.times_ns[counted], samples.numbers[counted]
     bucket = (times - origin_ns) // bucket_ns
     numbered, first, count = np.unique(bucket, return_index=True, return_counts=True)
     with np.errstate(over="ignore"):  # a sum beyond the largest number is infinite; who asked is told

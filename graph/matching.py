@@ -66,6 +66,7 @@ def mask_of(view: View, predicate: Predicate, rows: Rows) -> Mask:
             cells_of_twins(view, predicate.name, rows),
             predicate,
             lambda: cells_of_twins(view, predicate.name, view.all_rows),
+            view.units_elsewhere.get(predicate.name, frozenset()),
         )
     return _link_test(view, predicate, rows)
 
@@ -91,24 +92,31 @@ def _any_of(view: View, parts: Sequence[Predicate], rows: Rows) -> Mask:
 # Attributes
 
 
-def test_cells(view: View, cells: Cells, test: AttributeTest, in_scope: Callable[[], Cells]) -> Mask:
+def test_cells(
+    view: View,
+    cells: Cells,
+    test: AttributeTest,
+    in_scope: Callable[[], Cells],
+    elsewhere: frozenset[str | None] = frozenset(),
+) -> Mask:
     """bool[n]: where all comparisons hold. UNIT_UNKNOWN, UNIT_MISMATCH, UNIT_NEEDED, FILTER_OPERAND.
 
     in_scope: the same attribute of everything in scope, whatever part of it is looked at here
+    elsewhere: units of what would be in scope too, and is not here
     """
     if any(_wants_numbers(comparison) for comparison in test.comparisons):
         unit = test.unit
-        if unit is None and _is_foreign(cells):
+        if unit is None and _is_foreign(cells, elsewhere):
             # Which rows a plan looks at must not decide what a number means.
-            unit = cells.declared_unit if len(units_of(in_scope())) > 1 else None
+            unit = cells.declared_unit if len(units_of(in_scope()) | elsewhere) > 1 else None
         cells, _ = in_one_unit(cells, view.units, unit)
     masks = [_compare_cells(cells, comparison) for comparison in test.comparisons]
     return np.logical_and.reduce(masks) if masks else np.ones(len(cells.tag), np.bool_)
 
 
-def _is_foreign(cells: Cells) -> bool:
+def _is_foreign(cells: Cells, elsewhere: frozenset[str | None]) -> bool:
     """Whether the numbers are in another unit than the one declared."""
-    return cells.declared_unit is not None and bool(units_of(cells) - {cells.declared_unit})
+    return cells.declared_unit is not None and bool((units_of(cells) | elsewhere) - {cells.declared_unit})
 
 
 def _wants_numbers(comparison: Comparison) -> bool:

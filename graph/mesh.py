@@ -9,11 +9,11 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from graph.folders import make_folder, write_file
-from graph.following import Discovery, is_being_made
 from graph.ids import is_site_name
+from graph.journals import LocalJournals
 from graph.lock import locked
 from graph.pools import Pools
-from graph.twin import JOURNAL, LOCK, Twin
+from graph.twin import LOCK, Twin
 from graph.union import join_schemas, union
 from ontology.errors import ConflictError, NotFoundError, Place, StoreError, UsageError, suggestion
 from ontology.units import load_units
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from graph.check import Units
+    from graph.journals import Journals
     from graph.snapshot import Snapshot
     from ontology.schema import Schema
 
@@ -47,7 +48,14 @@ class Mesh:
     """
 
     def __init__(
-        self, folder: Path, schema: Schema, units: Units | None, *, read_only: bool, url: str | None
+        self,
+        folder: Path,
+        schema: Schema,
+        units: Units | None,
+        journals: Journals | None = None,
+        *,
+        read_only: bool,
+        url: str | None,
     ) -> None:
         self.folder = folder
         self.read_only = read_only
@@ -58,7 +66,7 @@ class Mesh:
         self._twins: dict[str, Twin] = {}
         self._lock = Lock()
         self.unreadable: dict[str, StoreError] = {}  # sites that a follower found and could not open
-        self._discovery = Discovery(folder / "sites")
+        self._journals = journals or LocalJournals(folder)
         self._joined: _Joined | None = None
 
     @classmethod
@@ -70,16 +78,18 @@ class Mesh:
         units: Units | None = None,
         read_only: bool = False,
         url: str | None = None,
+        journals: Journals | None = None,
     ) -> Mesh:
         """Open a data folder with all its sites; the writer creates it where it is absent.
 
+        journals: where commits are kept; None: in the folder. Closed with the mesh.
         Raises StoreError STORE_LOCKED where another process writes to a site, STORE_MISSING, STORE_VERSION.
         """
-        _open_folder(folder, read_only=read_only)
-        mesh = cls(folder, schema, units, read_only=read_only, url=url)
+        open_folder(folder, read_only=read_only)
+        mesh = cls(folder, schema, units, journals, read_only=read_only, url=url)
         with ExitStack() as undo:
             undo.callback(mesh.close)
-            for site in mesh._discovery.names():
+            for site in mesh._journals.names():
                 mesh._open_listed(site)
             undo.pop_all()
         return mesh
@@ -130,6 +140,7 @@ class Mesh:
                 raise ConflictError(
                     message, code="SITE_BASE_FIXED", hint="leave --base out, or use another site"
                 )
+            self._journals.closing(known)
             known.close()
             return self._open_site(site, base)
 
@@ -167,7 +178,9 @@ class Mesh:
 
     def close(self) -> None:
         for twin in self._twins.values():
+            self._journals.closing(twin)
             twin.close()
+        self._journals.close()
 
     def __enter__(self) -> Mesh:
         return self
@@ -185,16 +198,18 @@ class Mesh:
             pools=self._pools,
             read_only=self.read_only,
             url=self._url,
+            journal=self._journals.journal(site),
         )
+        self._journals.opened(twin)
         self._twins = {**self._twins, site: twin}  # readers go through it without a lock
         return twin
 
     def _discover(self) -> None:
         """A follower opens the sites that the writer has made since."""
-        if not self.read_only or not self._discovery.may_have_news():
+        if not self.read_only or not self._journals.may_have_news():
             return
         with self._lock:
-            for site in self._discovery.names():
+            for site in self._journals.names():
                 if site not in self._twins:
                     self._try_open(site)
 
@@ -203,8 +218,8 @@ class Mesh:
         try:
             self._open_site(site, None)
         except StoreError as error:
-            path = self.folder / "sites" / site / JOURNAL
-            if not self.read_only or error.code == "JOURNAL_CORRUPT" or not is_being_made(path):
+            being_made = self._journals.is_being_made(site)
+            if not self.read_only or error.code == "JOURNAL_CORRUPT" or not being_made:
                 raise
 
     def _try_open(self, site: str) -> None:
@@ -234,7 +249,8 @@ def _same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
     return len(first) == len(second) and all(one is other for one, other in zip(first, second, strict=True))
 
 
-def _open_folder(folder: Path, *, read_only: bool) -> None:
+def open_folder(folder: Path, *, read_only: bool) -> None:
+    """Check that this is a data folder; made where it is absent, unless read_only. StoreError."""
     settings = folder / "twinmesh.toml"
     try:
         if not settings.exists():

@@ -20,10 +20,10 @@ from graph.rebuild import rebuild
 from graph.sealing import break_seal, write_seal
 from graph.stores.copying import copy_database
 from graph.stores.faults import store_errors
-from graph.stores.layout import FORMAT_VERSION
+from graph.stores.layout import ANSWERS_MAX, FORMAT_VERSION
 from graph.stores.protocol import Answer
 from graph.stores.reading import connect_unchanged, open_unchanged
-from graph.stores.sqlite import ANSWERS_MAX, SqliteStore
+from graph.stores.sqlite import SqliteStore
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
@@ -176,14 +176,14 @@ def _rewrite(old: Path, fresh: Path) -> None:
         closing(SqliteStore.create(fresh, source.header)) as target,
     ):
         target.take_over()
-        for batch in _batches(source.entries()):
+        for batch in batches(source.entries()):
             target.append(batch, [])
         target.append([], list(_answers(old)))
         if problems := target.verify():
             raise StoreError(problems[0].message, code="MIGRATION_FAILED", place=problems[0].place)
 
 
-def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+def batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
     """Commits that share a transaction: few enough to fit into memory."""
     batch: list[Entry] = []
     size = 0

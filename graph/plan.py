@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 1_000
 POINT_VALUE: Final = "value"  # the attribute name that stands for a point's last value
+POINT_QUALITY: Final = "quality"  # and those that stand for its quality, where no attribute has the name
+POINT_REASON: Final = "qualityReason"
 
 
 class Operator(StrEnum):

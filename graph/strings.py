@@ -90,6 +90,15 @@ class Strings:
         ]
         return Strings(data, offsets)
 
+    def begin_with(self, prefix: bytes, places: Rows) -> npt.NDArray[np.bool_]:
+        """bool[k]: whether the string at each of `places` begins so."""
+        begin, wanted = self.offsets[places], np.frombuffer(prefix, np.uint8)
+        same = self.offsets[np.asarray(places) + 1] - begin >= len(wanted)
+        live = np.flatnonzero(same)
+        bytes_at = self.data[begin[live][:, None] + np.arange(len(wanted))]
+        same[live] = (bytes_at == wanted).all(axis=1)
+        return same
+
     def equal(self, places: Rows, others: Strings, other_places: Rows) -> npt.NDArray[np.bool_]:
         """bool[k]: whether the string at each of `places` is that of `others` at `other_places`."""
         mine, theirs = self.offsets[places], others.offsets[other_places]

@@ -25,7 +25,7 @@ class Reads:
     """Reads of one execution over a snapshot of `size` rows. Not shared between threads.
 
     lookups: ids and local ids that were looked for. matches: (kind, predicate). searches: (text, kind).
-    grouped: aggregates, whose twins were matched too.
+    grouped: aggregates; the twins that they match are not among `matches`.
     walked: by trail, bool[size], twins whose relationships were read. met: bool[size], twins at the other end
     of those. deep: trails that are followed for many steps, and
     how many (None: to the end). unread: what would have had to be read elsewhere, and

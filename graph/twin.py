@@ -15,26 +15,18 @@ from graph.check import Checker
 from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
-from graph.following import (
-    FRESH_WAIT_S,
-    JOURNAL,
-    LIGHT_TAIL_BYTES,
-    TAKEN_AT_ONCE_MAX,
-    JournalFile,
-    Lag,
-    newest_head,
-)
+from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag
 from graph.history import SqliteHistory
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
+from graph.journals import LocalJournal
 from graph.lock import locked
-from graph.opening import LOCK, open_store, prepare, take_lock
+from graph.opening import LOCK, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
 from graph.recording import living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
-from graph.stores.sqlite import SqliteStore
 from graph.tables import Memory
 from graph.trouble import Medium
 from graph.writer import Ticket, Writer, Written, new_state
@@ -49,6 +41,7 @@ if TYPE_CHECKING:
 
     from graph.check import Units
     from graph.history import History
+    from graph.journals import Journal
     from graph.lock import WriterLock
     from graph.snapshot import Snapshot
     from graph.state import State
@@ -77,6 +70,7 @@ class Twin:
     def __init__(
         self,
         folder: Path,
+        journal: Journal,
         store: Store,
         reader: Store,
         history: History,
@@ -88,7 +82,8 @@ class Twin:
         self.history = history
         self.pools = writer.pools
         self._folder = folder
-        self._file = JournalFile.at(folder / JOURNAL)
+        self._journal = journal
+        self._identity = journal.identity()
         self._store = store
         self._past = Past(reader, self._begin_at)
         self._writer = writer
@@ -101,7 +96,7 @@ class Twin:
         self._last_batch = 0
         self._pursued = False
         self._fresh_s = time.monotonic()  # when a follower last had everything
-        self.media = (
+        self.media: tuple[Medium, ...] = (
             Medium(self.site, "journal", self._recover),
             Medium(self.site, "history", history.recover),
         )
@@ -129,6 +124,7 @@ class Twin:
         url: str | None = None,
         clock: Callable[[], int] = time.time_ns,
         checkpoints: CheckpointPolicy | None = None,
+        journal: Journal | None = None,
     ) -> Twin:
         """Open the sub-twin in a folder (`DIR/sites/NAME`); the writer creates it where it is absent.
 
@@ -136,23 +132,26 @@ class Twin:
         units: to check against; None: the shipped ones are read.
         read_only: follow the journal that another process writes. url: where this writer can be reached.
         checkpoints: when they are taken; None: as `CheckpointPolicy` says.
+        journal: where it is kept; None: in the folder.
         Raises StoreError STORE_LOCKED, STORE_VERSION, STORE_MISSING or JOURNAL_CORRUPT.
         """
         if not is_site_name(site):
             raise UsageError(f"{site!r} cannot name a site", code="SITE_NAME_INVALID", hint=_SITE_NAME_HINT)
         with ExitStack() as undo:
+            journal = journal or LocalJournal(folder)
             lock = None if read_only else take_lock(folder, url)
             if lock is not None:
                 undo.callback(lock.release)
-                prepare(folder, schema)
-            store = undo.enter_context(closing(open_store(folder, site, base, read_only=read_only)))
-            reader = undo.enter_context(closing(SqliteStore.open(folder / JOURNAL, read_only=True)))
+                prepare(folder, journal, schema)
+            opened = journal.open_reader() if read_only else journal.open_writer(site, base)
+            store = undo.enter_context(closing(opened))
+            reader = undo.enter_context(closing(journal.open_reader()))
             history = undo.enter_context(closing(SqliteHistory(folder / HISTORY, read_only=read_only)))
             checker = Checker(schema, units or load_units())
             writer = Writer(
                 store, schema, pools or Pools(), checker, clock, Duty(checkpoints or CheckpointPolicy())
             )
-            twin = cls(folder, store, reader, history, writer, lock)
+            twin = cls(folder, journal, store, reader, history, writer, lock)
             undo.pop_all()
         return twin
 
@@ -429,8 +428,7 @@ class Twin:
         Readings are fetched first: whatever points they are of, the commits that made those are there then.
         """
         began_s = time.monotonic()
-        path = self._folder / JOURNAL
-        head = newest_head(path, self._file, self._store, self._writer.head)
+        head = self._journal.newest_head(self._identity, self._store, self._writer.head)
         if head is None:
             self._reopen()
             head = self._store.head()
@@ -448,15 +446,15 @@ class Twin:
     def _reopen(self) -> None:
         """Begin again with the journal that is there now. Watches end: their numbers mean nothing in it."""
         with self._past.paused(), ExitStack() as undo:
-            file = JournalFile.at(self._folder / JOURNAL)
-            store = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
-            reader = undo.enter_context(closing(SqliteStore.open(self._folder / JOURNAL, read_only=True)))
+            identity = self._journal.identity()
+            store = undo.enter_context(closing(self._journal.open_reader()))
+            reader = undo.enter_context(closing(self._journal.open_reader()))
             history = undo.enter_context(closing(SqliteHistory(self._folder / HISTORY, read_only=True)))
             undo.pop_all()
             self._store.close()
             self.history.close()
             self._past.replace(reader)
-            self._file, self._store, self.history = file, store, history
+            self._identity, self._store, self.history = identity, store, history
             self.base = store.header.base
         self._feed.close()
         self._version += 1

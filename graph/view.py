@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from graph.columns import Rows
-    from graph.part_figures import PartGroup
+    from graph.part_figures import Elsewhere
     from graph.plan import Grouping
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ontology.units import Units
 
 
-Figures: TypeAlias = "Callable[[Grouping], Sequence[Sequence[PartGroup]]]"
+Figures: TypeAlias = "Callable[[Grouping], Elsewhere]"
 
 
 class Budget:
@@ -103,7 +103,8 @@ class View:
     """A snapshot as one principal sees it. `visible` bool[size], None for all.
 
     scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
-    figures: what others tell of the groups of an aggregate, where they show no twins.
+    figures: what others tell of the groups of an aggregate, instead of twins.
+    units_elsewhere: by attribute, units that others state its numbers in.
     dark: by base IRI, why twins below it could not be asked for; stubs stand for some of them.
     reads: notes what is read, where others are to be asked for the same.
     """
@@ -115,6 +116,9 @@ class View:
     scroll: Scroll | None = field(default=None)
     reads: Reads | None = field(default=None)
     figures: Figures | None = field(default=None)
+    units_elsewhere: Mapping[str, frozenset[str | None]] = field(
+        default_factory=dict[str, "frozenset[str | None]"]
+    )
     dark: Mapping[str, TwinmeshError] = field(default_factory=dict[str, "TwinmeshError"])
 
     @property

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graph.exact_sums import exact_sums
 from graph.jit import read_only
 from graph.reaching import from_base, from_piece
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def warm_up(mesh: Mesh) -> None:
-    """Get the kernels of walks ready, and put the ids of all sites in order: half a second per million."""
+    """Get the kernels of walks and sums ready, and put the ids of all sites in order.
+
+    The latter takes half a second per million.
+    """
     _warm_kernels()
     if mesh.sites:
         mesh.snapshot().twins.ids.ranking()
@@ -22,6 +26,7 @@ def warm_up(mesh: Mesh) -> None:
 
 def _warm_kernels() -> None:
     """One relationship of one twin to itself, as what came earlier and as what came since."""
+    exact_sums(np.zeros(1), [0, 1])
     rows, flags = read_only(np.zeros(1, np.int32)), read_only(np.ones(1, np.bool_))
     seen = (flags, rows, flags)
     walk = (np.zeros(1, np.int32), 0, 1, 1, np.zeros(1, np.int32), 1)

@@ -63,7 +63,7 @@ SPOKEN = {
     "COMMANDS_FAILED": "the disk or SQLite refuses the log of commands: nothing is sent that is not kept",
     "COMMANDS_NOT_BOUND": "no way to the field is bound to this point",
     "COMMANDS_TOO_MANY": "as many commands of the site are under way as may be",
-    "COMMAND_EXPIRED": "the command's time was up unconfirmed; the message says whether it had left",
+    "COMMAND_EXPIRED": "it came to its end of life unconfirmed; the message says whether it had left",
     "COMMAND_INTERLOCK_UNKNOWN": "an input of an interlock has no good reading, which blocks the command",
     "COMMAND_NOT_CONFIRMED": "the device acknowledged the command, and the point never said so",
     "COMMAND_NOT_SENT": "the gateway could not be reached: nothing left",

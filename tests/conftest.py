@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from bench import neo4j_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # No test asserts how long something takes: the machine may be busy.
 settings.register_profile("twinmesh", deadline=None)
@@ -46,3 +52,21 @@ def mosquitto() -> str:
     if not found:
         missing("mosquitto is not installed")
     return found or ""
+
+
+@pytest.fixture(scope="session")
+def neo4j_server_started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[neo4j_server.Server]:
+    """A real Neo4j of this test process, started once."""
+    try:
+        neo4j_server.fetch()
+    except neo4j_server.MissingError as error:
+        missing(f"Neo4j: {error}")
+    with neo4j_server.running(tmp_path_factory.mktemp("neo4j") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def neo4j(neo4j_server_started: neo4j_server.Server) -> neo4j_server.Server:
+    """The same, empty."""
+    neo4j_server_started.clear()
+    return neo4j_server_started

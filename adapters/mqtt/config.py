@@ -7,8 +7,8 @@
     username = "twinmesh"
     password_env = "CAMPUS_MQTT_PASSWORD"    # secrets stay out of files
 
-The rest: `port tls ca_file client_id protocol keepalive_s queue_rows_max batch_rows_max batch_wait_s
-reconnect_s_min reconnect_s_max session_expiry_s`.
+The rest: `port tls ca_file client_id protocol client share keepalive_s queue_rows_max queue_bytes_max
+batch_rows_max batch_wait_s reconnect_s_min reconnect_s_max session_expiry_s`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ class MqttConfig:
     password_env: str | None = None
     client_id: str = ""
     protocol: Literal["5", "3.1.1"] = "5"
+    client: Literal["paho", "gmqtt"] = "paho"
+    share: str = ""  # name of a group of servers that deal the messages out among them; empty: all for us
     keepalive_s: int = 30
     session_expiry_s: int = 86_400  # how long the broker keeps messages for us while we are away (MQTT 5)
     queue_rows_max: int = 200_000
+    queue_bytes_max: int = 64 << 20  # of payloads
     batch_rows_max: int = 10_000
     batch_wait_s: float = 0.02
     reconnect_s_min: int = 1
@@ -84,9 +87,12 @@ def _config(table: Table, folder: Path) -> MqttConfig:
         password_env=table.optional_text("password_env"),
         client_id=table.text("client_id", f"twinmesh-{site}"),
         protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
+        client=table.choice("client", ("paho", "gmqtt"), "paho"),
+        share=_share(table),
         keepalive_s=table.integer("keepalive_s", 30, minimum=5, maximum=65_535),
         session_expiry_s=table.integer("session_expiry_s", 86_400, minimum=0, maximum=(1 << 32) - 2),
         queue_rows_max=table.integer("queue_rows_max", 200_000, minimum=100, maximum=10_000_000),
+        queue_bytes_max=table.integer("queue_bytes_max", 64 << 20, minimum=1 << 16, maximum=1 << 34),
         batch_rows_max=table.integer("batch_rows_max", 10_000, minimum=1, maximum=1_000_000),
         batch_wait_s=table.number("batch_wait_s", 0.02, minimum=0, maximum=10),
         reconnect_s_min=table.integer("reconnect_s_min", 1, minimum=1, maximum=3_600),
@@ -94,3 +100,10 @@ def _config(table: Table, folder: Path) -> MqttConfig:
     )
     table.finish()
     return config
+
+
+def _share(table: Table) -> str:
+    share = table.text("share", "")
+    if any(sign in share for sign in "/+#"):
+        table.note("CONFIG_RANGE", f"'share' cannot be {share!r}", "a name without / + #")
+    return share

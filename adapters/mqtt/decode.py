@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
 
 import msgspec
 import numpy as np
 
 from adapters.quality import flag_times, flag_values
+from adapters.stamps import NS_PER_UNIT, TIME_MAX_NS
 from graph.values import Quality, Readings, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     from adapters.binding import Binding, Pointer, TimeUnit
     from adapters.routing import Route, Router
 
-NS_PER_UNIT = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 QUALITIES = {"GOOD": Quality.GOOD, "UNCERTAIN": Quality.UNCERTAIN, "BAD": Quality.BAD}
 BOOLEANS = (True, False, "true", "false")
-TIME_MAX_NS = 1 << 62
 TEXT_MAX = 4_096  # texts are kept for ever, once each
 NUMBER_MAX = 10**308  # JSON allows longer integers than a float holds
 
+_read_json = msgspec.json.Decoder().decode
+SERIES_MAX = 100_000  # readings of one message
+
 Refusal = str  # a stable code
+_Row: TypeAlias = "tuple[int, int, float | str | int]"
 
 
 class Message(NamedTuple):
@@ -58,59 +61,103 @@ class _Columns:
     """Rows of one batch while it is put together; all lists of equal length."""
 
     routes: list[Route] = field(default_factory=list["Route"])
+    places: list[int] = field(default_factory=list[int])
     times_ns: list[int] = field(default_factory=list[int])
     quality: list[int] = field(default_factory=list[int])
     values: list[float | str | int] = field(default_factory=list["float | str | int"])
 
 
-def decode(messages: Sequence[Message], router: Router, intern: Interner) -> tuple[Readings, list[Route]]:
-    """Readings of all messages in their order, and the route of each row. What is refused is counted in the
-    states of `router`; a message without a route is left out (see `Router.routes`)."""
+class Rows(NamedTuple):
+    """What became of some messages: readings with their routes and the number of the message that each is of
+    (lists of equal length), and how many messages were refused."""
+
+    readings: Readings
+    routes: list[Route]
+    places: list[int]
+    refused: int
+
+
+def decode(messages: Sequence[Message], router: Router, intern: Interner) -> Rows:
+    """Readings of all messages in their order. What is refused is counted in the states of `router` as well;
+    a message without a route is left out (see `Router.routes`)."""
     columns = _Columns()
-    for message in messages:
+    refused = 0
+    for place, message in enumerate(messages):
         routes = router.routes(message.topic)
         if routes:
-            _take(message, routes, router, columns)
+            refused += _take(message, routes, router, columns)
+            columns.places += [place] * (len(columns.routes) - len(columns.places))
     now_ns = max((message.arrival_ns for message in messages), default=0)
-    return _readings(columns, router.bindings, intern, now_ns), columns.routes
+    readings = _readings(columns, router.bindings, intern, now_ns)
+    return Rows(readings, columns.routes, columns.places, refused)
 
 
-def _take(message: Message, routes: Sequence[Route], router: Router, columns: _Columns) -> None:
+def _take(message: Message, routes: Sequence[Route], router: Router, columns: _Columns) -> int:
+    """Put together what a message says to each of its routes; how many of them refused it."""
     parsed: dict[str, object] = {}
+    refused = 0
     for route in routes:
         binding, state = router.bindings[route.binding], router.states[route.binding]
         state.messages += 1
         try:
             if binding.payload not in parsed:
                 parsed[binding.payload] = _parse(message.payload, binding.payload)
-            row = _row(parsed[binding.payload], message, binding, route)
-        except _RefusedError as refused:
-            state.refuse(str(refused))
+            document = parsed[binding.payload]
+            rows = list((_series if binding.series else _single)(document, message, binding, route))
+        except _RefusedError as error:
+            state.refuse(str(error))
+            refused += 1
             continue
-        columns.routes.append(route)
-        columns.times_ns.append(row[0])
-        columns.quality.append(row[1])
-        columns.values.append(row[2])
+        for time_ns, quality, value in rows:
+            columns.routes.append(route)
+            columns.times_ns.append(time_ns)
+            columns.quality.append(quality)
+            columns.values.append(value)
+    return refused
+
+
+def _single(document: object, message: Message, binding: Binding, route: Route) -> Iterator[_Row]:
+    pointers = (binding.pointer, binding.time_pointer, binding.quality_pointer)
+    value, time, quality = (None if pointer is None else _at(document, pointer) for pointer in pointers)
+    yield _row(value, time, quality, message, binding, route)
+
+
+def _series(document: object, message: Message, binding: Binding, route: Route) -> Iterator[_Row]:
+    """Readings of lists of equal length; one that does not fit refuses the message."""
+    pointers = (binding.pointer, binding.time_pointer, binding.quality_pointer)
+    lists = [None if pointer is None else _list(_at(document, pointer)) for pointer in pointers]
+    count = len(lists[0] or ())
+    if any(each is not None and len(each) != count for each in lists):
+        raise _RefusedError("SERIES_LENGTH")
+    for value, time, quality in zip(*(each or [None] * count for each in lists), strict=True):
+        yield _row(value, time, quality, message, binding, route)
+
+
+def _list(found: object) -> list[object]:
+    if not isinstance(found, list):
+        raise _RefusedError("VALUE_TYPE")
+    items = cast("list[object]", found)
+    if len(items) > SERIES_MAX:
+        raise _RefusedError("SERIES_LENGTH")
+    return items
 
 
 def _parse(payload: bytes, form: str) -> object:
     try:
-        return msgspec.json.decode(payload) if form == "json" else payload.decode("utf-8")
+        return _read_json(payload) if form == "json" else payload.decode("utf-8")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _RefusedError("PAYLOAD_SYNTAX") from None
 
 
-def _row(
-    document: object, message: Message, binding: Binding, route: Route
-) -> tuple[int, int, float | str | int]:
-    value = _value(_at(document, binding.pointer), binding, route.value_type)
+def _row(raw: object, time: object, stated: object, message: Message, binding: Binding, route: Route) -> _Row:
+    value = _value(raw, binding, route.value_type)
     time_ns, quality = message.arrival_ns, int(Quality.GOOD)
     if binding.time_pointer is not None:
-        time_ns = time_ns_of(_at(document, binding.time_pointer), binding.time_unit)
+        time_ns = time_ns_of(time, binding.time_unit)
     elif message.retained:  # it is as old as it may be: the last usable value, not a fresh one
         quality = int(Quality.UNCERTAIN)
     if binding.quality_pointer is not None:
-        quality = _quality(_at(document, binding.quality_pointer))
+        quality = _quality(stated)
     return time_ns, quality, value
 
 

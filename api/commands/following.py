@@ -33,6 +33,7 @@ from api.commands.sources import SECTIONS
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
 from api.following import Following
+from api.tls import server_context
 from ontology.errors import StoreError, TwinmeshError
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def follow_folder(request: ServeRequest, workers: int, *, as_json: bool) -> None
         contextlib.closing(bind(request.host, request.port, shared=workers > 1)) as listener,
         kernels_compiling(),
     ):
-        url = url_of(request.host, int(listener.getsockname()[1]))
+        port, is_secure = int(listener.getsockname()[1]), bool(settings.server.tls_certificate)
+        url = url_of(request.host, port, is_secure=is_secure)
         if workers == 1:
             _serve(request, settings, listener, 1, lambda _: announce(url, as_json))
         else:
@@ -75,9 +77,12 @@ def _serve(
     number: int,
     on_ready: Callable[[uvicorn.Server], None],
 ) -> None:
-    with open_to_read(request.folder) as mesh, Following(mesh, settings.follow, worker=number) as following:
+    with (
+        open_to_read(request.folder, request.config_path) as mesh,
+        Following(mesh, settings.follow, worker=number) as following,
+    ):
         app = create_app(mesh, settings, dev=request.dev, following=following, is_alone=True)
-        server = server_of(app, settings)
+        server = server_of(app, settings, server_context(settings.server, request.folder))
         threading.Thread(target=_when_ready, args=(server, following, on_ready), daemon=True).start()
         with quiet_signals():
             server.run(sockets=[listener])

@@ -21,4 +21,4 @@ def open_node(folder: Path) -> Node:
     if not settings.is_file():
         raise StoreError("this is no data folder of twinmesh", code="STORE_MISSING", place=Place(str(folder)))
     chosen = load_settings(settings, os.environ, foreign=SECTIONS).federation
-    return Node.open(folder, node_settings(chosen))
+    return Node.open(folder, node_settings(chosen, folder))

@@ -22,9 +22,11 @@ from api.commands.outward import alarming, commanding, routing
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
+from api.tls import server_context
 from ontology.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Generator
     from pathlib import Path
 
@@ -63,7 +65,8 @@ class Listening:
 
     @property
     def url(self) -> str:
-        return url_of(self.host, int(self.listener.getsockname()[1]))
+        port = int(self.listener.getsockname()[1])
+        return url_of(self.host, port, is_secure=bool(self.settings.server.tls_certificate))
 
 
 def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
@@ -71,7 +74,7 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     check_dev(request)
     with (
         contextlib.closing(bind(request.host, request.port)) as listener,
-        open_to_write(request.folder) as mesh,
+        open_to_write(request.folder, request.config_path) as mesh,
         kernels_compiling(),
     ):
         settings = load_settings(request.config_path, os.environ, foreign=SECTIONS)
@@ -106,14 +109,14 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
             routes=routes,
             is_alone=True,
         )
-        server = server_of(app, settings)
+        server = server_of(app, settings, server_context(settings.server, mesh.folder))
         threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
         with quiet_signals():
             server.run(sockets=[listening.listener])
 
 
-def server_of(app: Starlette, settings: Settings) -> uvicorn.Server:
-    """The HTTP server around an application."""
+def server_of(app: Starlette, settings: Settings, tls: ssl.SSLContext | None = None) -> uvicorn.Server:
+    """The HTTP server around an application; with TLS it speaks nothing else."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -124,8 +127,13 @@ def server_of(app: Starlette, settings: Settings) -> uvicorn.Server:
             # Both cost time in every request, and nothing here asks for what they give.
             access_log=False,
             proxy_headers=False,
+            ssl_context_factory=_always(tls) if tls is not None else None,
         )
     )
+
+
+def _always(tls: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    return lambda _config, _default: tls
 
 
 def announce(url: str, as_json: bool) -> None:
@@ -156,8 +164,9 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
-def url_of(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def url_of(host: str, port: int, *, is_secure: bool = False) -> str:
+    scheme = "https" if is_secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -185,6 +194,9 @@ def _ignore(_number: int, _frame: object) -> None:
 def _when_ready(url: str, server: uvicorn.Server, on_ready: Callable[[str], None]) -> None:
     until = time.monotonic() + READY_S_MAX
     while time.monotonic() < until and not server.should_exit:
+        if url.startswith("https:") and server.started:  # we are not whom our own certificate is for
+            on_ready(url)
+            return
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{url}/readyz", timeout=5.0).is_success:
                 on_ready(url)

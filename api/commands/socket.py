@@ -24,7 +24,8 @@ PROTOCOL = Subprotocol("graphql-transport-ws")
 CHANGES = """subscription Changes($filter: TwinFilter) {
   changes(filter: $filter) { site revision time author message touched touchesMore } }"""
 READINGS = """subscription Readings($points: [ID!]!) {
-  readings(points: $points) { point { site id localId } value text state unit time quality } }"""
+  readings(points: $points) {
+    point { site id localId } value text state unit time quality qualityReason } }"""
 POINTS = """query Points($filter: TwinFilter, $first: Int!, $after: String) {
   twins(kind: "tm:Point", filter: $filter, first: $first, after: $after) {
     nodes { id } pageInfo { hasNextPage endCursor } } }"""
@@ -90,5 +91,5 @@ def _change(event: dict[str, Any]) -> dict[str, Any]:
 def _reading(event: dict[str, Any]) -> dict[str, Any]:
     values = (event["value"], event["text"], event["state"])
     value = next((value for value in values if value is not None), None)
-    kept = {name: event[name] for name in ("unit", "time", "quality")}
+    kept = {name: event[name] for name in ("unit", "time", "quality", "qualityReason")}
     return {"type": "reading", **event["point"], "value": value, **kept}

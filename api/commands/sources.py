@@ -1,16 +1,18 @@
-"""The live sources of a data folder: what `[[mqtt]]` and `[[replay]]` of its settings ask for."""
+"""The live sources of a data folder: what `[[mqtt]]`, `[[opcua]]`, `[[replay]]` of its settings ask for."""
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from adapters.binding import load_bindings
 from adapters.csv.source import read_csv
 from adapters.model import ImportRequest
 from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
+from adapters.opcua.bindings import load_opcua_bindings
+from adapters.opcua.config import parse_opcua
 from adapters.replay.config import parse_replay
 from adapters.replay.source import ReplaySource
 from adapters.tables import read_toml
@@ -18,18 +20,21 @@ from ontology.errors import InputError, Place, suggestion
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
+    from adapters.binding import Binding
     from adapters.model import ReadingRows
+    from adapters.opcua.config import OpcuaConfig
+    from adapters.opcua.source import OpcuaSource
     from adapters.replay.config import ReplayConfig
     from graph.mesh import Mesh
     from graph.twin import Twin
     from ontology.units import Units
 
 # Parts of twinmesh.toml that are no settings of the server.
-SECTIONS = ("mqtt", "replay", "commands", "alarms", "routes", "format")
-Source = MqttSource | ReplaySource
+SECTIONS = ("mqtt", "opcua", "replay", "commands", "alarms", "routes", "format")
+Source: TypeAlias = "MqttSource | OpcuaSource | ReplaySource"
 
 
 class Sources:
@@ -53,6 +58,7 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
     document = read_toml(path)
     units = load_units()
     mqtt = [(item, load_bindings(item.bindings, units)) for item in parse_mqtt(document, path)]
+    opcua = [(item, load_opcua_bindings(item.bindings, units)) for item in parse_opcua(document, path)]
     replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
     with contextlib.ExitStack() as stack:
         sources: dict[str, Source] = {}
@@ -60,11 +66,22 @@ def started(mesh: Mesh, config: Path | None) -> Generator[Sources]:
             source = MqttSource.start(twin_of(mesh, settings.site, path), settings, bindings, units)
             stack.callback(source.stop)
             sources[f"mqtt {number} {settings.site}"] = source
+        for number, (settings, bindings) in enumerate(opcua, 1):
+            source = _opcua(twin_of(mesh, settings.site, path), settings, bindings, units)
+            stack.callback(source.stop)
+            sources[f"opcua {number} {settings.site}"] = source
         for number, (settings, rows) in enumerate(replays, 1):
             source = ReplaySource.start(twin_of(mesh, settings.site, path), settings, rows)
             stack.callback(source.stop)
             sources[f"replay {number} {settings.site}"] = source
         yield Sources(sources)
+
+
+def _opcua(twin: Twin, config: OpcuaConfig, bindings: Sequence[Binding], units: Units) -> OpcuaSource:
+    # asyncua takes a second to import: only who uses it waits.
+    from adapters.opcua.source import OpcuaSource  # noqa: PLC0415
+
+    return OpcuaSource.start(twin, config, bindings, units)
 
 
 def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> ReadingRows:

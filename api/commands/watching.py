@@ -17,7 +17,7 @@ from api.commands.service import engine_of
 from api.commands.socket import subscribe
 from api.engine import Request
 from api.policy import LOCAL
-from graph.values import Quality
+from graph.quality import reason_of, severity_of
 from ontology.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +158,8 @@ def _of_reading(site: str, snapshot: Snapshot, row: int) -> dict[str, Any]:
         "value": snapshot.point_value(row),
         "unit": unit.value if unit else None,
         "time": _iso(int(snapshot.point_time_ns[row])),
-        "quality": Quality(int(snapshot.point_quality[row])).name,
+        "quality": severity_of(int(snapshot.point_quality[row])).name,
+        "qualityReason": reason_of(int(snapshot.point_quality[row])),
     }
 
 

@@ -20,6 +20,7 @@ from graph.attributes import Tag, unpack
 from graph.cells import point_cells
 from graph.ids import local_id_of
 from graph.jit import read_only
+from graph.quality import reason_of, severities, severity_of
 from graph.strings import decode_text
 from graph.values import Quality
 
@@ -178,7 +179,7 @@ def _readings(twins: Twins) -> Readings:
         view = twins.snapshot.twins
         times, quality = view.point_time.take(twins.rows), view.point_quality.take(twins.rows)
         known = times != 0
-        check(not (known & (quality > max(Quality))).any())
+        check(not (known & (severities(quality) > max(Quality))).any())
         cells = point_cells(twins.snapshot, twins.rows)
         return Readings(cells, times, quality, known, _are_codes(twins))
 
@@ -235,7 +236,15 @@ def _times(twins: Twins) -> Pieces:
 def _qualities(twins: Twins) -> Pieces:
     reading = _readings(twins)
     codes = np.where(reading.known, reading.quality.astype(np.int16), np.int16(-1))
-    return by_code(twins.arena, codes, lambda code: _NULL if code < 0 else orjson.dumps(Quality(code).name))
+    return by_code(
+        twins.arena, codes, lambda code: _NULL if code < 0 else orjson.dumps(severity_of(code).name)
+    )
+
+
+def _quality_reasons(twins: Twins) -> Pieces:
+    reading = _readings(twins)
+    codes = np.where(reading.known, reading.quality.astype(np.int16), np.int16(0))
+    return by_code(twins.arena, codes, lambda code: orjson.dumps(reason_of(code)))
 
 
 # Of a few twins, as the resolvers find them
@@ -293,6 +302,7 @@ POINT_LEAVES: Final[Mapping[str, Leaf]] = {
     "unit": Leaf(_units, few=_few("unit", lambda twins: twins.cohort.units())),
     "time": Leaf(_times, few=_few_readings(_time_text)),
     "quality": Leaf(_qualities, few=_few_readings(_quality_name)),
+    "qualityReason": Leaf(_quality_reasons, few=_few_readings(lambda reading: reading.quality_reason)),
 }
 
 

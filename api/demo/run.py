@@ -11,7 +11,7 @@ import time
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.csv.source import read_csv
 from adapters.model import ImportRequest
@@ -23,6 +23,7 @@ from api.commands.folders import open_to_write
 from api.commands.remote_simulation import simulate_on_server
 from api.commands.serve import Listening, announce, bind, serve_mesh, url_of
 from api.commands.service import ask
+from api.commands.sources import SECTIONS
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
 from api.demo.build import SITES, build
@@ -35,6 +36,7 @@ from api.demo.story import (
     WALK,
     WALK_FROM,
     cascade,
+    is_walked,
     lines,
     live_lines,
     live_world,
@@ -42,11 +44,11 @@ from api.demo.story import (
     scenario,
     to_json,
 )
-from ontology.errors import StoreError
+from ontology.errors import StoreError, TwinmeshError
 from ontology.units import load_units
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from api.demo.build import Demo
     from graph.mesh import Mesh
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 DAY_NS = 24 * 3_600_000_000_000
 STEP_NS = 15 * 60_000_000_000
 COMPILE_S_MAX = 300.0
+PARTNERS_S_MAX, PAUSE_S = 120.0, 1.0
 HOST, PORT_USUAL = "127.0.0.1", 8000
 HERE = "campus"
 
@@ -99,7 +102,7 @@ def run_live(port: int | None, *, open_browser: bool, as_json: bool) -> None:
         urls = {HERE: own, **stack.enter_context(serving(partners, configs))}
         introduce(built.folders, urls, built.vocabulary)
         mesh = stack.enter_context(open_to_write(built.folders[HERE]))
-        settings = load_settings(None, os.environ, foreign=())
+        settings = load_settings(configs[HERE], os.environ, foreign=SECTIONS)
         listening = Listening(HOST, listener, dev=True, config=configs[HERE], settings=settings)
 
         def ready(url: str) -> None:
@@ -138,9 +141,32 @@ def _tell(world: tuple[str, ...], urls: Mapping[str, str], compiled: threading.E
         note("compiling the cascade's kernels; once per version, about a minute")
     compiled.wait(COMPILE_S_MAX)
     server = Client(urls[HERE], None)
-    walked = server.data(WALK, {"room": WALK_FROM})
-    impact = simulate_on_server(server, scenario(), False, lambda _: None)
+    try:
+        walked = _patiently(lambda: server.data(WALK, {"room": WALK_FROM}), is_walked)
+        impact = _patiently(lambda: simulate_on_server(server, scenario(), False, lambda _: None), _is_full)
+    except TwinmeshError as error:  # this is a thread of its own: nobody else would tell
+        note(f"the story could not be told: {error}; the servers go on")
+        return
     say("\n".join((*world, *live_lines(walked, impact, urls))))
+
+
+def _patiently(
+    ask: Callable[[], dict[str, Any]], is_whole: Callable[[Mapping[str, Any]], bool]
+) -> Mapping[str, Any]:
+    """Ask until the partners have answered too: they have just started, perhaps on a busy machine.
+
+    StoreError DEMO_PARTNER where one of them stays away.
+    """
+    until = time.monotonic() + PARTNERS_S_MAX
+    while not is_whole(answer := ask()):
+        if time.monotonic() > until:
+            raise StoreError("a partner does not answer", code="DEMO_PARTNER")
+        time.sleep(PAUSE_S)
+    return answer
+
+
+def _is_full(impact: Mapping[str, Any]) -> bool:
+    return impact["completeness"] == "FULL"
 
 
 def replay_telemetry(demo: Demo, mesh: Mesh, folder: Path, start_ns: int, end_ns: int) -> int:
@@ -170,17 +196,27 @@ def _live(demo: Demo, folder: Path) -> Generator[dict[str, Path]]:
         if port is None:
             note("no mosquitto here: the last day is replayed instead of live telemetry")
             for site, config in configs.items():
-                config.write_text(_REPLAY.format(site=site), "utf-8")
+                config.write_text(_REPLAY.format(site=site, patience=_PATIENCE), "utf-8")
         else:
             for site, config in configs.items():
-                config.write_text(_MQTT.format(site=site, port=port), "utf-8")
+                config.write_text(_MQTT.format(site=site, port=port, patience=_PATIENCE), "utf-8")
             publisher = Publisher(demo.points, port)
             publisher.start()
             stack.callback(publisher.stop)
         yield configs
 
 
+# Three servers, a broker and perhaps a compiler share one machine: a slow answer is no dead partner here.
+_PATIENCE = """\
+[federation]
+deadline_s = 30.0
+query_deadline_s = 30.0
+query_pause_s = 0.5
+cascade_message_s = 60.0
+"""
+
 _MQTT = """\
+{patience}
 [[mqtt]]
 site = "{site}"
 host = "127.0.0.1"
@@ -189,6 +225,7 @@ bindings = "bindings-{site}.toml"
 """
 
 _REPLAY = """\
+{patience}
 [[replay]]
 site = "{site}"
 readings = "readings-{site}.csv"

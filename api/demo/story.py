@@ -175,6 +175,15 @@ def names_of(walked: Mapping[str, Any]) -> list[str]:
     return names
 
 
+def is_walked(walked: Mapping[str, Any]) -> bool:
+    """Whether the answer goes all the way; a partner that did not answer leaves null for its twin."""
+    twin = cast("Mapping[str, Any] | None", walked["node"])
+    for way in WALKED:
+        nodes = twin[way]["nodes"] if twin else ()
+        twin = nodes[0]["twin"] if nodes else None
+    return twin is not None
+
+
 def _name(twin: Mapping[str, Any]) -> str:
     return f"{twin['localId']} ({twin['kind'].split(':')[-1]} at {twin['site']})"
 

@@ -10,7 +10,8 @@ import numpy as np
 from api.schema.enums import Fill
 from api.schema.rows import read_value
 from graph.history import Aggregate, bucketed
-from graph.values import Quality, ValueType
+from graph.quality import reason_of, severity_of
+from graph.values import ValueType
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from api.schema.rows import TwinRow
     from graph.history import History, Samples
+    from graph.values import Quality
 
 SAMPLES_MAX: Final = 10_000
 _READ_MAX: Final = 1_000_000
@@ -34,6 +36,7 @@ class SampleRow:
     text: str | None = None
     state: str | None = None
     quality: Quality | None = None
+    quality_reason: str | None = None
     aggregates: dict[str, float | None] | None = None
 
 
@@ -70,7 +73,9 @@ def _raw(
         samples = history.range(point, low, high, last, newest=True)
     values = _values(samples, value_type)
     return [
-        SampleRow(time, *read_value(value, value_type is ValueType.CODE), Quality(quality))
+        SampleRow(
+            time, *read_value(value, value_type is ValueType.CODE), severity_of(quality), reason_of(quality)
+        )
         for time, value, quality in zip(
             samples.times_ns.tolist(), values, samples.quality.tolist(), strict=True
         )

@@ -299,11 +299,11 @@ def _aggregate(
 
 
 def _grouped(view: View, grouping: plan.Grouping) -> tuple[GroupRow, ...]:
-    """Our twins, those that peers showed, and the figures of peers that show none."""
-    parts = () if view.figures is None else view.figures(grouping)
-    if not parts:
+    """Our twins, those that peers showed, and the figures that peers told instead."""
+    others = None if view.figures is None else view.figures(grouping)
+    if others is None or not others.parts:
         return run_grouping(view, grouping)
-    rows, is_whole = run_joined(view, grouping, parts)
+    rows, is_whole = run_joined(view, grouping, others)
     view.budget.spend(len(rows))
     if view.reads is not None:
         view.reads.grouped.append(grouping)

@@ -15,7 +15,8 @@ from graph.attributes import Tag, unpack
 from graph.cells import cells_of_twins
 from graph.execute import link_cursor, link_pages
 from graph.plan import POINT_VALUE
-from graph.values import Quality, Way
+from graph.quality import reason_of, severity_of
+from graph.values import Way
 from ontology.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from graph.attributes import Column
     from graph.execute import LinkPages
-    from graph.values import ExternalId
+    from graph.values import ExternalId, Quality
     from graph.view import Hops, View
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class PointReading:
     state: str | None = None
     time: int | None = None
     quality: Quality | None = None
+    quality_reason: str | None = None
 
 
 class Cohort:
@@ -109,7 +111,9 @@ class Cohort:
             for tag, word in zip(cells.tag.tolist(), cells.word.tolist(), strict=True)
         ]
         return [
-            PointReading(*read_value(value, is_code), time, Quality(quality)) if time else PointReading()
+            PointReading(*read_value(value, is_code), time, severity_of(quality), reason_of(quality))
+            if time
+            else PointReading()
             for value, is_code, time, quality in zip(values, codes, times, qualities, strict=True)
         ]
 
@@ -234,6 +238,10 @@ class TwinRow:
     @property
     def quality(self) -> Quality | None:
         return self.reading.quality
+
+    @property
+    def quality_reason(self) -> str | None:
+        return self.reading.quality_reason
 
 
 class LinkCohort:

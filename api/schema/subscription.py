@@ -24,6 +24,7 @@ from api.schema.simulation import Impact, ImpactListing, Simulation, SimulationR
 from api.schema.twin import Info, Point, Twin
 from graph.feed import Gap, ReadingsEvent, newest_readings
 from graph.matching import mask_of
+from graph.quality import reason_of, severity_of
 from graph.snapshot import read_word
 from graph.touching import TOUCHED_MAX, all_touched
 from graph.values import Commit, ValueType
@@ -72,6 +73,7 @@ class ReadingEvent:
     unit: str | None
     time: TimeNs
     quality: Quality
+    quality_reason: str | None = strawberry.field(description="Why it is doubted, where that is known.")
     conflated: int = strawberry.field(description="Older readings of the site that a slow reader missed.")
 
 
@@ -102,8 +104,16 @@ class _ReadingRow:
     text: str | None
     state: str | None
     time: int
-    quality: QualityValue
+    quality_code: int
     conflated: int
+
+    @property
+    def quality(self) -> QualityValue:
+        return severity_of(self.quality_code)
+
+    @property
+    def quality_reason(self) -> str | None:
+        return reason_of(self.quality_code)
 
     @property
     def id(self) -> str:
@@ -287,7 +297,7 @@ def _reading_rows(view: View, site: Snapshot, wanted: set[str], event: ReadingsE
                 TwinRow(cohort, position),
                 *read_value(value, value_type is ValueType.CODE),
                 int(readings.times_ns[place]),
-                QualityValue(int(readings.quality[place])),
+                int(readings.quality[place]),
                 event.conflated,
             )
         )

@@ -17,6 +17,7 @@ from api.schema.scalars import DurationNs, Json, Revision, TimeNs
 from graph.values import Way
 
 Info: TypeAlias = strawberry.Info[RequestContext, None]
+_REASON = "Why it is doubted, or what is to know about it; null: nothing, or nobody told."
 
 
 @strawberry.type(description="An attribute as it was stated; never converted.")
@@ -48,6 +49,7 @@ class Sample:
     text: str | None
     state: str | None
     quality: Quality | None
+    quality_reason: str | None = strawberry.field(description=_REASON)
     aggregates: Json | None = strawberry.field(description="All aggregates asked for, by name.")
 
 
@@ -152,6 +154,7 @@ class Point(Twin):
     unit: str | None = strawberry.field(description="UCUM code.")
     time: TimeNs | None
     quality: Quality | None
+    quality_reason: str | None = strawberry.field(description=_REASON)
     history: list[Sample] = strawberry.field(resolver=_history)
 
 

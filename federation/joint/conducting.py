@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from federation.joint.letters import Act, Step
 from ontology.errors import LimitError, TwinmeshError
@@ -19,6 +19,8 @@ BLOCK_RUNS = 128
 BLOCK_RUNS_MAX = 1_024
 QUICK_S, SLOW_S = 0.5, 4.0
 """A block that takes less is followed by a larger one, one that takes more by a smaller one."""
+Waiting: TypeAlias = "dict[str, list[tuple[str, bytes]]]"
+"""Letters under way, by receiver, each with its sender."""
 BLAMED = ("JOINT_MESSAGE_INVALID", "JOINT_ORDER", "JOINT_BOUNDARY")
 """What goes wrong while a letter is read is its writer's fault."""
 
@@ -50,9 +52,10 @@ class Bounds:
 
 @dataclass(slots=True)
 class Traffic:
-    """What a cascade took. rounds: by act, the most of one act."""
+    """What a cascade took. rounds: by act, the most of one act; turns: the most that a block took."""
 
     acts: int = 0
+    turns: int = 0
     letters: int = 0
     bytes: int = 0
     rounds: dict[str, int] = field(default_factory=dict[str, int])
@@ -108,7 +111,10 @@ class Conductor:
         bounds: Bounds,
         progress: Callable[[int, int], None],
         check: Callable[[], None],
+        carry: Callable[[Waiting], Waiting] | None = None,
     ) -> None:
+        """carry: takes out of what is under way what arrives next; default everything. Some of it must."""
+        self._carry = carry or _everything
         self._sites = {site.name: site for site in sites}
         self._bounds, self._progress, self._check = bounds, progress, check
         self._number = 0
@@ -139,7 +145,8 @@ class Conductor:
 
     async def _block(self, runs: range, *, well: bool) -> None:
         active, is_new = list(runs), True
-        for _ in range(self._bounds.turns_max):
+        for turn in range(1, self._bounds.turns_max + 1):
+            self.traffic.turns = max(self.traffic.turns, turn)
             await self._act(Act.FALL, active, is_new=is_new, well=well)
             is_new = False
             loops = self._touched()
@@ -183,14 +190,16 @@ class Conductor:
             rounds += 1
             if rounds > self._bounds.rounds_max:
                 raise _unsettled(rounds - 1, "rounds")
-            names = list(waiting)
-            heard = await together(self._sites[name].take(waiting[name]) for name in names)
-            waiting = self._sorted(heard, names)
+            arriving = self._carry(waiting)
+            names = list(arriving)
+            heard = await together(self._sites[name].take(arriving[name]) for name in names)
+            for receiver, letters in self._sorted(heard, names).items():
+                waiting.setdefault(receiver, []).extend(letters)
         self.traffic.rounds[act.value] = max(rounds, self.traffic.rounds.get(act.value, 0))
 
-    def _sorted(self, heard: Sequence[Heard], names: Iterable[str]) -> dict[str, list[tuple[str, bytes]]]:
+    def _sorted(self, heard: Sequence[Heard], names: Iterable[str]) -> Waiting:
         """Letters by receiver, with their senders."""
-        waiting: dict[str, list[tuple[str, bytes]]] = {}
+        waiting: Waiting = {}
         for name, each in zip(names, heard, strict=True):
             if not self._runs >= {*each.report.touched, *each.report.fell}:
                 raise PeerLost(name, "JOINT_MESSAGE_INVALID")
@@ -212,6 +221,12 @@ async def together(calls: Iterable[Awaitable[Heard]]) -> list[Heard]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _everything(waiting: Waiting) -> Waiting:
+    arriving = dict(waiting)
+    waiting.clear()
+    return arriving
 
 
 def _unsettled(count: int, what: str) -> LimitError:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x7457_4D31  # "tWM1"
 FORMAT_VERSION = 2
+# Idempotency keys that are remembered: a client that repeats itself does so soon. Dropped a few at a time.
+ANSWERS_MAX = 65_536
+ANSWERS_DROPPED_AT_ONCE = 256
 
 TABLES = """
 CREATE TABLE commits (
@@ -76,6 +79,13 @@ class HeadRow:
     def columns(self) -> tuple[int, bytes, int, int, int, bytes]:
         """The row as it is stored, without its first column."""
         return self.sequence, self.digest, self.epoch, self.answers_first, self.answers_last, self.seal
+
+    def moved(self, sequence: int, digest: bytes, answers: int) -> HeadRow:
+        """The head behind further commits, with so many answers more; the oldest ones are dropped."""
+        newest = self.answers_last + answers
+        oldest = newest - ANSWERS_MAX + 1
+        drop = oldest - self.answers_first >= ANSWERS_DROPPED_AT_ONCE
+        return HeadRow(sequence, digest, self.epoch, oldest if drop else self.answers_first, newest)
 
     def next_epoch(self) -> HeadRow:
         return replace(self, epoch=self.epoch + 1)

@@ -89,6 +89,10 @@ class Store(Protocol):
         """What a key was answered; a store remembers at least the newest 65,536 keys."""
         ...
 
+    def answers(self) -> Iterator[Answer]:
+        """All answers that are kept, oldest first."""
+        ...
+
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         """Commits with after < sequence <= until, in order."""
         ...

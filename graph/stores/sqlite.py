@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graph.folders import sync_folder
-from graph.stores.chain import first_digest, follows
+from graph.stores.chain import first_digest
 from graph.stores.faults import SQLITE_FAULTS, as_store_error, store_errors
 from graph.stores.layout import (
     APPLICATION_ID,
@@ -23,15 +23,13 @@ from graph.stores.layout import (
     make_tables,
 )
 from graph.stores.protocol import Answer, Entry, Head, Header
+from graph.stores.proving import answer_problems, chain_problems
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-# Idempotency keys that are remembered: a client that repeats itself does so soon. Dropped a few at a time.
-ANSWERS_MAX = 65_536
-ANSWERS_DROPPED_AT_ONCE = 256
 FETCH_ROWS = 256
 PAGE_BYTES = 2048
 LOG_PAGES = 2048  # the log is written into the file when it holds so many
@@ -123,8 +121,7 @@ class SqliteStore:
         if held is None:
             raise self._fenced("this is not the writer of the journal")
         last = entries[-1] if entries else held
-        first_kept, last_kept = _kept(held, len(answers))
-        moved = HeadRow(last.sequence, last.digest, held.epoch, first_kept, last_kept)
+        moved = held.moved(last.sequence, last.digest, len(answers))
         # Spelt out and not in `_transaction`: this is where a single write spends its time.
         connection = self._connection
         try:
@@ -152,6 +149,12 @@ class SqliteStore:
     def answer(self, key: str) -> Answer | None:
         row = self._row("SELECT key, request, revision, result FROM answers WHERE key = ?", key)
         return Answer(*row) if row else None
+
+    def answers(self) -> Iterator[Answer]:
+        query = "SELECT key, request, revision, result FROM answers ORDER BY number"
+        with store_errors(self.path), closing(self._connection.execute(query)) as cursor:
+            while rows := cursor.fetchmany(FETCH_ROWS):
+                yield from (Answer(*row) for row in rows)
 
     def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         last = 2**63 - 1 if until is None else until
@@ -195,38 +198,14 @@ class SqliteStore:
         self._connection.close()
 
     def _verify_chain(self) -> list[Problem]:
-        """Walk the chain; after a break go on from what is stored, so that every broken place is named."""
-        problems: list[Problem] = []
-        sequence, digest = 0, first_digest(self.header)
-        for entry in self.entries():
-            wrong = follows(entry, digest, sequence)
-            if wrong:
-                problems.append(self._problem(wrong, f"commit {entry.sequence}"))
-            sequence, digest = entry.sequence, entry.digest
-        if self._row("SELECT sequence, digest FROM head") != (sequence, digest):
-            message = f"commits after {sequence} are missing or the head is wrong"
-            problems.append(self._problem(message, f"commit {sequence}"))
-        return problems
+        head = self._row("SELECT sequence, digest FROM head")
+        return chain_problems(
+            self.header, self.entries(), (head[0], head[1]) if head else None, self._problem
+        )
 
     def _verify_answers(self) -> list[Problem]:
-        """The head against its seal, the answers against theirs and against the count."""
-        head, seal = self._head_row()
-        problems: list[Problem] = []
-        if seal != head.seal:
-            problems.append(self._problem("the head does not match its seal", "head"))
         query = "SELECT number, digest, key, request, revision, result FROM answers ORDER BY number"
-        expected = head.answers_first
-        for number, digest, *fields in self._connection.execute(query):
-            if number != expected:
-                problems.append(self._problem(f"answers before {number} are missing", f"answer {number}"))
-            if digest != answer_digest(number, Answer(*fields)):
-                problems.append(
-                    self._problem(f"answer {number} does not match its digest", f"answer {number}")
-                )
-            expected = number + 1
-        if expected != head.answers_last + 1:
-            problems.append(self._problem("answers are missing at the end", f"answer {expected}"))
-        return problems
+        return answer_problems(*self._head_row(), self._connection.execute(query), self._problem)
 
     # Inside
 
@@ -323,14 +302,6 @@ class SqliteStore:
     def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
         with store_errors(self.path):
             return self._connection.execute(query, values).fetchone()
-
-
-def _kept(held: HeadRow, added: int) -> tuple[int, int]:
-    """Numbers of the oldest and the newest answer to keep once so many are added."""
-    newest = held.answers_last + added
-    oldest = newest - ANSWERS_MAX + 1
-    drop = oldest - held.answers_first >= ANSWERS_DROPPED_AT_ONCE
-    return (oldest if drop else held.answers_first), newest
 
 
 def _make(path: Path, header: Header) -> None:

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from adapters.binding import parse_bindings
 from adapters.mqtt.decode import Message, decode, time_ns_of
 from adapters.routing import Router
+from graph.quality import Reason, quality_byte
 from graph.values import Quality
 from ontology.units import load_units
 
 UNITS = load_units()
+RANGE = quality_byte(Quality.UNCERTAIN, Reason.RANGE)
+FUTURE = quality_byte(Quality.UNCERTAIN, Reason.FUTURE)
+NO_NUMBER = quality_byte(Quality.BAD, Reason.NOT_A_NUMBER)
 NOON_NS = 1_768_219_200_000_000_000  # 2026-01-12T12:00:00Z
 
 
@@ -27,7 +31,7 @@ def send(campus_twin):
         table = parse_bindings({"binding": [{"topic": "t", "point": point, **rules}]}, "b.toml", UNITS)
         router = Router(table, campus_twin.snapshot(), UNITS)
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        readings, _ = decode([Message("t", body, NOON_NS)], router, campus_twin.intern_texts)
+        readings, *_ = decode([Message("t", body, NOON_NS)], router, campus_twin.intern_texts)
         return readings, router.states[0].refused
 
     return run
@@ -49,7 +53,7 @@ def test_limits_are_in_the_unit_of_the_binding(send):
     rules = {"unit": "W", "minimum": 0, "maximum": 5_000}
     assert send(5_000, "CH-1-PWR", **rules)[0].quality.tolist() == [Quality.GOOD]
     readings, _ = send(5_001, "CH-1-PWR", **rules)
-    assert (number(readings), readings.quality.tolist()) == (pytest.approx([5.001]), [Quality.UNCERTAIN])
+    assert (number(readings), readings.quality.tolist()) == (pytest.approx([5.001]), [RANGE])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_broken_json_is_refused(send, payload):
 
 def test_numbers_that_are_none_are_bad(send):
     readings, _ = send(b"1" + b"0" * 400)
-    assert readings.quality.tolist() == [Quality.BAD]
+    assert readings.quality.tolist() == [NO_NUMBER]
 
 
 def test_pointers_that_lead_nowhere_are_refused(send):
@@ -135,14 +139,14 @@ def test_stated_time_and_quality(send):
     assert send({"v": 1, "t": "2026-01-12T12:00:00", "q": 0}, **rules)[1] == {"TIME_ZONE_MISSING": 1}
     assert send({"v": 1, "t": 5, "q": 0}, **rules)[1] == {"TIME_SYNTAX": 1}
     future = send({"v": 1, "t": "2026-01-12T12:02:00Z", "q": 0}, **rules)[0]
-    assert future.quality.tolist() == [Quality.UNCERTAIN]
+    assert future.quality.tolist() == [FUTURE]
 
 
 def test_a_retained_message_without_a_time_is_no_fresh_value(campus_twin):
     table = parse_bindings({"binding": [{"topic": "t", "point": "FREE"}]}, "b.toml", UNITS)
     router = Router(table, campus_twin.snapshot(), UNITS)
     messages = [Message("t", b"1", NOON_NS, retained=True), Message("t", b"2", NOON_NS)]
-    readings, _ = decode(messages, router, campus_twin.intern_texts)
+    readings, *_ = decode(messages, router, campus_twin.intern_texts)
     assert readings.quality.tolist() == [Quality.UNCERTAIN, Quality.GOOD]
 
 
@@ -164,7 +168,7 @@ def test_a_batch_keeps_the_order_within_each_point(campus_twin):
     messages = [
         Message(f"c/{n}", json.dumps(values[n]).encode(), NOON_NS + i) for i in range(50) for n in names
     ]
-    readings, routes = decode(messages, router, campus_twin.intern_texts)
+    readings, routes, *_ = decode(messages, router, campus_twin.intern_texts)
     assert len(readings) == len(routes) == 200
     for name in names[:4]:
         row = campus_twin.snapshot().find(name)

@@ -28,13 +28,14 @@ from api.schema.source import SchemaSource
 from api.simulating import Simulations
 from graph import id_order
 from graph.mesh import Mesh
+from graph.quality import Reason, quality_byte
 from graph.values import Change, Quality, Readings, Value
 from ontology.schema import Schema
 from ontology.units import Units
 from tests.api.conftest import fill, iri, link, twin
 
 ALL = "__typename id localId name kind kinds site revision externalIds { __typename system id }"
-POINT = "value text state unit time quality"
+POINT = "value text state unit time quality qualityReason"
 PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 LINKS = f"totalCount edges {{ cursor node {{ id relation group twin {{ id }} }} }} {PAGE}"
 PLANNED = (
@@ -137,7 +138,9 @@ def record_some(mesh: Mesh, first: float = 20.5) -> None:
     rows = site.snapshot().rows_of_kind(site.snapshot().schema.point_kind)[1:]
     values = np.array([first, -0.0, np.nan, 1e300, 5e-324][: len(rows)])
     times = np.full(len(rows), 1_768_160_000_123_000_000)
-    quality = np.array([Quality.GOOD, Quality.BAD, Quality.GOOD, Quality.UNCERTAIN, Quality.GOOD], np.uint8)
+    doubted = quality_byte(Quality.UNCERTAIN, Reason.RANGE)
+    stuck = quality_byte(Quality.BAD, Reason.STUCK)
+    quality = np.array([Quality.GOOD, Quality.BAD, doubted, Quality.UNCERTAIN, stuck], np.uint8)
     site.record(Readings(rows, times, values.view(np.uint64), quality[: len(rows)]))
 
 

@@ -79,7 +79,7 @@ def test_every_signal_arrives_at_its_point_as_it_was_meant(demo, mesh, folder, s
     assert router.problems == ()
     mine = [point for point in demo.points if point.site == site]
     messages = [Message(point.topic, point.payload(NOON_NS), NOON_NS) for point in mine]
-    readings, routes = decode(messages, router, twin.intern_texts)
+    readings, routes, *_ = decode(messages, router, twin.intern_texts)
     for route in routes:
         router.saw(route, NOON_NS)
     assert twin.record(readings) == len(mine)

@@ -10,6 +10,7 @@ import pytest
 from api import federation_queries
 from federation.asking import FiguresTold, FigureTold, GroupTold
 from federation.contract import Release
+from graph.exact_sums import STEP_BITS, packed
 from graph.values import Change, Value
 from ontology.schema import Schema
 from ontology.units import Units
@@ -116,15 +117,18 @@ def test_quantiles_cannot_be_joined(group: Group) -> None:
     assert told["extensions"]["completeness"] == "PARTIAL"
 
 
-FIGURE = FigureTold(9, 9, 9.0, 1.0, 1.0, "kW")
+NINE = packed(9 << STEP_BITS)
+FIGURE = FigureTold(9, 9, NINE, 1.0, 1.0, "kW")
 LIES = {
     "other keys": GroupTold(("x",), 9, (FIGURE,)),
     "other figures": GroupTold((), 9, (FIGURE, FIGURE)),
-    "no number": GroupTold((), 9, (FigureTold(9, 9, float("nan"), 1.0, 1.0, "kW"),)),
-    "no end": GroupTold((), 9, (FigureTold(9, 9, float("inf"), 1.0, 1.0, "kW"),)),
+    "no number": GroupTold((), 9, (FigureTold(9, 9, b"?", 1.0, 1.0, "kW"),)),
+    "no end": GroupTold((), 9, (FigureTold(9, 9, NINE, 1.0, float("inf"), "kW"),)),
+    "a sum of nothing": GroupTold((), 9, (FigureTold(9, 0, NINE, None, None, "kW"),)),
+    "too long a sum": GroupTold((), 9, (FigureTold(9, 9, bytes(9_999), 1.0, 1.0, "kW"),)),
     "fewer than none": GroupTold((), -9, (FIGURE,)),
-    "more numbers than twins": GroupTold((), 9, (FigureTold(1, 9, 9.0, 1.0, 1.0, "kW"),)),
-    "no least": GroupTold((), 9, (FigureTold(9, 9, 9.0, None, 1.0, "kW"),)),
+    "more numbers than twins": GroupTold((), 9, (FigureTold(1, 9, NINE, 1.0, 1.0, "kW"),)),
+    "no least": GroupTold((), 9, (FigureTold(9, 9, NINE, None, 1.0, "kW"),)),
 }
 
 

@@ -35,7 +35,7 @@ class Socket:
         await self.connection.send(json.dumps({"type": kind, **fields}))
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             return json.loads(await self.connection.recv())
 
     async def subscribe(self, query: str, variables: dict[str, Any] | None = None, id: str = "1") -> None:
@@ -82,7 +82,7 @@ async def apply(server: Any, **change: Any) -> str:
 async def settle(server: Any, watches: int = 1) -> None:
     """Until a subscription has begun: the protocol does not tell, and on a busy machine it takes longer."""
     mesh = server.mesh
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while sum(len(mesh.twin(site)._feed._watches) for site in mesh.sites) < watches:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)

@@ -261,12 +261,12 @@ def test_a_swap_of_the_schema_keeps_sockets_and_streams(server: Any) -> None:
         kinds = ("brick:Boiler", "brick:Pump", "brick:Chilled_Beam", "brick:Cooling_Tower")
         for number, kind in enumerate(kinds):
             put(server, f"NEW-{number}", kind, **{f"attribute{number}": number})
-            event = json.loads(socket.recv(timeout=10))
+            event = json.loads(socket.recv(timeout=120))
             twin = event["payload"]["data"]["changes"]["twins"][0]
             assert (event["id"], twin["localId"]) == ("1", f"NEW-{number}")
         query = "{ coolingTowerList { nodes { __typename attribute3 } } }"
         socket.send(json.dumps({"id": "3", "type": "subscribe", "payload": {"query": query}}))
-        answer = json.loads(socket.recv(timeout=10))
+        answer = json.loads(socket.recv(timeout=120))
         assert answer["payload"]["data"]["coolingTowerList"]["nodes"] == [
             {"__typename": "Cooling_TowerTwin", "attribute3": 3.0}
         ]

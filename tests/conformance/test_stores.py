@@ -1,7 +1,7 @@
 """What every store of commits must do, whatever database is behind it: the whole `Store` protocol.
 
 A store joins by a `Shelf`: how to make one, how to open it once more, how to damage it behind its back. Add
-it to `SHELVES`; nothing else here may know which store it is.
+it to `SHELVES` and `shelf`; nothing else here may know which store it is.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from graph.stores.chain import first_digest, make_entry
+from graph.stores.neo4j.connection import Connection, Neo4jPlace
+from graph.stores.neo4j.store import Neo4jStore
 from graph.stores.protocol import Answer, Header, Store
 from graph.stores.sqlite import SqliteStore
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bench.neo4j_server import Server
 
 HEADER = Header("campus", "https://campus.example/")
 
@@ -69,12 +73,42 @@ class SqliteShelf:
             assert connection.execute(statement, values).rowcount == 1
 
 
-SHELVES = {"sqlite": SqliteShelf}
+class Neo4jShelf:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.connection = Connection(Neo4jPlace(server.url, password=server.password))
+
+    def create(self) -> Store:
+        return Neo4jStore.create(self.connection, HEADER)
+
+    def open(self, *, read_only: bool = False) -> Store:
+        return Neo4jStore.open(self.connection, HEADER.site)
+
+    def change_payload(self, sequence: int) -> None:
+        self._run("MATCH (c:_Commit {sequence: $a}) SET c.payload = $b RETURN 1 AS n", a=sequence, b=b"\0")
+
+    def delete(self, sequence: int) -> None:
+        self._run("MATCH (c:_Commit {sequence: $a}) DELETE c RETURN 1 AS n", a=sequence)
+
+    def swap(self, first: int, second: int) -> None:
+        for old, new in ((first, -1), (second, first), (-1, second)):
+            self._run("MATCH (c:_Commit {sequence: $a}) SET c.sequence = $b RETURN 1 AS n", a=old, b=new)
+
+    def _run(self, statement: str, **values: int | bytes) -> None:
+        assert self._server.run(statement, **values) == [{"n": 1}]
+
+
+SHELVES = ("sqlite", "neo4j")
 
 
 @pytest.fixture(params=SHELVES)
 def shelf(request, tmp_path):
-    return SHELVES[request.param](tmp_path)
+    if request.param == "sqlite":
+        yield SqliteShelf(tmp_path)
+        return
+    found = Neo4jShelf(request.getfixturevalue("neo4j"))
+    yield found
+    found.connection.close()
 
 
 @pytest.fixture
@@ -173,6 +207,7 @@ def test_many_entries_and_answers_go_in_one_transaction(opened, store):
     again = opened()
     assert list(again.entries()) == made
     assert [again.answer(key) for key in "abc"] == [answer("a"), answer("b", 600), None]
+    assert list(again.answers()) == [answer("a"), answer("b", 600)]
 
 
 def test_answers_without_a_commit_are_kept_too(opened, store):

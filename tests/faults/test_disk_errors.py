@@ -102,7 +102,7 @@ def served(fiu_run, tmp_path):
     server.process.stdout.close()
 
 
-def wait_for(what, timeout_s=30):
+def wait_for(what, timeout_s=120):
     until = time.monotonic() + timeout_s
     while not what() and time.monotonic() < until:
         time.sleep(0.02)

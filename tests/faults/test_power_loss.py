@@ -70,7 +70,7 @@ def run_writer(fusermount, folder, image, prefix, rng, synchronous="FULL"):
 
 
 def wait_for(what):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not what() and time.monotonic() < until:
         time.sleep(0.01)
     assert what()

@@ -56,7 +56,7 @@ def bad_peer(behave: Behave) -> Generator[BadPeer]:
     finally:
         asyncio.run_coroutine_threadsafe(stop(server), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

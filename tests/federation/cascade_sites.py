@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from federation.joint.cascading import CascadeSite, World
-from federation.joint.conducting import Bounds, Conductor, Here, Traffic
+from federation.joint.conducting import Bounds, Conductor, Here, Traffic, Waiting
 from graph.snapshot import Snapshot
 from simulation.events import Elsewhere
 from simulation.result import Impact
@@ -43,6 +43,7 @@ def cascade_together(
     dark: frozenset[str] = frozenset(),
     well: bool = False,
     bounds: Bounds | None = None,
+    carry: Callable[[Waiting], Waiting] | None = None,
 ) -> Joined:
     """documents: a scenario by site, each with the events of its own twins and null for those of others."""
     bases = {snapshot.sites[0]: snapshot.bases[0] for snapshot in snapshots}
@@ -62,18 +63,18 @@ def cascade_together(
                 ignored,
             )
             sites.append(CascadeSite(world, lit))
-    return asyncio.run(_conduct(sites, bounds or Bounds(), runs, well=well))
+    conductor = Conductor([Here(site) for site in sites], bounds or Bounds(), ignored, lambda: None, carry)
+    return asyncio.run(_conduct(sites, conductor, runs, well=well))
 
 
 def ignored(*_: object) -> None:
     """Whatever is told."""
 
 
-async def _conduct(sites: list[CascadeSite], bounds: Bounds, runs: int, *, well: bool) -> Joined:
-    conductor = Conductor([Here(site) for site in sites], bounds, ignored, lambda: None)
+async def _conduct(sites: list[CascadeSite], conductor: Conductor, runs: int, *, well: bool) -> Joined:
     is_random, is_bounded = await conductor.prepare()
     await conductor.run(runs if is_random else 1, well=well)
-    impacts = {site.name: site.impact(lambda owner, _: f"input from {owner}") for site in sites}
+    impacts = {site.name: site.impact(lambda owner, iri: f"input {iri} from {owner}") for site in sites}
     return Joined(impacts, conductor.traffic, is_bounded)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PROGRAM = str(Path(sys.executable).parent / "twinmesh")
-READY_S_MAX = 90
+READY_S_MAX = 240
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Commands by MQTT: a set-point by GraphQL reaches a device once and is read back, or says how it failed."""
+"""Commands out, by MQTT: a set-point by GraphQL reaches a device once and is read back, or says why not."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def subscribed(url, query):
     stop.set()
 
 
-def wait_for(condition, timeout_s=20):
+def wait_for(condition, timeout_s=120):
     until = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < until:
         time.sleep(0.02)

@@ -46,7 +46,7 @@ def broker(mosquitto, tmp_path):
     wait_for(lambda: answers(port))
     yield port
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def answers(port):
     return True
 
 
-def wait_for(happened, timeout_s=30.0):
+def wait_for(happened, timeout_s=120.0):
     until = time.monotonic() + timeout_s
     while not happened():
         assert time.monotonic() < until, "it did not happen in time"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graph.csr import TAIL_ROWS_MIN
-from graph.twin import JOURNAL
+from graph.following import JOURNAL
 from graph.values import Change, RelationshipRecord, TwinRecord, Value, Way
 
 TWINS = 100_000

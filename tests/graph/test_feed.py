@@ -106,12 +106,12 @@ def test_get_waits_and_close_wakes(twin, write):
     waiter = Thread(target=lambda: got.append(watch.get(10)))
     waiter.start()
     write()
-    waiter.join(10)
+    waiter.join(120)
     assert isinstance(got[0], Commit)
     waiter = Thread(target=lambda: got.append(watch.get(10)))
     waiter.start()
     watch.close()
-    waiter.join(10)
+    waiter.join(120)
     assert got[1] is None
     write()
     assert watch.get(0) is None
@@ -121,7 +121,7 @@ async def test_a_watcher_in_an_event_loop_is_woken(twin, write):
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
     watch = twin.watch(notify=lambda: loop.call_soon_threadsafe(woken.set))
     await asyncio.to_thread(write)
-    await asyncio.wait_for(woken.wait(), 5)
+    await asyncio.wait_for(woken.wait(), 60)
     assert isinstance(watch.get(0), Commit)
 
 

@@ -11,11 +11,12 @@ from hashlib import sha256
 
 import pytest
 
-from graph.stores import sqlite
+from graph.following import JOURNAL
+from graph.stores import layout
 from graph.stores.chain import make_entry
 from graph.stores.protocol import Answer, Header
 from graph.stores.sqlite import SqliteStore
-from graph.twin import JOURNAL, LOCK
+from graph.twin import LOCK
 from graph.values import Change, TwinRecord
 from ontology.errors import StoreError
 
@@ -160,8 +161,8 @@ def test_what_was_written_though_it_failed_is_taken_over_and_told(open_twin, ahu
 
 
 def test_the_oldest_answers_are_dropped_and_the_newest_stay(store, monkeypatch):
-    monkeypatch.setattr(sqlite, "ANSWERS_MAX", 10)
-    monkeypatch.setattr(sqlite, "ANSWERS_DROPPED_AT_ONCE", 4)
+    monkeypatch.setattr(layout, "ANSWERS_MAX", 10)
+    monkeypatch.setattr(layout, "ANSWERS_DROPPED_AT_ONCE", 4)
     store.take_over()
     for number in range(50):
         store.append([entry_after(store.head())], [answer_of(f"k{number}")])

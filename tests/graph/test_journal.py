@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from graph.following import JOURNAL
 from graph.stores.sqlite import FORMAT_VERSION, SqliteStore
-from graph.twin import JOURNAL, Twin
+from graph.twin import Twin
 from graph.values import Change, TwinRecord, Value
 from ontology.errors import ConflictError, NotFoundError, StoreError, UsageError
 

@@ -1,4 +1,4 @@
-"""Vectorised quality of readings, in the terms of OPC UA (OPC 10000-8): good, uncertain, bad."""
+"""What a single reading shows by itself, without those before it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graph.quality import Reason, quality_byte, worse
 from graph.values import Quality
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 FUTURE_TOLERANCE_NS = 60 * 1_000_000_000  # clocks of devices drift; more than a minute ahead is doubtful
+_GOOD = np.uint8(Quality.GOOD)
+_RANGE = np.uint8(quality_byte(Quality.UNCERTAIN, Reason.RANGE))
+_NOT_A_NUMBER = np.uint8(quality_byte(Quality.BAD, Reason.NOT_A_NUMBER))
+_FUTURE = np.uint8(quality_byte(Quality.UNCERTAIN, Reason.FUTURE))
 
 
 def flag_values(
@@ -25,16 +30,13 @@ def flag_values(
     Not finite is bad (a sensor that computes 0/0); outside minimum..maximum is uncertain
     (`EngineeringUnitsExceeded`). A limit of NaN does not limit.
     """
-    quality = stated.copy()
     outside = (values < minimum) | (values > maximum)
-    quality[outside] = np.maximum(quality[outside], np.uint8(Quality.UNCERTAIN))
-    quality[~np.isfinite(values)] = Quality.BAD
-    return quality
+    shown = np.where(np.isfinite(values), np.where(outside, _RANGE, _GOOD), _NOT_A_NUMBER)
+    return worse(stated, shown)
 
 
 def flag_times(
     times_ns: npt.NDArray[np.int64], now_ns: int, quality: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
     """Readings stamped more than a minute after `now_ns` are at best uncertain."""
-    late = times_ns > now_ns + FUTURE_TOLERANCE_NS
-    return np.where(late, np.maximum(quality, np.uint8(Quality.UNCERTAIN)), quality).astype(np.uint8)
+    return worse(quality, np.where(times_ns > now_ns + FUTURE_TOLERANCE_NS, _FUTURE, _GOOD))

@@ -1,0 +1,200 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportPrivateUsage=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""MQTT by gmqtt: an event loop of its own (uvloop where there is one), several times as fast as paho."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import gmqtt
+
+from adapters.loops import new_loop
+from adapters.mqtt.config import RECEIVE_MAXIMUM
+from adapters.mqtt.decode import Message
+from adapters.mqtt.security import credentials, tls_context
+from adapters.pipeline import Link
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable, Sequence
+
+    from adapters.mqtt.config import MqttConfig
+
+FILTERS_PER_SUBSCRIBE_MAX = 500
+SEND_ON_NEW_SUBSCRIPTION = 1
+ANSWER_S_MAX = 15.0
+STEADY_S = 5.0  # a connection that lasted as long was good: the next pause is the shortest again
+VERSIONS = {"5": 5, "3.1.1": 4}
+QUIET = logging.getLogger("twinmesh.mqtt")
+
+
+class GmqttClient:
+    """As `PahoClient`. A connection that breaks is made anew with a growing pause; the session stays."""
+
+    def __init__(
+        self, config: MqttConfig, filters: Sequence[tuple[str, int]], take: Callable[[Message], bool]
+    ) -> None:
+        self._config = config
+        self._filters = list(filters)
+        self._take = take
+        self._connected = False
+        self._session = 0
+        self._last_error: str | None = None
+        self._loop = new_loop()
+        self._stop = asyncio.Event()
+        self._client: Any = None
+        self._thread = threading.Thread(target=self._run, name=f"gmqtt-{config.site}", daemon=True)
+        self._context: ssl.SSLContext | None = None
+
+    def open(self) -> None:
+        """Connect in the background. Raises InputError where the settings cannot work."""
+        self._context = tls_context(self._config)
+        credentials(self._config)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(ANSWER_S_MAX)
+        self._connected = False
+
+    def acknowledge(self, batch: Iterable[Message]) -> None:
+        session = self._session
+        promised = [(m.mid, m.qos) for m in batch if m.qos and m.session == session]
+        if promised and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._send_acknowledgements, promised, session)
+
+    @property
+    def link(self) -> Link:
+        return Link(self._config.address, self._connected, self._session, self._last_error)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._listen())
+        finally:
+            self._loop.close()
+
+    async def _listen(self) -> None:
+        pause_s = float(self._config.reconnect_s_min)
+        while not self._stop.is_set():
+            lost = asyncio.Event()
+            self._client = self._new_client(lost)
+            began_s = self._loop.time()
+            if await self._connect(self._client):
+                await self._until(lost)
+            if self._loop.time() - began_s > STEADY_S:
+                pause_s = float(self._config.reconnect_s_min)
+            self._connected = False
+            await self._leave(self._client)
+            if not self._stop.is_set():
+                await self._pause(pause_s)
+                pause_s = min(pause_s * 2, float(self._config.reconnect_s_max))
+
+    async def _until(self, lost: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (lost, self._stop)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _connect(self, client: Any) -> bool:
+        config = self._config
+        try:
+            await asyncio.wait_for(
+                client.connect(
+                    config.host,
+                    config.port,
+                    ssl=self._context or False,
+                    keepalive=config.keepalive_s,
+                    version=VERSIONS[config.protocol],
+                ),
+                ANSWER_S_MAX,
+            )
+        except (OSError, TimeoutError, gmqtt.MQTTConnectError) as error:
+            self._last_error = f"no connection to {config.address}: {error or 'no answer'}"
+            return False
+        return True
+
+    async def _leave(self, client: Any) -> None:
+        try:
+            await asyncio.wait_for(client.disconnect(), 1.0)
+        except (OSError, TimeoutError, AttributeError):  # gmqtt has no connection to close
+            return
+
+    def _new_client(self, lost: asyncio.Event) -> Any:
+        config = self._config
+        properties: dict[str, int] = {}
+        if config.protocol == "5":
+            properties = {
+                "receive_maximum": min(RECEIVE_MAXIMUM, config.queue_rows_max),
+                "session_expiry_interval": config.session_expiry_s,
+            }
+        client: Any = gmqtt.Client(
+            config.client_id,
+            clean_session=False,
+            optimistic_acknowledgement=False,
+            logger=QUIET,
+            **properties,
+        )
+        client.set_config({"reconnect_retries": 0})
+        username, password = credentials(config)
+        if username is not None:
+            client.set_auth_credentials(username, password)
+        self._listen_to(client, lost)
+        return client
+
+    def _listen_to(self, client: Any, lost: asyncio.Event) -> None:
+        config = self._config
+
+        def connected(_client: Any, _flags: int, _code: int, _properties: Any) -> None:
+            self._session += 1
+            self._connected, self._last_error = True, None
+            handling = SEND_ON_NEW_SUBSCRIPTION if config.protocol == "5" else 0
+            for start in range(0, len(self._filters), FILTERS_PER_SUBSCRIBE_MAX):
+                client.subscribe(
+                    [
+                        gmqtt.Subscription(topic, qos, retain_handling_options=handling)
+                        for topic, qos in self._filters[start : start + FILTERS_PER_SUBSCRIBE_MAX]
+                    ]
+                )
+
+        def disconnected(_client: Any, _packet: Any, exc: Exception | None = None) -> None:
+            self._connected = False
+            self._last_error = f"disconnected: {exc}" if exc else "disconnected"
+            lost.set()
+
+        def came(_client: Any, topic: str, payload: bytes, qos: int, properties: dict[str, Any]) -> None:
+            self._take(
+                Message(topic, payload, time.time_ns(), bool(properties["retain"]), qos, 0, self._session)
+            )
+
+        client.on_connect, client.on_disconnect, client.on_message = connected, disconnected, came
+        # gmqtt acknowledges by itself, or after a coroutine for each message; we know batches and their ends.
+        handler = client._package_handler
+        handler._handle_qos_1_publish_packet = self._promised(1)
+        handler._handle_qos_2_publish_packet = self._promised(2)
+
+    def _promised(self, qos: int) -> Callable[[int, bytes, str, dict[str, Any]], None]:
+        def came(mid: int, payload: bytes, topic: str, properties: dict[str, Any]) -> None:
+            self._take(
+                Message(topic, payload, time.time_ns(), bool(properties["retain"]), qos, mid, self._session)
+            )
+
+        return came
+
+    def _send_acknowledgements(self, promised: Iterable[tuple[int, int]], session: int) -> None:
+        if session != self._session or not self._connected:
+            return
+        handler = self._client._package_handler
+        for mid, qos in promised:
+            (handler._send_puback if qos == 1 else handler._send_pubrec)(mid)

@@ -1,0 +1,196 @@
+"""From messages of any protocol to durable readings: batches are decoded, recorded, then acknowledged.
+
+    protocol's thread -> offer -> bounded inbox -> pump: decode, bind, convert, judge -> record -> acknowledge
+
+What the pump acknowledges is in the history. While the store refuses, nothing is acknowledged and nothing is
+taken in beyond the bounds: a broker that waits for acknowledgements is slowed down, what it does not keep is
+shed here and counted. Alarms and what was sent with a promise (QoS 1 and 2, bindings with `keep`) have memory
+of their own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from adapters.inbox import Inbox
+from adapters.lanes import decode_batch
+from adapters.routing import Router
+from ontology.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from adapters.binding import Binding
+    from adapters.mqtt.decode import Message
+    from adapters.routing import BindingHealth
+    from graph.twin import Twin
+    from graph.values import Readings
+    from ontology.errors import Problem
+    from ontology.units import Units
+
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
+
+
+class Flow(Protocol):
+    """Settings of a pipeline; part of the settings of each source."""
+
+    @property
+    def site(self) -> str: ...
+    @property
+    def queue_rows_max(self) -> int: ...
+    @property
+    def queue_bytes_max(self) -> int: ...
+    @property
+    def batch_rows_max(self) -> int: ...
+    @property
+    def batch_wait_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The state of a connection, as a protocol's client tells it. `connects` counts since the start."""
+
+    address: str
+    connected: bool
+    connects: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """Counts since the start; every received message is one of recorded, refused, unrouted, shed or queued.
+
+    state: `running`, `connecting`, `blocked` (the store refuses) or `stopped`. `unrouted` came on an address
+    without a known point; `shed` found no room; `recorded` counts readings, of which a message may hold many.
+    lag_s: from arrival to durable, of the last batch; while something waits, how long it has waited.
+    """
+
+    address: str
+    state: str
+    connected: bool
+    connects: int
+    reconnects: int
+    received: int
+    recorded: int
+    refused: int
+    unrouted: int
+    shed: int
+    queued: int
+    lag_s: float
+    last_error: str | None
+    problems: tuple[Problem, ...]
+    bindings: tuple[BindingHealth, ...]
+
+
+class Pipeline:
+    """The way of one source into one twin. `offer` from the protocol's thread, the rest happens aside."""
+
+    def __init__(
+        self,
+        twin: Twin,
+        flow: Flow,
+        bindings: Sequence[Binding],
+        units: Units,
+        acknowledge: Callable[[Sequence[Message]], None],
+        *,
+        reserve_rows: int,
+    ) -> None:
+        self.router = Router(bindings, twin.snapshot(), units)
+        self._twin = twin
+        self._flow = flow
+        self._acknowledge = acknowledge
+        self._inbox: Inbox[Message] = Inbox(flow.queue_rows_max, reserve_rows, bytes_max=flow.queue_bytes_max)
+        self._keeps = any(binding.keep for binding in bindings)
+        self._pump = threading.Thread(target=self._run, name=f"pump-{flow.site}", daemon=True)
+        self._received = self._recorded = self._refused = self._unrouted = 0
+        self._taken = 0  # messages that the pump holds now
+        self._oldest_ns = 0  # arrival of the oldest of them
+        self._lag_s = 0.0
+        self._store_error: str | None = None
+
+    def start(self) -> None:
+        self._pump.start()
+
+    def offer(self, message: Message) -> bool:
+        """Take a message in; False where it was shed. From one thread."""
+        self._received += 1
+        keep = message.qos > 0 or (self._keeps and not self._inbox.has_room() and self._is_kept(message))
+        return self._inbox.offer(message, keep=keep, weight_bytes=len(message.payload))
+
+    def close(self, timeout_s: float) -> None:
+        """Take nothing more in; what is inside is recorded and acknowledged first."""
+        self._inbox.close()
+        if self._pump.is_alive():
+            self._pump.join(timeout_s)
+
+    def health(self, link: Link) -> SourceHealth:
+        now_ns = time.time_ns()
+        queued = len(self._inbox) + self._taken
+        return SourceHealth(
+            address=link.address,
+            state=self._state(link),
+            connected=link.connected,
+            connects=link.connects,
+            reconnects=max(link.connects - 1, 0),
+            received=self._received,
+            recorded=self._recorded,
+            refused=self._refused,
+            unrouted=self._unrouted,
+            shed=self._inbox.shed,
+            queued=queued,
+            lag_s=(now_ns - self._oldest_ns) / 1e9 if self._taken else self._lag_s,
+            last_error=self._store_error or link.last_error,
+            problems=self.router.problems,
+            bindings=self.router.health(now_ns),
+        )
+
+    def _state(self, link: Link) -> str:
+        if self._inbox.closed:
+            return "stopped"
+        if self._store_error is not None:
+            return "blocked"
+        return "running" if link.connected else "connecting"
+
+    def _is_kept(self, message: Message) -> bool:
+        return any(self.router.bindings[route.binding].keep for route in self.router.routes(message.topic))
+
+    def _run(self) -> None:
+        while True:
+            batch = self._inbox.take(self._flow.batch_rows_max, self._flow.batch_wait_s)
+            if batch:
+                self._oldest_ns, self._taken = batch[0].arrival_ns, len(batch)
+                self._keep(batch)
+                self._taken = 0
+            elif self._inbox.closed:
+                return
+
+    def _keep(self, batch: Sequence[Message]) -> None:
+        """Decode, record, acknowledge."""
+        self.router.refresh(self._twin.snapshot())
+        decoded = decode_batch(batch, self.router, self._twin.intern_texts)
+        if len(decoded.readings) and not self._record(decoded.readings):
+            return
+        self._refused += decoded.refused
+        self._unrouted += decoded.unrouted
+        now_ns = time.time_ns()
+        self.router.saw_all(decoded.slots, now_ns)
+        self._lag_s = (now_ns - self._oldest_ns) / 1e9
+        self._acknowledge(batch)
+
+    def _record(self, readings: Readings) -> bool:
+        """Until the store takes them; False where we were closed before it did."""
+        wait_s = RETRY_S_MIN
+        while True:
+            try:
+                self._recorded += self._twin.record(readings)
+                self._store_error = None
+                return True
+            except StoreError as error:
+                self._store_error = str(error)
+                if self._inbox.closed:
+                    return False
+                time.sleep(wait_s)
+                wait_s = min(wait_s * 2, RETRY_S_MAX)

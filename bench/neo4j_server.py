@@ -1,0 +1,250 @@
+"""A real Neo4j Community for tests and benchmarks: jars from Maven Central, a home and password of its own.
+
+Jars and the class archive (AppCDS, for a quick start) lie in the user's cache, outside the checkout; see
+`docs/neo4j.md`. Nothing of Neo4j is shipped with twinmesh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from neo4j import GraphDatabase
+from neo4j.exceptions import DriverError, Neo4jError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from neo4j import Driver
+
+VERSION = "5.26.30"
+POM = Path(__file__).resolve().parent / "graphql_peers" / "neo4j" / "pom.xml"
+HOST = "127.0.0.1"
+FETCH_S_MAX = 1_200.0
+START_S_MAX = 180.0
+STOP_S_MAX = 60.0
+POLL_S = 0.1
+SAID_CHARACTERS_MAX = 600
+MAIN = "org.neo4j.server.CommunityEntryPoint"
+OPENED = ("java.nio", "java.io", "java.lang", "sun.nio.ch", "java.util.concurrent")
+ARCHIVE = "classes.jsa"
+_SETTINGS = """server.default_listen_address={host}
+server.default_advertised_address={host}
+server.bolt.enabled=true
+server.bolt.listen_address={host}:{port}
+server.bolt.advertised_address={host}:{port}
+server.http.enabled=false
+server.https.enabled=false
+dbms.security.auth_enabled=true
+dbms.security.auth_max_failed_attempts=0
+dbms.usage_report.enabled=false
+client.allow_telemetry=false
+server.memory.pagecache.size={pages}
+db.tx_log.rotation.retention_policy=1 files
+db.tx_log.preallocate=false
+internal.server.bolt.thread_pool_shutdown_wait_time=0s
+internal.server.bolt.connection_shutdown_wait_time=0s
+"""
+
+
+class MissingError(Exception):
+    """Java, Maven or the jars are not here; says which and why."""
+
+
+class ServerError(Exception):
+    """A server that did not start, with what it said."""
+
+
+def cache_folder() -> Path:
+    """Where jars and archive are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "twinmesh" / f"neo4j-{VERSION}"
+
+
+def fetch() -> Path:
+    """The folder with the jars, filled once on this machine. MissingError."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _fetch(folder)
+            (folder / "complete").touch()
+    return folder
+
+
+def _fetch(folder: Path) -> None:
+    maven = _find("mvn")
+    shutil.rmtree(folder / "jars", ignore_errors=True)
+    shutil.copy(POM, folder / "pom.xml")
+    goal = ("dependency:copy-dependencies", "-DoutputDirectory=jars", "-DincludeScope=runtime")
+    try:
+        done = subprocess.run(
+            [maven, "-q", "-B", *goal],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=FETCH_S_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MissingError(f"Maven took more than {FETCH_S_MAX:.0f} s") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-SAID_CHARACTERS_MAX:]
+        raise MissingError(f"Maven could not fetch Neo4j: {said}")
+
+
+def make_archive() -> None:
+    """Start and stop a server once to keep its loaded classes: later ones start in a third of the time."""
+    folder = fetch()
+    with (folder / "archive.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / ARCHIVE).exists():
+            return
+        home = folder / "archiving"
+        shutil.rmtree(home, ignore_errors=True)
+        server = Server.make(home)
+        server.start(f"-XX:ArchiveClassesAtExit={folder / 'draft.jsa'}")
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+        if (folder / "draft.jsa").exists():
+            (folder / "draft.jsa").replace(folder / ARCHIVE)
+
+
+@dataclass(slots=True)
+class Server:
+    """One Neo4j with its home folder. The port stays the same over restarts."""
+
+    home: Path
+    jars: Path
+    port: int
+    password: str
+    heap_mb: int = 512
+    pages_mb: int = 64
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @classmethod
+    def make(cls, home: Path, *, heap_mb: int = 512, pages_mb: int = 64) -> Server:
+        """A home with a random password, not started. MissingError, ServerError."""
+        folder = fetch()
+        server = cls(home, folder / "jars", free_port(), token_hex(16), heap_mb, pages_mb)
+        (home / "conf").mkdir(parents=True)
+        (home / "conf" / "neo4j.conf").write_text("")
+        admin = ["org.neo4j.cli.AdminTool", "dbms", "set-initial-password", server.password]
+        command = [_find("java"), "-XX:TieredStopAtLevel=1", "-cp", f"{server.jars}/*", *admin]
+        done = subprocess.run(
+            command, env=server.environment, capture_output=True, text=True, timeout=START_S_MAX, check=False
+        )
+        if done.returncode:
+            raise ServerError(f"no password could be set: {done.stderr[-SAID_CHARACTERS_MAX:]}")
+        return server
+
+    @property
+    def url(self) -> str:
+        return f"bolt://{HOST}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "NEO4J_HOME": str(self.home), "NEO4J_CONF": str(self.home / "conf")}
+
+    @property
+    def log(self) -> Path:
+        return self.home / "server.log"
+
+    def driver(self) -> Driver:
+        return GraphDatabase.driver(self.url, auth=("neo4j", self.password))  # pyright: ignore[reportUnknownMemberType]
+
+    def run(self, statement: str, **values: Any) -> list[dict[str, Any]]:
+        """What one statement gives, over a connection of its own."""
+        with self.driver() as driver:
+            return [record.data() for record in driver.execute_query(statement, values).records]  # pyright: ignore[reportArgumentType]
+
+    def clear(self) -> None:
+        """Remove all data, constraints and indexes that somebody named."""
+        with self.driver() as driver, driver.session() as session:
+            session.run("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS").consume()
+            for record in list(session.run("SHOW CONSTRAINTS YIELD name")):
+                session.run(f"DROP CONSTRAINT `{record['name']}` IF EXISTS").consume()  # pyright: ignore[reportArgumentType]
+
+    def start(self, *options: str) -> None:
+        """Start it, and wait until it answers. ServerError."""
+        settings = _SETTINGS.format(host=HOST, port=self.port, pages=f"{self.pages_mb}m")
+        (self.home / "conf" / "neo4j.conf").write_text(settings)
+        archive = self.jars.parent / ARCHIVE
+        quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
+        opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]
+        memory = ["-XX:+UseSerialGC", "-Xms128m", f"-Xmx{self.heap_mb}m"]
+        command = [_find("java"), "-cp", f"{self.jars}/*", *memory, *quick, *options, *opened, MAIN]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+            )
+        self._wait(self.process)
+
+    def kill(self) -> None:
+        """End it as a power loss of its process would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        ends_s = time.monotonic() + START_S_MAX
+        while time.monotonic() < ends_s and process.poll() is None:
+            with contextlib.suppress(DriverError, Neo4jError), self.driver() as driver:
+                with driver.session() as session:  # which does not repeat by itself
+                    session.run("RETURN 1").consume()
+                return
+            time.sleep(POLL_S)
+        self.kill()
+        raise ServerError(f"Neo4j did not start: {self.said()}")
+
+    def said(self) -> str:
+        return self.log.read_text("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:]
+
+
+@contextlib.contextmanager
+def running(home: Path, *, heap_mb: int = 512, pages_mb: int = 64) -> Generator[Server]:
+    """A started server, ended with the block. MissingError, ServerError."""
+    server = Server.make(home, heap_mb=heap_mb, pages_mb=pages_mb)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _find(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise MissingError(f"no {program} on this machine")
+    return found

@@ -1,0 +1,145 @@
+"""A Neo4j database: statements in, rows out, its errors as StoreError."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from neo4j import GraphDatabase, NotificationMinimumSeverity
+from neo4j.exceptions import (
+    AuthError,
+    ConfigurationError,
+    ConstraintError,
+    DriverError,
+    Neo4jError,
+    ServiceUnavailable,
+    SessionExpired,
+)
+
+from ontology.errors import Place, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from neo4j import Driver, Session
+    from neo4j import Transaction as DriverTransaction
+
+CONNECT_S_MAX: Final = 5.0
+ACQUIRE_S_MAX: Final = 30.0
+# Rows of a journal that the driver holds at a time: payloads may be large.
+FETCH_ROWS: Final = 32
+_UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
+_HINTS: Final = {
+    "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
+    "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
+    "STORE_CONSTRAINT": "a constraint of somebody else's refuses what twinmesh writes: SHOW CONSTRAINTS",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Neo4jPlace:
+    """Where a Neo4j is, and who we are there."""
+
+    url: str
+    user: str = "neo4j"
+    password: str = field(default="", repr=False)
+    database: str | None = None  # None: the user's home database
+
+
+class Transaction:
+    """Several statements that hold together; see `Connection.transaction`."""
+
+    def __init__(self, transaction: DriverTransaction) -> None:
+        self._transaction = transaction
+
+    def run(self, statement: str, **values: Any) -> list[list[Any]]:
+        """All rows that a statement gives."""
+        return self._transaction.run(statement, values).values()  # pyright: ignore[reportArgumentType]
+
+
+class Connection:
+    """A pool of connections; safe from any thread. A statement is a transaction of its own, never repeated.
+
+    The driver repeats managed transactions by itself; after an error of a commit nobody knows whether it was
+    written, so that repeating is left to `Store.recover`, which looks.
+    """
+
+    def __init__(self, place: Neo4jPlace) -> None:
+        self.place = place
+        try:
+            self._driver = _driver(place)
+        except (ConfigurationError, ValueError) as error:
+            message = f"{place.url} cannot be a Neo4j: {error}"
+            raise UsageError(message, code="STORE_URL", hint="bolt://HOST:7687 or neo4j://HOST") from error
+
+    def run(self, statement: str, **values: Any) -> list[list[Any]]:
+        """All rows that a statement gives; what it wrote is durable on return. StoreError."""
+        with self.errors(), self._session() as session:
+            return session.run(statement, values).values()  # pyright: ignore[reportArgumentType]
+
+    def stream(self, statement: str, **values: Any) -> Iterator[list[Any]]:
+        """The same row by row, few of them in memory."""
+        with self.errors(), self._session(FETCH_ROWS) as session:
+            for record in session.run(statement, values):  # pyright: ignore[reportArgumentType]
+                yield record.values()
+
+    @contextmanager
+    def transaction(self) -> Generator[Transaction]:
+        """All that the block writes, durable once it ends well, or nothing of it. StoreError."""
+        with self.errors(), self._session() as session, session.begin_transaction() as transaction:
+            yield Transaction(transaction)
+            transaction.commit()
+
+    @contextmanager
+    def errors(self) -> Generator[None]:
+        """Errors of the driver and of the server as StoreError."""
+        try:
+            yield
+        except (DriverError, Neo4jError) as error:
+            raise as_store_error(error, self.place.url) from error
+        except ValueError as error:
+            if _UNRESOLVED not in str(error):
+                raise
+            place = Place(path=self.place.url)
+            hint = _HINTS["STORE_UNREACHABLE"]
+            raise StoreError(f"Neo4j: {error}", code="STORE_UNREACHABLE", place=place, hint=hint) from error
+
+    def close(self) -> None:
+        self._driver.close()
+
+    def _session(self, fetch_rows: int = 1000) -> Session:
+        # The driver leaves the types of its settings open.
+        return self._driver.session(database=self.place.database, fetch_size=fetch_rows)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _driver(place: Neo4jPlace) -> Driver:
+    return GraphDatabase.driver(  # pyright: ignore[reportUnknownMemberType]
+        place.url,
+        auth=(place.user, place.password),
+        connection_timeout=CONNECT_S_MAX,
+        connection_acquisition_timeout=ACQUIRE_S_MAX,
+        max_transaction_retry_time=0.0,
+        telemetry_disabled=True,
+        notifications_min_severity=NotificationMinimumSeverity.OFF,
+        warn_notification_severity=NotificationMinimumSeverity.OFF,
+    )
+
+
+def as_store_error(error: DriverError | Neo4jError, place: str) -> StoreError:
+    """STORE_AUTH, STORE_UNREACHABLE, STORE_CONSTRAINT or STORE_FAILED, with what the server said."""
+    code = _code(error)
+    said = (error.message if isinstance(error, Neo4jError) else str(error)) or type(error).__name__
+    message = f"Neo4j: {said.splitlines()[0]}"
+    return StoreError(message, code=code, place=Place(path=place), hint=_HINTS.get(code))
+
+
+def _code(error: DriverError | Neo4jError) -> str:
+    if isinstance(error, AuthError):
+        return "STORE_AUTH"
+    if isinstance(error, ServiceUnavailable | SessionExpired):
+        return "STORE_UNREACHABLE"
+    if isinstance(error, ConstraintError):
+        return "STORE_CONSTRAINT"
+    server = (error.code or "") if isinstance(error, Neo4jError) else ""
+    return "STORE_AUTH" if ".Security." in server else "STORE_FAILED"

@@ -1,0 +1,129 @@
+"""A thread that keeps the graph of a site in Neo4j behind its journal: it follows by sequence.
+
+The journal is the truth, and it is written first. What a crash leaves undone is done as soon as the site is
+opened again, not only with its next commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Final
+
+from graph.feed import ReadingsEvent
+from graph.stores.neo4j.projection import Projection
+from graph.touching import all_touched
+from graph.trouble import Medium
+from ontology.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graph.feed import Watch
+    from graph.snapshot import Snapshot
+    from graph.stores.neo4j.connection import Connection
+    from graph.twin import Twin
+    from graph.values import Commit
+
+COMMITS_AT_ONCE: Final = 64
+# How long closing a site waits for its graph; what is missing then follows when it is opened again.
+FINISH_S_MAX: Final = 30.0
+_LOG = logging.getLogger("twinmesh.graph")
+
+
+class Mirror:
+    """Of one site that this process writes. `start` once, then `finish`."""
+
+    def __init__(self, connection: Connection, twin: Twin) -> None:
+        self._twin = twin
+        self._projection = Projection(connection, twin.site, lambda: twin.epoch)
+        self._projection.stopped = self._is_stopped
+        self.medium = Medium(twin.site, "graph", self._catch_up)
+        self._prepared = False
+        self._lock = Lock()  # of whoever projects: the thread, or the probe after trouble
+        self._wake, self._stop = Event(), Event()
+        self._sequence = -1
+        self._thread = Thread(target=self._run, name=f"mirror-{twin.site}", daemon=True)
+
+    @property
+    def sequence(self) -> int:
+        """The graph shows every commit up to here; -1: not even the first load is finished."""
+        return self._sequence
+
+    def start(self) -> None:
+        self._wake.set()
+        self._thread.start()
+
+    def finish(self) -> None:
+        """End; before that wait a while for what is missing, unless there is trouble."""
+        self._wake.set()
+        until_s = time.monotonic() + FINISH_S_MAX
+        while self._works() and self._behind() and time.monotonic() < until_s:
+            time.sleep(0.005)
+        if self._behind():
+            _LOG.warning("site %s: its graph is behind; it follows when the site is opened", self._twin.site)
+        self._stop.set()
+        self._wake.set()
+        self.medium.close()
+        self._thread.join()
+
+    def _behind(self) -> bool:
+        return self._sequence < self._twin.snapshot().revision
+
+    def _works(self) -> bool:
+        return self._thread.is_alive() and self.medium.trouble is None
+
+    def _is_stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def _run(self) -> None:
+        with self._twin.watch(notify=self._wake.set) as watch:
+            while not self._stop.is_set():
+                self._wake.wait()
+                self._wake.clear()
+                if self._is_due(watch) and self.medium.trouble is None:
+                    try:
+                        self._catch_up()
+                    except StoreError as error:
+                        self.medium.fail(error)
+
+    def _is_due(self, watch: Watch) -> bool:
+        """Whether anything but readings came; empties the watch, which only wakes us up."""
+        due = self._sequence < 0
+        while (event := watch.get(0)) is not None:
+            due = due or not isinstance(event, ReadingsEvent)
+        return due
+
+    def _catch_up(self) -> None:
+        """Bring the graph to the newest commit. StoreError."""
+        with self._lock:
+            if not self._prepared:
+                self._projection.prepare()
+                self._prepared = True
+            if self._sequence < 0:
+                self._sequence = self._loaded()
+            while self._sequence >= 0 and not self._stop.is_set():
+                commits = self._twin.commits(self._sequence, COMMITS_AT_ONCE)
+                if not commits:
+                    return
+                snapshot = self._twin.snapshot()
+                touched = _touched(commits, snapshot)
+                if self._projection.update(snapshot, touched, commits[-1].sequence):
+                    self._sequence = commits[-1].sequence
+
+    def _loaded(self) -> int:
+        """Up to where the graph is; loads it where that was never done or not finished."""
+        progress = self._projection.progress()
+        if progress is None or not progress.loaded:
+            self._projection.load(self._twin.snapshot())
+            progress = self._projection.progress()
+        return progress.sequence if progress is not None else -1
+
+
+def _touched(commits: Sequence[Commit], snapshot: Snapshot) -> list[str]:
+    """Every twin that some commits touch, once."""
+    if any(commit.touches_more and commit.change.remove_relationships for commit in commits):
+        # The ends of so many removed relationships are not told.
+        return snapshot.ids(snapshot.living_rows)
+    return list(dict.fromkeys(iri for commit in commits for iri in all_touched(commit)))

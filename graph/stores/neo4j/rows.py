@@ -1,0 +1,130 @@
+"""Twins and relationships of the snapshot of one site as rows: properties by name, grouped by labels.
+
+Values that Neo4j cannot hold (objects, mixed lists, integers beyond 64 bits) become a text that begins with
+`TAGGED`; a text of a user's that begins with its first character is stored that way too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from graph.stores.neo4j.naming import labels_of, property_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from graph.attributes import Column
+    from graph.columns import Rows
+    from graph.snapshot import Snapshot
+    from graph.values import JSONValue
+
+TAGGED: Final = "\x01json:"
+_INTEGER_MAX: Final = 2**63 - 1
+_JSON: Final = msgspec.json.Encoder(order="deterministic")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinRows:
+    """Living twins with the same labels: their rows in the snapshot, and their properties."""
+
+    labels: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    properties: list[Row]
+
+
+def stored(value: JSONValue) -> Any:
+    """A value as Neo4j holds it."""
+    if isinstance(value, str):
+        return TAGGED + _JSON.encode(value).decode() if value.startswith(TAGGED[0]) else value
+    if isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and abs(value) <= _INTEGER_MAX:
+        return value
+    return TAGGED + _JSON.encode(value).decode()
+
+
+def twin_rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[TwinRows]:
+    """Living rows, grouped by labels."""
+    properties = _twin_properties(snapshot, rows)
+    codes = snapshot.twins.kind_set.take(rows)
+    by_labels: dict[tuple[str, ...], list[int]] = {}
+    distinct: list[int] = np.unique(codes).tolist()
+    for code in distinct:
+        labels = labels_of(snapshot.schema, snapshot.pools.kind_sets.value(code) or ())
+        by_labels.setdefault(labels, []).extend(np.flatnonzero(codes == code).tolist())
+    return [
+        TwinRows(labels, rows[places], [properties[place] for place in places])
+        for labels, places in by_labels.items()
+    ]
+
+
+def _twin_properties(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[Row]:
+    site = snapshot.heads[0].name
+    revisions: list[int] = snapshot.twins.revision.take(rows).tolist()
+    parts = (
+        snapshot.ids(rows),
+        snapshot.names(rows),
+        snapshot.local_ids(rows),
+        revisions,
+        snapshot.pools.kind_sets.values(snapshot.twins.kind_set.take(rows).tolist()),
+        snapshot.pools.external_ids.values(snapshot.twins.external.take(rows).tolist()),
+    )
+    properties: list[Row] = []
+    for iri, name, local, revision, kinds, external in zip(*parts, strict=True):
+        row: Row = {"id": iri, "_local": local, "_site": site, "_revision": revision}
+        row["_kind"], row["_kinds"] = _leading(snapshot, kinds or ()), list(kinds or ())
+        if name is not None:
+            row["name"] = name
+        if external:
+            row["_external"] = [f"{known.system} {known.id}" for known in external]
+        properties.append(row)
+    _add_attributes(properties, snapshot.twins.attributes, rows)
+    return properties
+
+
+def _leading(snapshot: Snapshot, kinds: Sequence[str]) -> str:
+    """The name of the first kind that the schema knows."""
+    found = (snapshot.schema.kind_by_iri(iri) for iri in kinds)
+    return next((kind.name for kind in found if kind is not None), "")
+
+
+def _add_attributes(properties: list[Row], columns: Mapping[str, Column], rows: Rows) -> None:
+    """Every attribute of every row; `_units` and `_origins` hold those of all of a row, as JSON."""
+    units: dict[int, dict[str, str]] = {}
+    for name in sorted(columns):
+        column = columns[name]
+        places: list[int] = np.flatnonzero(column.present(rows)).tolist()
+        values = column.values(rows[places]) if places else []
+        key = property_of(name)
+        for place, value in zip(places, values, strict=True):
+            if value is not None:
+                properties[place][key] = stored(value.value)
+                if value.unit is not None:
+                    units.setdefault(place, {})[name] = value.unit
+    for place, stated in units.items():
+        properties[place]["_units"] = _JSON.encode(stated).decode()
+
+
+def edge_properties(snapshot: Snapshot, edges: Rows) -> list[Row]:
+    """The properties of some relationships. An id is there only where it does not follow from the ends."""
+    texts = snapshot.pools.texts
+    site = snapshot.heads[0].name
+    groups = texts.values(snapshot.edges.group.take(edges).tolist())
+    own_ids = texts.values(snapshot.edges.own_id.take(edges).tolist())
+    properties: list[Row] = []
+    for group, own_id in zip(groups, own_ids, strict=True):
+        row: Row = {"_site": site}
+        if group:
+            row["_group"] = group
+        if own_id:
+            row["_id"] = own_id
+        properties.append(row)
+    _add_attributes(properties, snapshot.edges.attributes, edges)
+    return properties
