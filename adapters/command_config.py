@@ -85,9 +85,7 @@ def _via(table: Table) -> Literal["mqtt", "http", "amqp", "opcua"]:
 
 def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
     site = table.text("site")
-    via: Literal["mqtt", "http", "amqp", "opcua"] = table.choice(
-        "via", ("mqtt", "http", "amqp", "opcua"), "mqtt"
-    )
+    via = _via(table)
     rules = folder.absolute() / table.text("rules")
     match via:
         case "mqtt":
