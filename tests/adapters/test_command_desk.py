@@ -135,7 +135,7 @@ def record(twin, point, value, quality=0):
     twin.record(Readings(np.array([row], np.int32), np.array([now]), words, np.array([quality], np.uint8)))
 
 
-def wish(key, value=20.0, point=SP, author="ann", expires_s=80.0, **more):
+def wish(key, value=20.0, point=SP, author="ann", expires_s=600.0, **more):
     return Wish(point, value, expires_s, key, author, **more)
 
 

@@ -68,7 +68,7 @@ def test_a_node_is_written_once_and_read_back(tmp_path):
             desk = CommandDesk(twin, log, ((rules, OpcuaCommandSender(line)),), units)
             try:
                 with desk:
-                    good = desk.send(Wish(BASE + "RATE", 30.0, 90.0, "k-1", "ann"), "operator")
+                    good = desk.send(Wish(BASE + "RATE", 30.0, 600.0, "k-1", "ann"), "operator")
                     done = ended(desk, good.id)
                     assert (done.status, done.code) == ("CONFIRMED", None)
                     assert abs(done.reported - 30.0) < 1e-6
@@ -76,7 +76,7 @@ def test_a_node_is_written_once_and_read_back(tmp_path):
                     high = desk.send(Wish(BASE + "RATE", 101.0, 60.0, "k-2", "ann"), "operator")
                     assert (high.status, high.code) == ("REFUSED", "COMMAND_LIMIT")
                     server.kill()
-                    away = desk.send(Wish(BASE + "RATE", 31.0, 60.0, "k-3", "ann"), "operator")
+                    away = desk.send(Wish(BASE + "RATE", 31.0, 600.0, "k-3", "ann"), "operator")
                     lost = ended(desk, away.id)
                     assert (lost.status, lost.code) == ("FAILED", "COMMAND_NOT_SENT")
             finally:
