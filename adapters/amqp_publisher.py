@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from concurrent.futures import TimeoutError as LateError
@@ -72,7 +73,7 @@ class AmqpPublisher:
         return True
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_CLOSE_S)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(2 * _CLOSE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -89,7 +90,8 @@ class AmqpPublisher:
 
     async def _open(self) -> AbstractExchange:
         async with self._opening:
-            if self._exchange is None or self._connection is None or self._connection.is_closed:
+            if self._exchange is None or self._channel is None or self._channel.is_closed:
+                await self._close()
                 self._connection = await aio_pika.connect(self._url, timeout=CONNECT_S)
                 self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
                 name = self._exchange_name
@@ -99,8 +101,11 @@ class AmqpPublisher:
             return self._exchange
 
     async def _close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
+        """Let go of the connection, also of one that the broker broke."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+                await asyncio.wait_for(connection.close(), _CLOSE_S)
 
 
 async def _sent(exchange: AbstractExchange, message: aio_pika.Message, routing_key: str) -> None:

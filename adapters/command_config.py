@@ -2,13 +2,13 @@
 
     [[commands]]
     site = "campus"
-    via = "mqtt"                          # mqtt, http or amqp
+    via = "mqtt"                          # mqtt, http, amqp or opcua
     host = "broker.example"
     rules = "campus-commands.toml"        # beside twinmesh.toml; see `adapters.command_rules`
     responses = true                      # mqtt: devices answer on the response topic of MQTT 5
 
 mqtt: `port tls ca_file username password_env client_id protocol keepalive_s responses`.
-http: `url method token_env`. amqp: `url_env exchange`.
+http: `url method token_env`. amqp: `url_env exchange`. opcua: the keys of the line as in `[[opcua]]`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from adapters.mqtt.publisher import MqttLink, read_link
+from adapters.opcua.config import Line, read_line
 from adapters.tables import Table
 from ontology.errors import InputError, Place, Problem
 
@@ -56,7 +57,7 @@ class CommandsConfig:
 
     site: str
     rules: Path
-    way: MqttWay | HttpWay | AmqpWay
+    way: MqttWay | HttpWay | AmqpWay | Line  # a line is one to an OPC UA server
 
 
 def parse_commands(document: Mapping[str, object], path: Path) -> tuple[CommandsConfig, ...]:
@@ -78,9 +79,13 @@ def parse_commands(document: Mapping[str, object], path: Path) -> tuple[Commands
     return tuple(configs)
 
 
+def _via(table: Table) -> Literal["mqtt", "http", "amqp", "opcua"]:
+    return table.choice("via", ("mqtt", "http", "amqp", "opcua"), "mqtt")
+
+
 def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
     site = table.text("site")
-    via: Literal["mqtt", "http", "amqp"] = table.choice("via", ("mqtt", "http", "amqp"), "mqtt")
+    via = _via(table)
     rules = folder.absolute() / table.text("rules")
     match via:
         case "mqtt":
@@ -91,6 +96,8 @@ def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
         case "http":
             method: Literal["POST", "PUT"] = table.choice("method", ("POST", "PUT"), "POST")
             way = HttpWay(table.text("url"), method, table.optional_text("token_env"))
+        case "opcua":
+            way = read_line(table, folder.absolute())
         case "amqp":
             way = AmqpWay(table.text("url_env"), table.text("exchange", ""))
     table.finish()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from adapters.alarm_desk import AlarmDesk
 from adapters.alarm_rules import parse_alarms
 from adapters.amqp_command_sender import AmqpCommandSender
-from adapters.command_config import HttpWay, MqttWay, parse_commands
+from adapters.command_config import AmqpWay, HttpWay, MqttWay, parse_commands
 from adapters.command_desk import CommandDesk
 from adapters.command_rules import load_rules
 from adapters.mqtt.command_sender import MqttCommandSender
@@ -118,4 +118,9 @@ def _sender(config: CommandsConfig, settings: Settings) -> CommandSender:
         return MqttCommandSender(way.link, responses=way.responses)
     if isinstance(way, HttpWay):
         return HttpCommandSender(way, frozenset(settings.federation.plain_hosts))
-    return AmqpCommandSender(way.url_env, way.exchange)
+    if isinstance(way, AmqpWay):
+        return AmqpCommandSender(way.url_env, way.exchange)
+    # asyncua takes a second to import: only who uses it waits.
+    from adapters.opcua.command_sender import OpcuaCommandSender  # noqa: PLC0415
+
+    return OpcuaCommandSender(way)
