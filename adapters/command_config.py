@@ -2,13 +2,13 @@
 
     [[commands]]
     site = "campus"
-    via = "mqtt"                          # mqtt, http or amqp
+    via = "mqtt"                          # mqtt, http, amqp or opcua
     host = "broker.example"
     rules = "campus-commands.toml"        # beside twinmesh.toml; see `adapters.command_rules`
     responses = true                      # mqtt: devices answer on the response topic of MQTT 5
 
 mqtt: `port tls ca_file username password_env client_id protocol keepalive_s responses`.
-http: `url method token_env`. amqp: `url_env exchange replies`.
+http: `url method token_env`. amqp: `url_env exchange replies`. opcua: what `[[opcua]]` says about its line.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from adapters.mqtt.publisher import MqttLink, read_link
+from adapters.opcua.config import read_line
 from adapters.tables import Table
 from ontology.errors import InputError, Place, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from adapters.opcua.config import Line
 
 ROUTES_MAX: Final = 100
 
@@ -43,6 +46,13 @@ class HttpWay:
 
 
 @dataclass(frozen=True, slots=True)
+class OpcuaWay:
+    """Addresses of rules are node ids."""
+
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
 class AmqpWay:
     """url_env: the environment variable that holds the URL with its password. Addresses are routing keys."""
 
@@ -57,7 +67,7 @@ class CommandsConfig:
 
     site: str
     rules: Path
-    way: MqttWay | HttpWay | AmqpWay
+    way: MqttWay | HttpWay | AmqpWay | OpcuaWay
 
 
 def parse_commands(document: Mapping[str, object], path: Path) -> tuple[CommandsConfig, ...]:
@@ -81,7 +91,9 @@ def parse_commands(document: Mapping[str, object], path: Path) -> tuple[Commands
 
 def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
     site = table.text("site")
-    via: Literal["mqtt", "http", "amqp"] = table.choice("via", ("mqtt", "http", "amqp"), "mqtt")
+    via: Literal["mqtt", "http", "amqp", "opcua"] = table.choice(
+        "via", ("mqtt", "http", "amqp", "opcua"), "mqtt"
+    )
     rules = folder.absolute() / table.text("rules")
     match via:
         case "mqtt":
@@ -92,6 +104,8 @@ def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
         case "http":
             method: Literal["POST", "PUT"] = table.choice("method", ("POST", "PUT"), "POST")
             way = HttpWay(table.text("url"), method, table.optional_text("token_env"))
+        case "opcua":
+            way = OpcuaWay(read_line(table, folder.absolute()))
         case "amqp":
             way = AmqpWay(table.text("url_env"), table.text("exchange", ""), table.boolean("replies", False))
     table.finish()

@@ -85,7 +85,7 @@ def parse_opcua(document: Mapping[str, object], path: Path) -> tuple[OpcuaConfig
 def _config(table: Table, folder: Path) -> OpcuaConfig:
     config = OpcuaConfig(
         site=table.text("site"),
-        line=_line(table, folder.absolute()),
+        line=read_line(table, folder.absolute()),
         bindings=folder.absolute() / table.text("bindings"),
         publish_ms=table.number("publish_ms", 100.0, minimum=1, maximum=3_600_000),
         sampling_ms=table.number("sampling_ms", -1.0, minimum=-1, maximum=3_600_000),
@@ -101,7 +101,8 @@ def _config(table: Table, folder: Path) -> OpcuaConfig:
     return config
 
 
-def _line(table: Table, folder: Path) -> Line:
+def read_line(table: Table, folder: Path) -> Line:
+    """The keys of a table that are about the line to a server; problems are noted in the table."""
     line = Line(
         url=table.text("url"),
         certificate=folder / table.text("certificate", "opcua-client.pem"),

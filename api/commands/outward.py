@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from adapters.command_config import HttpWay, MqttWay, parse_commands
+from adapters.command_config import HttpWay, MqttWay, OpcuaWay, parse_commands
 from adapters.command_desk import CommandDesk
 from adapters.command_rules import load_rules
 from adapters.mqtt.command_sender import MqttCommandSender
@@ -70,4 +70,9 @@ def _sender(config: CommandsConfig, settings: Settings) -> CommandSender:
         return MqttCommandSender(way.link, responses=way.responses)
     if isinstance(way, HttpWay):
         return HttpCommandSender(way, frozenset(settings.federation.plain_hosts))
+    if isinstance(way, OpcuaWay):
+        # asyncua takes a second to import: only who uses it waits.
+        from adapters.opcua.command_sender import OpcuaCommandSender  # noqa: PLC0415
+
+        return OpcuaCommandSender(way.line)
     raise UsageError("commands by AMQP are not available yet", code="NOT_AVAILABLE")

@@ -97,7 +97,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
     with (
         started(mesh, config) as sources,
         commanding(mesh, config, settings) as commands,
-        opcua_face(mesh, config) as face,
+        opcua_face(mesh, config, commands) as face,
     ):
 
         def health() -> dict[str, dict[str, object]]:
