@@ -26,6 +26,11 @@ class Commands:
     def __init__(self, desks: Mapping[str, CommandDesk] | None = None) -> None:
         self._desks = dict(desks or {})
 
+    @property
+    def sites(self) -> frozenset[str]:
+        """Those with a way to devices."""
+        return frozenset(self._desks)
+
     def send(self, asking: Principal, view: View, wish: Wish) -> CommandRecord:
         """Take a command in; `wish.point` may be any id of the point. See `CommandDesk.send`.
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from adapters.mqtt.discovery import discovered
-from adapters.opcua.config import MODES, SECURITIES, Line, line_problems
+from adapters.opcua.config import read_line
 from adapters.opcua.connecting import LINE_ERRORS
 from adapters.opcua.proposing import browsed
 from adapters.proposing import bindings_file, propose
@@ -94,19 +94,8 @@ def _options(given: Sequence[str]) -> dict[str, str]:
 
 def _opcua(where: str, options: Mapping[str, str], folder: Path) -> Sequence[Candidate]:
     """Options: as of an `[[opcua]]` table, as far as they are about the line."""
-    table = Table({**options}, Place(item="options"))
-    line = Line(
-        url=where,
-        certificate=folder / table.text("certificate", "opcua-client.pem"),
-        private_key=folder / table.text("private_key", "opcua-client.key"),
-        security=table.choice("security", SECURITIES, "Basic256Sha256"),
-        mode=table.choice("mode", MODES, "sign_and_encrypt"),
-        server_fingerprint=table.optional_text("server_fingerprint"),
-        username=table.optional_text("username"),
-        password_env=table.optional_text("password_env"),
-    )
-    for code, message, hint in line_problems(line):
-        table.note(code, message, hint)
+    table = Table({**options, "url": where}, Place(item="options"))
+    line = read_line(table, folder.absolute())
     table.finish()
     try:
         return asyncio.run(browsed(line))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 
+from adapters.commands import CommandStatus, Wish
 from adapters.opcua.face_config import parse_face
 from adapters.tables import read_toml
 from api.auth import Tokens
 from api.policy import Action, Principal
 from api.schema.context import visible_rows
-from ontology.errors import AccessError, InputError, Place, suggestion
+from graph.view import Budget, View
+from ontology.errors import AccessError, InputError, Place, TwinmeshError, UsageError, suggestion
+from ontology.units import load_units
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -22,15 +27,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from adapters.opcua.face import OpcuaFace
-    from adapters.opcua.face_sessions import Command
+    from api.commanding import Commands
     from graph.mesh import Mesh
     from graph.snapshot import Snapshot
+    from graph.twin import Twin
 
 MASKS_MAX = 100
+WRITE_EXPIRES_S = 30.0
 
 
 @contextlib.contextmanager
-def opcua_face(mesh: Mesh, config: Path, command: Command | None = None) -> Generator[OpcuaFace | None]:
+def opcua_face(mesh: Mesh, config: Path, commands: Commands | None = None) -> Generator[OpcuaFace | None]:
     """The face that `[opcua_server]` asks for, if it does. InputError, StoreError PORT_TAKEN."""
     settings = parse_face(read_toml(config), config) if config.is_file() else None
     if settings is None:
@@ -45,11 +52,46 @@ def opcua_face(mesh: Mesh, config: Path, command: Command | None = None) -> Gene
     from adapters.opcua.face import OpcuaFace  # noqa: PLC0415
 
     keeper = TokenKeeper(Tokens(mesh.folder / "tokens.json"), dict(settings.certificates))
-    face = OpcuaFace.start(mesh.twin(settings.site), settings, keeper, command)
+    twin = mesh.twin(settings.site)
+    bound = commands is not None and settings.site in commands.sites
+    desk = WrittenCommands(commands, twin, keeper) if bound and commands is not None else None
+    face = OpcuaFace.start(twin, settings, keeper, desk)
     try:
         yield face
     finally:
         face.stop()
+
+
+class WrittenCommands:
+    """A write to the face as a command of its principal: the `Command` of the face."""
+
+    def __init__(self, commands: Commands, twin: Twin, keeper: TokenKeeper) -> None:
+        self._commands, self._twin, self._keeper = commands, twin, keeper
+        self._units = load_units()
+
+    async def __call__(self, principal: object, point: str, value: float | bool | str) -> str:
+        """`GoodCompletesAsynchronously` once the command is taken in; its outcome shows in the point."""
+        if not isinstance(principal, Principal):
+            return "BadUserAccessDenied"
+        wish = Wish(point, value, WRITE_EXPIRES_S, uuid4().hex, principal.name)
+        return await asyncio.to_thread(self._send, principal, wish)
+
+    def _send(self, principal: Principal, wish: Wish) -> str:
+        snapshot = self._twin.snapshot()
+        visible = self._keeper.visible(principal, snapshot)
+        view = View(snapshot, self._units, Budget(nodes_max=1_000, wall_s=10.0), visible)
+        try:
+            record = self._commands.send(principal, view, wish)
+        except AccessError:
+            return "BadUserAccessDenied"
+        except UsageError:
+            return "BadNotWritable"
+        except InputError:
+            return "BadTypeMismatch"
+        except TwinmeshError:
+            return "BadInvalidState"
+        refused = record.state in (CommandStatus.REFUSED, CommandStatus.FAILED)
+        return "BadOutOfRange" if refused else "GoodCompletesAsynchronously"
 
 
 class TokenKeeper:

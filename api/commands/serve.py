@@ -104,7 +104,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
         started(mesh, config) as sources,
         commanding(mesh, config, settings) as commands,
         routing(mesh, config, settings, commands, alarms) as routes,
-        opcua_face(mesh, config) as face,
+        opcua_face(mesh, config, commands) as face,
     ):
 
         def health() -> dict[str, dict[str, object]]:

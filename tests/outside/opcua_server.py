@@ -19,7 +19,7 @@ from adapters.opcua.certificates import fingerprint, own_identity, self_signed
 from tests.outside.npm import locked, node
 
 FOLDER = Path(__file__).parent / "opcua"
-WAIT_S_MAX = 120.0
+WAIT_S_MAX = 240.0
 SPACE = "urn:twinmesh.test:plant"
 
 

@@ -31,6 +31,7 @@ from ontology.units import load_units
 from tests.outside.npm import locked, node
 from tests.outside.opcua_server import FOLDER
 
+pytestmark = pytest.mark.timeout(900)
 BASE = "https://twinmesh.invalid/plant/"
 RUN_S_MAX = 240
 SCHEMA = load_schema()

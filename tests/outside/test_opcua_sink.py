@@ -20,6 +20,7 @@ from ontology.schema import load_schema
 from ontology.units import load_units
 from tests.outside.opcua_server import SPACE, OpcuaServer
 
+pytestmark = pytest.mark.timeout(900)
 BASE = "https://twinmesh.invalid/plant/"
 NODES = [
     ("Rate", "Double", 50.0),

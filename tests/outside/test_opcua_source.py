@@ -21,6 +21,7 @@ from ontology.units import load_units
 from tests.api.conftest import served
 from tests.outside.opcua_server import SPACE, OpcuaServer, wait_for
 
+pytestmark = pytest.mark.timeout(900)
 UNITS = load_units()
 BASE = "https://twinmesh.invalid/plant/"
 POINTS = {
