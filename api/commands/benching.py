@@ -23,7 +23,8 @@ def run_bench(name: str, *, as_json: bool) -> int:
     if name not in known:
         hint = suggestion(name, known) or f"there are {', '.join(known)}"
         raise UsageError(f"no benchmark {name!r}", code="BENCH_UNKNOWN", hint=hint)
-    program = [sys.executable, str(BENCHES / f"{name}.py"), *(["--json"] if as_json else [])]
+    # By its module: a file beside it must not be taken for a package of the same name (bench/graphql.py).
+    program = [sys.executable, "-m", f"bench.{name}", *(["--json"] if as_json else [])]
     return subprocess.run(program, cwd=BENCHES.parent, check=False).returncode
 
 
