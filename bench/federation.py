@@ -15,8 +15,6 @@ TWINMESH_BENCH_QUICK=1: small sizes.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import platform
@@ -29,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import federation_joint
 from bench.federation_sites.measuring import QUESTIONS, Fleet, Measured, measure
 from bench.federation_sites.worlds import make_world
 from bench.graphql import noise, show, show_aims
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PARTS = ("queries", "sizes", "joint")
-JOINT = "bench.federation_joint"
-"""A module with `run(*, is_quick: bool) -> tuple[list[dict], list[Aim]]`; left out where there is none."""
 MORE_MS_MAX = 10.0
 PEERS = 3
 
@@ -74,9 +71,6 @@ def run(sizes: Sizes, parts: Sequence[str] = PARTS) -> dict[str, Any]:
             except ServerError as error:
                 missing[part] = str(error)
                 continue
-            if told is None:
-                missing[part] = f"no {JOINT}"
-                continue
             rows += told[0]
             aims += told[1]
         machine = meter.machine(Path(made))
@@ -90,16 +84,16 @@ def run(sizes: Sizes, parts: Sequence[str] = PARTS) -> dict[str, Any]:
     }
 
 
-def _part(part: str, folder: Path, sizes: Sizes) -> tuple[list[dict[str, Any]], list[Aim]] | None:
+def _part(part: str, folder: Path, sizes: Sizes) -> tuple[list[dict[str, Any]], list[Aim]]:
     match part:
         case "queries":
             return queries(folder / "queries", sizes)
         case "sizes":
             return growth(folder / "sizes", sizes)
         case _:
-            if importlib.util.find_spec(JOINT) is None:
-                return None
-            return importlib.import_module(JOINT).run(is_quick=sizes is QUICK)
+            told = federation_joint.run(quick=sizes is QUICK)
+            aims = [Aim(each["name"], each["value"], each["aim"], at_most=True) for each in told["aims"]]
+            return told["rows"], aims
 
 
 def queries(folder: Path, sizes: Sizes) -> tuple[list[dict[str, Any]], list[Aim]]:

@@ -1,6 +1,6 @@
 """A joint cascade of three servers beside one machine that has the merged graph: wall time, rounds, bytes.
 
-    uv run twinmesh bench federation_joint [--json] [--quick]
+    uv run python -m bench.federation_joint [--json] [--quick]
 
 All but one server are processes of their own, one is this process; they speak HTTP on loopback under
 contracts. One machine is `simulate` on a folder with all sites, here, on all processors. Impacts are held
