@@ -101,7 +101,7 @@ def post(port: int, requests: int, lines: int) -> None:
     accepted = 0
     while selector.get_map():
         for key, _ in selector.select(60):
-            accepted += accepted_of(key.fileobj.recv(1 << 16))
+            accepted += accepted_of(answer(key.fileobj))
             if waiting:
                 key.fileobj.sendall(waiting.pop())
             else:
@@ -110,8 +110,19 @@ def post(port: int, requests: int, lines: int) -> None:
     print(f"ended {time.time_ns()} {accepted}", flush=True)
 
 
+def answer(found: socket.socket) -> bytes:
+    """An answer to its end: head and body may come apart."""
+    text = found.recv(1 << 16)
+    while text.startswith(b"HTTP/1.1 200") and not text.endswith(b"}"):
+        more = found.recv(1 << 16)
+        if not more:
+            break
+        text += more
+    return text
+
+
 def accepted_of(answer: bytes) -> int:
-    """Of an answer that fits one packet."""
+    """How many readings an answer says were taken. OSError where it is a refusal."""
     head, _, text = answer.partition(b'{"accepted":')
     if not head.startswith(b"HTTP/1.1 200") or not text:
         raise OSError(f"refused: {answer[:300]!r}")
