@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from federation.asking import QueryAsk
     from federation.gather import Gatherer
     from federation.partners import Partner
+    from federation.replicated import Replicas
     from graph.plan import Grouping
     from graph.snapshot import Snapshot
 
@@ -58,6 +59,7 @@ class Federated:
     settings: Federation
     pools: StrangerPools
     empty: EmptySites
+    replicas: Replicas
 
     @property
     def partners(self) -> tuple[Partner, ...]:
@@ -123,21 +125,25 @@ class _Question:
         snapshot = self._joined() if names & self.words else self.own
         for _ in range(self.federated.settings.query_rounds_max):
             context, reads = self._context(snapshot)
-            # Resolvers tell of each field that failed, so they answer where one may.
-            answer = (resolve if context.present().dark else run)(replace(self.prepared, context=context))
+            answer = self._answered(context, run, resolve)
             asks = self._asks(World(snapshot, self.own.size, self.own.bases, reads, self.names, self.units))
-            if not asks:
+            if asks and self._twins <= TWINS_MAX:
+                self._ask(asks)
+            if not self._read_replicas() and not asks:
                 if context.present().has_missed:
                     # Only now is it known that nobody has it, so only now it is told what is like it.
                     context, reads = self._context(snapshot, hints=True)
-                    answer = run(replace(self.prepared, context=context))
+                    answer = self._answered(context, run, resolve)
                 return self._with_sources(answer, is_whole=not reads.unread)
             if self._twins > TWINS_MAX:
                 return self._with_sources(answer, is_whole=False)
-            self._ask(asks)
             snapshot = self._joined()
         context, _ = self._context(snapshot, hints=True)
-        return self._with_sources(run(replace(self.prepared, context=context)), is_whole=False)
+        return self._with_sources(self._answered(context, run, resolve), is_whole=False)
+
+    def _answered(self, context: RequestContext, run: Run, resolve: Run) -> Answer:
+        """Resolvers tell of each field that failed, so they answer where one may."""
+        return (resolve if context.present().dark else run)(replace(self.prepared, context=context))
 
     def _context(self, snapshot: Snapshot, *, hints: bool = False) -> tuple[RequestContext, Reads]:
         before = self.prepared.context
@@ -198,6 +204,12 @@ class _Question:
             for name, unit in named.items()
             if len(self.units_elsewhere[name] | own.get(name, frozenset())) > 1
         }
+
+    def _read_replicas(self) -> bool:
+        """Of peers that turned out to be dark; whether there is anything new."""
+        replicas, schema = self.federated.replicas, self.own.schema
+        found = [each.read_replicas(replicas, schema) for each in self.conversations]
+        return any(found)
 
     @property
     def _twins(self) -> int:

@@ -35,6 +35,7 @@ from federation.gathered import EmptySites, StrangerPools
 from federation.known_shares import KnownShares, LastTold
 from federation.partners import Partners, is_base, overlaps
 from federation.records import Letter, disclosure_of
+from federation.replicated import Replicas
 from federation.store import FEDERATION_FILE
 from graph.view import Budget
 from ontology.errors import AccessError, TwinmeshError
@@ -147,7 +148,13 @@ class Queries:
     @classmethod
     def over(cls, mesh: Mesh, units: Units, settings: Settings) -> Queries:
         partners, courier = Partners(settings.federation.query_pause_s), Courier()
-        federated = Federated(Gatherer(courier, partners), settings.federation, StrangerPools(), EmptySites())
+        federated = Federated(
+            Gatherer(courier, partners),
+            settings.federation,
+            StrangerPools(),
+            EmptySites(),
+            Replicas(mesh.folder),
+        )
         answering = QueryServices(mesh, units, settings, KnownShares(), partners, LastTold())
         return cls(federated, answering, courier, mesh, partners, settings.federation.refresh_s)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from federation.asking import QueryAnswer
     from federation.partners import Partner
+    from federation.replicated import Replicas
     from graph.snapshot import Snapshot
     from graph.tracing import Reads, TrailKey
     from ontology.schema import Schema
@@ -55,6 +56,7 @@ class Status(StrEnum):
     PARTIAL = "PARTIAL"
     DENIED = "DENIED"
     TIMED_OUT = "TIMED_OUT"
+    STALE = "STALE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,8 @@ class Conversation:
 
     left_s: of its time.
 
+    stale_s: ages of sites that were read from replicas.
+
     withheld: what the query reads and the contract does not show. code: why there will be no more.
     """
 
@@ -108,6 +112,8 @@ class Conversation:
     answered_s: float | None = None
     figures: Told = field(default_factory=lambda: Told())
     needs_rows: bool = False
+    stale_s: dict[str, float | None] = field(default_factory=dict[str, "float | None"])
+    has_looked: bool = False
     _ids: set[str] = field(default_factory=set[str])
     _matches: list[Any] = field(default_factory=list[Any])
     _searches: list[tuple[str, str | None]] = field(default_factory=list["tuple[str, str | None]"])
@@ -259,6 +265,17 @@ class Conversation:
 
     # Listening
 
+    def read_replicas(self, replicas: Replicas, schema: Schema) -> bool:
+        """Where the peer is dark: take its sites as replicas have them. Whether any was there; once."""
+        if self.has_looked or not (self.is_engaged and self.is_dark):
+            return False
+        self.has_looked = True
+        for site in self.partner.sites:
+            stale = replicas.of(self.partner.peer, site, self.names[site.name], schema)
+            if stale is not None and not self.sites[site.name].twins:
+                self.sites[site.name], self.stale_s[site.name] = stale.site, stale.age_s
+        return bool(self.stale_s)
+
     def failed(self, code: str) -> None:
         """There will be no more of it. What it told before stays."""
         self.code = code
@@ -287,6 +304,8 @@ class Conversation:
     @property
     def status(self) -> Status:
         told = any(site.twins or site.links for site in self.sites.values())
+        if self.stale_s:
+            return Status.STALE
         if self.code in _SILENT:
             return Status.TIMED_OUT
         if self.code == ONLY_FIGURES and self.answered_s is not None:
@@ -310,18 +329,21 @@ class Conversation:
     def sources(self, now_s: float) -> list[dict[str, Any]]:
         """One entry per site of the peer, as `extensions.sources` has them."""
         age_s = None if self.answered_s is None else round(now_s - self.answered_s, 3)
-        shown = [(self.names[site.name], self.sites.get(site.name)) for site in self.partner.sites]
-        if not shown:
-            shown = [(name, None) for name in self.partner.peer.sites or ("",)]
-        return [self._source(name, site, age_s) for name, site in shown]
+        if not self.partner.sites:
+            return [self._source(name, None, age_s) for name in self.partner.peer.sites or ("",)]
+        return [
+            self._source(self.names[site.name], self.sites.get(site.name), self.stale_s.get(site.name, age_s))
+            for site in self.partner.sites
+        ]
 
     def _source(self, name: str, site: GatheredSite | None, age_s: float | None) -> dict[str, Any]:
+        is_known = self.answered_s is not None or bool(self.stale_s)
         told: dict[str, Any] = {
             "site": name,
             "peer": self.partner.peer.name,
             "status": self.status.value,
-            "ageS": age_s,
-            "revision": str(site.revision) if site is not None and self.answered_s is not None else None,
+            "ageS": None if age_s is None else round(age_s, 3),
+            "revision": str(site.revision) if site is not None and is_known else None,
             "rows": 0 if site is None else len(site.twins),
         }
         if self.code is not None and self.status is not Status.ANSWERED:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from federation.records import Cells, Links, SiteRecords, Texts
     from graph.pools import Pools
+    from graph.values import RelationshipRecord, TwinRecord
     from ontology.schema import Schema
 
 _VALUE_DEPTH_MAX: Final = 16
@@ -118,6 +119,26 @@ class GatheredSite:
                 self.unknown += 1
             else:
                 self.links[key] = link
+
+    def take_over(
+        self, twins: Iterable[TwinRecord], links: Iterable[RelationshipRecord], schema: Schema
+    ) -> None:
+        """Take in what a replica holds; its pages were checked when they came."""
+        self._made = None
+        for told in twins:
+            fields = TwinFields(
+                kinds=_known_kinds(schema, told.kinds),
+                name=told.name,
+                local_id=told.local_id,
+                external_ids=told.external_ids,
+            )
+            self.twins[told.id] = _Twin(fields, self.revision, dict(told.attributes))
+        for link in links:
+            if schema.relation_by_iri(link.relation) is None:
+                self.unknown += 1
+                continue
+            key = (link.source, link.relation, link.target, link.group)
+            self.links[key] = _Link(link.id, dict(link.attributes))
 
     def snapshot(self, schema: Schema, pools: Pools) -> Snapshot:
         """All of it, as a site; the same again for as long as nothing is added."""
