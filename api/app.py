@@ -102,8 +102,7 @@ def create_app(
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, health = Figures(), Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    sparql = SparqlDoor(services)
-    limits, streams = settings.limits, settings.streams
+    limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
     seats = Seats(streams.open_max)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
     sockets = SocketDoor(engine, services.tokens, seats, streams.per_socket_max, limits.body_bytes_max)

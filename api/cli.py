@@ -226,23 +226,10 @@ def schema(
 
 @app.command()
 def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are as twinmesh needs them; with --data also peers and bindings.
+    """Whether Python, packages and services are fit; with --data also peers and bindings, with --url bindings."""
+    from api.commands.doctor import run_checkup
 
-    With --url the bindings as the server sees them.
-    """
-    from api.commands.doctor import run_doctor
-
-    if data is None and url is None:
-        raise typer.Exit(run_doctor(as_json=as_json))
-    from api.commands.binding_health import binding_findings, served
-    from api.commands.outward_health import outward_findings
-    from api.commands.peer_health import peer_findings
-
-    of_folder = (
-        [] if data is None else [*peer_findings(data), *binding_findings(data), *outward_findings(data)]
-    )
-    of_server = [] if url is None else served(url, token)
-    raise typer.Exit(run_doctor([*of_folder, *of_server], as_json=as_json))
+    raise typer.Exit(run_checkup(data, url, token, as_json=as_json))
 
 
 @app.command()

@@ -24,6 +24,18 @@ SERVICES = {"mosquitto": "live telemetry of the demo and its tests"}
 SERVICE_PATH = ":".join(("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 
 
+def run_checkup(data: Path | None, url: str | None, token: str | None, *, as_json: bool) -> int:
+    """As `run_doctor`, with what a folder and a server tell where they are given."""
+    if data is None and url is None:
+        return run_doctor(as_json=as_json)
+    from api.commands.binding_health import binding_findings, served  # noqa: PLC0415
+    from api.commands.peer_health import peer_findings  # noqa: PLC0415
+
+    of_folder = [] if data is None else [*peer_findings(data), *binding_findings(data)]
+    of_server = [] if url is None else served(url, token)
+    return run_doctor([*of_folder, *of_server], as_json=as_json)
+
+
 def run_doctor(more: Sequence[Finding] = (), *, as_json: bool) -> int:
     """Tell what was found here, and `more`. Imports little: it has to run where packages are in disorder."""
     findings = [_python(), _layout(), *_requirements(), *_services(), *more]
