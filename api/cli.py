@@ -226,7 +226,7 @@ def schema(
 
 @app.command()
 def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are fit; with --data also peers and bindings, with --url bindings."""
+    """Whether Python, packages and services are fit; with --data also peers and bindings, --url: bindings."""
     from api.commands.doctor import run_checkup
 
     raise typer.Exit(run_checkup(data, url, token, as_json=as_json))
