@@ -85,8 +85,7 @@ def create_app(
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         _ensure_admin(tokens, settings)
-    units = load_units()
-    federating = Federating.over(mesh, units, settings, is_shared=is_shared)
+    federating = Federating.over(mesh, units := load_units(), settings, is_shared=is_shared)
     services = Services(
         mesh,
         units,
@@ -100,11 +99,10 @@ def create_app(
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
-    figures, health = Figures(), Health(services, sources, following, routes)
+    figures, seats = Figures(), Seats(settings.streams.open_max)
+    health = Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
-    sparql = SparqlDoor(services)
-    limits, streams = settings.limits, settings.streams
-    seats = Seats(streams.open_max)
+    limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
     sockets = SocketDoor(engine, services.tokens, seats, streams.per_socket_max, limits.body_bytes_max)
     app = Starlette(

@@ -13,7 +13,7 @@ from api.cli_options import Data, DataDir, Json, Site, Token, Url
 from ontology.errors import TwinmeshError, UsageError
 
 if TYPE_CHECKING:
-    pass
+    from api.commands.place import Place
 
 app = typer.Typer(
     name="twinmesh",
@@ -226,23 +226,10 @@ def schema(
 
 @app.command()
 def doctor(data: Data = None, url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Whether Python, packages and services are as needed; with --data also peers, bindings, histories.
+    """Whether Python, packages and services are fit; --data: also peers, bindings, histories."""
+    from api.commands.doctor import run_checkup
 
-    With --url the bindings as the server sees them.
-    """
-    from api.commands.doctor import run_doctor
-
-    if data is None and url is None:
-        raise typer.Exit(run_doctor(as_json=as_json))
-    from api.commands.binding_health import binding_findings, served
-    from api.commands.history_health import history_findings
-    from api.commands.outward_health import outward_findings
-    from api.commands.peer_health import peer_findings
-
-    doctors = (peer_findings, binding_findings, outward_findings, history_findings)
-    of_folder = [] if data is None else [finding for find in doctors for finding in find(data)]
-    of_server = [] if url is None else served(url, token)
-    raise typer.Exit(run_doctor([*of_folder, *of_server], as_json=as_json))
+    raise typer.Exit(run_checkup(data, url, token, as_json=as_json))
 
 
 @app.command()
@@ -311,6 +298,13 @@ def bench(name: Annotated[str, typer.Argument(help="cascade, import, ...")], as_
     from api.commands.benching import run_bench
 
     raise typer.Exit(run_bench(name, as_json=as_json))
+
+
+def _place(data: Path | None, url: str | None, token: str | None) -> Place:
+    """Where to work; wrong usage is told before anything heavy is imported."""
+    from api.commands.place import Place
+
+    return Place.of(data, url, token)
 
 
 def main() -> None:

@@ -192,10 +192,3 @@ def peers_sync(
     from api.commands.sync import SyncCommand, run_sync
 
     raise typer.Exit(run_sync(data, SyncCommand(peer, tuple(site or ()), verify), as_json=as_json))
-
-
-def _place(data: Path | None, url: str | None, token: str | None) -> Place:
-    """Where to work; wrong usage is told before anything heavy is imported."""
-    from api.commands.place import Place
-
-    return Place.of(data, url, token)

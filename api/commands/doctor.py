@@ -24,6 +24,21 @@ SERVICES = {"mosquitto": "live telemetry of the demo and its tests"}
 SERVICE_PATH = ":".join(("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
 
 
+def run_checkup(data: Path | None, url: str | None, token: str | None, *, as_json: bool) -> int:
+    """As `run_doctor`, with what a folder and a server tell where they are given."""
+    if data is None and url is None:
+        return run_doctor(as_json=as_json)
+    from api.commands.binding_health import binding_findings, served  # noqa: PLC0415
+    from api.commands.history_health import history_findings  # noqa: PLC0415
+    from api.commands.outward_health import outward_findings  # noqa: PLC0415
+    from api.commands.peer_health import peer_findings  # noqa: PLC0415
+
+    doctors = (peer_findings, binding_findings, outward_findings, history_findings)
+    of_folder = [] if data is None else [finding for find in doctors for finding in find(data)]
+    of_server = [] if url is None else served(url, token)
+    return run_doctor([*of_folder, *of_server], as_json=as_json)
+
+
 def run_doctor(more: Sequence[Finding] = (), *, as_json: bool) -> int:
     """Tell what was found here, and `more`. Imports little: it has to run where packages are in disorder."""
     findings = [_python(), _layout(), *_requirements(), *_services(), *more]
