@@ -34,6 +34,7 @@ VERBS = [
     "peers",
     "query",
     "restore",
+    "routes",
     "schema",
     "serve",
     "simulate",
