@@ -57,6 +57,12 @@ bench: setup-dev   ## First ratios beside the peers
 	@$(UV) run twinmesh bench import
 	@$(UV) run twinmesh bench store
 	@$(UV) run twinmesh bench graphql
+	@$(UV) run twinmesh bench federation
+	@$(UV) run twinmesh bench ingest
+	@$(UV) run twinmesh bench history
+	@$(UV) run twinmesh bench quality
+	@$(UV) run twinmesh bench opcua
+	@$(UV) run twinmesh bench neo4j
 
 tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
 	@$(UV) run python scripts/make_ontology_tables.py
