@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.binding import Pattern
+from graph.quality import severities, usable
 from graph.snapshot import read_word
 from graph.times import NS_PER_S
-from graph.values import Quality, ValueType
+from graph.values import ValueType
 from ontology.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -137,13 +138,13 @@ class RuleWatch:
         """(in alarm, back to normal) of samples; between the two lies the hysteresis."""
         rule = self.rule
         if rule.quality is not None:
-            bad = quality >= rule.quality
+            bad = severities(quality) >= rule.quality
             return bad, ~bad
-        usable = (quality < Quality.BAD) & np.isfinite(numbers)
+        counts = usable(quality) & np.isfinite(numbers)
         if rule.high is not None:
-            return usable & (numbers > rule.high), usable & (numbers <= rule.high - rule.hysteresis)
+            return counts & (numbers > rule.high), counts & (numbers <= rule.high - rule.hysteresis)
         low = 0.0 if rule.low is None else rule.low
-        return usable & (numbers < low), usable & (numbers >= low + rule.hysteresis)
+        return counts & (numbers < low), counts & (numbers >= low + rule.hysteresis)
 
     def _find_inputs(self, snapshot: Snapshot) -> dict[str, npt.NDArray[np.int32]]:
         """By id as written in the condition, the row for each point of the rule; -1: there is none."""
@@ -187,7 +188,7 @@ def _column(snapshot: Snapshot, rows: npt.NDArray[np.int32]) -> np.ndarray[Any, 
     """The last values of points: numbers as float64, else objects; NaN or None: none of any worth."""
     twins = snapshot.twins
     there = (rows >= 0) & (twins.point_time.take(np.maximum(rows, 0)) > 0)
-    there &= twins.point_quality.take(np.maximum(rows, 0)) < Quality.BAD
+    there &= usable(twins.point_quality.take(np.maximum(rows, 0)))
     kinds = {snapshot.value_type(row) for row in rows[there].tolist()}
     words = twins.point_word.take(np.maximum(rows, 0))
     if kinds <= {ValueType.NUMBER}:

@@ -15,9 +15,10 @@ import numpy as np
 from adapters.alarm_desk import ALARM_RECORDS
 from adapters.commands import RECORDS
 from graph.feed import ReadingsEvent, newest_readings
+from graph.quality import reason_of, severity_of
 from graph.snapshot import read_word
 from graph.times import time_text
-from graph.values import Quality, Readings
+from graph.values import Readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,10 +264,17 @@ def _items(snapshot: Snapshot, readings: Readings, points: Pattern | None) -> li
         if points is not None and points.match(snapshot.local_id(row)) is None and not _fits(points, iri):
             continue
         value = read_word(int(readings.words[place]), snapshot.value_type(row), snapshot.pools)
-        quality = Quality(int(readings.quality[place])).name
+        byte = int(readings.quality[place])
         time_ns = int(readings.times_ns[place])
-        found.append({"point": iri, "time": time_text(time_ns), "value": value, "quality": quality})
+        found.append({"point": iri, "time": time_text(time_ns), "value": value, **_quality(byte)})
     return found
+
+
+def _quality(byte: int) -> dict[str, str]:
+    """How far a reading is believed; why, where somebody told."""
+    reason = reason_of(byte)
+    told = {"quality": severity_of(byte).name}
+    return told if reason is None else {**told, "reason": reason}
 
 
 def _joined(parts: list[Readings]) -> Readings:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from adapters.opcua.certificates import fingerprint, own_identity
 from adapters.opcua.face_sessions import GuardedServer
 from graph.ids import is_iri
+from graph.quality import severity_of
 from graph.values import Quality, ValueType
 from ontology.errors import LimitError, StoreError
 
@@ -298,7 +299,7 @@ def _data_value(snapshot: Snapshot, row: int) -> ua.DataValue:
         return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData))
     with contextlib.suppress(OverflowError, OSError, ValueError):
         stamp = datetime.fromtimestamp(time_ns / 1e9, UTC)
-        status = ua.StatusCode(STATUSES[int(snapshot.point_quality[row])])
+        status = ua.StatusCode(STATUSES[severity_of(int(snapshot.point_quality[row]))])
         variant = ua.Variant(value, VARIANTS[snapshot.value_type(row)])
         return ua.DataValue(variant, status, SourceTimestamp=stamp)
     return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadOutOfRange))

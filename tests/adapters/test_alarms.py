@@ -70,11 +70,12 @@ def test_high_with_hysteresis_equals_a_plain_reading_of_the_rule(campus_twin, tm
         for _ in range(int(random.integers(1, 12))):
             clock += 1
             value = random.choice([20.0, 23.0, 23.5, 25.0, 25.5, 30.0, np.nan])
-            rows.append((str(random.choice(points)), clock, value, int(random.integers(0, 3))))
+            told = int(random.integers(0, 3)) | int(random.integers(0, 17)) << 2  # with a reason or without
+            rows.append((str(random.choice(points)), clock, value, told))
         before = dict(plain)
         ever = set()
         for point, _, value, quality in rows:
-            if not point.endswith("SAT") or quality == 2 or np.isnan(value):
+            if not point.endswith("SAT") or quality & 3 == 2 or np.isnan(value):
                 continue
             if value > 25:
                 plain[point] = True
