@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from adapters.commands import Receipt
 from adapters.opcua.sink import GOOD, NOT_SENT, UNSURE, OpcuaSink
@@ -14,16 +17,26 @@ if TYPE_CHECKING:
     from adapters.opcua.config import Line
 
 
+ASKED_AGAIN_S: Final = 1.0
+LISTENS_S_MAX: Final = 0.5
+
+
 class OpcuaCommandSender:
     """Commands of one site to one server. Each is a session of its own: nothing is kept to be sent again."""
 
     def __init__(self, line: Line) -> None:
         """InputError where the line is set up wrongly, at the first command."""
+        self._line = line
         self._sink = OpcuaSink(line)
+        self._asked_s, self._listens = -ASKED_AGAIN_S, False
 
     @property
     def is_ready(self) -> bool:
-        return True
+        """Whether somebody listens there; till then commands wait, and expire. Asked again after a while."""
+        now_s = time.monotonic()
+        if now_s >= self._asked_s + ASKED_AGAIN_S:
+            self._asked_s, self._listens = now_s, _listens(self._line.url)
+        return self._listens
 
     def send(self, order: Order) -> Receipt:
         value = order.value
@@ -47,3 +60,12 @@ class OpcuaCommandSender:
     async def _written(self, address: str, value: float | bool | str, timeout_s: float) -> str:
         async with asyncio.timeout(timeout_s):
             return await self._sink.write(address, value)
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 4840), timeout=LISTENS_S_MAX).close()
+    except OSError:
+        return False
+    return True

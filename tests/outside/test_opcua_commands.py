@@ -39,6 +39,10 @@ def ended(desk, command_id):
     return record
 
 
+def statuses(log, command_id):
+    return [RECORDS.decode(entry.content).status for entry in log.states(command_id)]
+
+
 def test_a_node_is_written_once_and_read_back(tmp_path):
     """Also: out of limits refused, and with the server away nothing is sent, now or later."""
     units = load_units()
@@ -76,12 +80,13 @@ def test_a_node_is_written_once_and_read_back(tmp_path):
                     high = desk.send(Wish(BASE + "RATE", 101.0, 60.0, "k-2", "ann"), "operator")
                     assert (high.status, high.code) == ("REFUSED", "COMMAND_LIMIT")
                     server.kill()
-                    away = desk.send(Wish(BASE + "RATE", 31.0, 600.0, "k-3", "ann"), "operator")
+                    away = desk.send(Wish(BASE + "RATE", 31.0, 3.0, "k-3", "ann"), "operator")
                     lost = ended(desk, away.id)
-                    assert (lost.status, lost.code) == ("FAILED", "COMMAND_NOT_SENT")
+                    assert (lost.status, lost.code) == ("EXPIRED", "COMMAND_EXPIRED")
+                    assert statuses(log, away.id) == ["ACCEPTED", "EXPIRED"]
             finally:
                 source.stop()
-            states = [RECORDS.decode(entry.content).status for entry in log.states(good.id)]
-            assert [state for state in states if state != "ACKNOWLEDGED"] == ["ACCEPTED", "SENT", "CONFIRMED"]
+            states = [state for state in statuses(log, good.id) if state != "ACKNOWLEDGED"]
+            assert states == ["ACCEPTED", "SENT", "CONFIRMED"]
     finally:
         server.kill()
