@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITER = Path(__file__).with_name("failing_writer.py")
 PROGRAM = str(Path(sys.executable).parent / "twinmesh")
 FAULTS = ("full", "write", "sync", "short")
+# libfiu wraps malloc and mmap: a thread that jemalloc starts as pyarrow is loaded meets the loader's lock
+# in it: now and then both wait for ever. Without that thread they do not.
+ENVIRONMENT = {**os.environ, "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 CHANGES = 200
 CHANGES_LONG = 2000
 PUT = """mutation M($id: ID!) {
@@ -25,7 +28,7 @@ PUT = """mutation M($id: ID!) {
 
 def run_writer(fiu_run, folder, fault, seed, changes, *words):
     command = [fiu_run, "-x", "-f", "", sys.executable, WRITER, folder, fault, seed, changes, *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env=environment, timeout=280, check=False
     )
@@ -63,7 +66,9 @@ class Served:
 
     def __init__(self, fiu_run, data, control):
         command = [fiu_run, "-x", "-f", control, PROGRAM, "serve", "--data", data, "--port", "0", "--dev"]
-        self.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
         self.url = self.process.stdout.readline().split()[-1]
         self.control = control
 
