@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from federation.contract import NAMING_FIELDS, Naming
 from federation.joint import cascading
 from federation.joint.host import CascadeHost
 from federation.joint.letters import Letter, pack
@@ -19,7 +20,8 @@ from graph.values import Change, RelationshipKey
 from ontology.schema import Schema
 from ontology.units import Units
 from simulation.warm import warm
-from tests.api.conftest import iri, link
+from tests.api.conftest import campus_change, iri, link, plant_change
+from tests.api.federated_sites import group_of, whole_contract
 from tests.api.joint_pair import agree, cascade, contract
 from tests.api.peer_pair import Site, befriend, two_sites
 
@@ -128,3 +130,49 @@ def test_by_real_ids_a_partner_neither_reads_nor_fails(pair: tuple[Site, Site], 
     for twin in (iri("campus", "AHU-1"), "campus:AHU-1"):
         failed = cascade(plant, {"events": [{**FAIL, "twin": twin}], "runs": 4})
         assert (failed["status"], failed["errorCode"]) == ("FAILED", "JOINT_EVENT_DENIED")
+
+
+EQUIPMENT = """{ twins(kind: "brick:Equipment", first: 50, orderBy: [{by: "ratedPower", direction: DESC}])
+    { totalCount nodes { id localId name attribute(name: "ratedPower") { value unit }
+      out { nodes { relation twin { id name } } } } } }"""
+BY_ID = '{ twins(first: %d, filter: {id: {in: ["%s", "%s"]}}, orderBy: [{by: "id"}]) { nodes { id name } } }'
+ONE = '{ node(id: "%s") { id name } }'
+
+
+def test_queries_tell_the_same_with_other_ids(tmp_path: Path, ontology: Schema, units: Units) -> None:
+    changes = {"campus": [campus_change()], "plant": [plant_change()]}
+    with group_of(tmp_path, ontology, units, changes) as group:
+        both = group["campus"], group["plant"]
+        named = whole_contract("", "").attributes - NAMING_FIELDS
+        group.share("campus", "plant", attributes=named)
+        group.settle("plant", "campus")
+        plain = group["plant"].running.data(EQUIPMENT)
+        reals = [node["id"] for node in plain["twins"]["nodes"] if node["id"].startswith(iri("campus", ""))]
+        group.share("campus", "plant", attributes=named, ids=Naming.OPAQUE)
+        rename_stub(both)
+        first = name_of(both, "AHU-1")
+        node = group["plant"].running.data(ONE % first)["node"]
+        assert node == {"id": first, "name": "Air handler 1"}
+        found = group["plant"].running.data(EQUIPMENT)
+        assert found["twins"]["totalCount"] == plain["twins"]["totalCount"]
+        text = msgspec.json.encode(plain).decode()
+        for real in {iri("campus", end) for end in re.findall(r"/campus/([\w-]+)", text)}:
+            local_id = real.rpartition("/")[2]
+            text = text.replace(f'"{real}"', f'"{name_of(both, local_id)}"')
+            text = text.replace(f'"{local_id}"', f'"{name_of(both, local_id).rpartition("/")[2]}"')
+        assert settled(found) == settled(msgspec.json.decode(text))
+        assert not re.search(rb"AHU-\d|VAV-\d|campus/[A-Z]", msgspec.json.encode(found))
+        pair = [name_of(both, real.rpartition("/")[2]) for real in reals[:2]]
+        by_id = group["plant"].running.data(BY_ID % (5, *pair))["twins"]["nodes"]
+        assert [each["id"] for each in by_id] == sorted(pair)
+        assert group["plant"].running.data(BY_ID % (5, *reals[:2]))["twins"]["nodes"] == []
+        assert group["plant"].running.data(ONE % iri("campus", "AHU-2"))["node"] is None
+
+
+def settled(found: dict[str, Any]) -> list[Any]:
+    """By power, equal ones and relationships in any order: ids break ties."""
+    nodes = found["twins"]["nodes"]
+    powers = [node["attribute"] and node["attribute"]["value"] for node in nodes]
+    for node in nodes:
+        node["out"]["nodes"].sort(key=str)
+    return [powers, sorted(nodes, key=lambda node: node["id"])]
