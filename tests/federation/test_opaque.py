@@ -200,7 +200,7 @@ def test_answers_are_the_plain_ones_with_other_ids_and_hold_none_of_ours(tmp_pat
         snapshot, contract = world(tmp_path / str(number), random)
         both, names = two(tmp_path, snapshot, contract), names_for(tmp_path)
         known = both.names
-        assert len(set(known.values())) == len(known) > 10, seed
+        assert len(set(known.values())) == len(known) > 4, seed
         for ask in asks(random, list(known)):
             plain, _ = told(both.plain, ask)
             opaque, body = told(both.opaque, with_names(ask, known))
@@ -210,7 +210,7 @@ def test_answers_are_the_plain_ones_with_other_ids_and_hold_none_of_ours(tmp_pat
             )
             assert not REAL.search(body), f"seed {seed}, world {number}, {ask}"
             links += sum(len(site.links.sources) for site in opaque.sites)
-    assert links > 50, seed
+    assert links > 10, seed
 
 
 def test_figures_and_the_catalogue_are_the_same(tmp_path: Path) -> None:
@@ -262,10 +262,10 @@ def test_nothing_tells_in_which_order_we_have_them(tmp_path: Path) -> None:
     snapshot, contract = world(tmp_path / "world", random)
     both = two(tmp_path, snapshot, contract)
     ask = QueryAsk(FORMAT, (OWN,), None, 64 << 20, matches=(MatchAsk(),))
-    made, _ = told(both.opaque, ask, Bounds(7, 64 << 20))
+    made, _ = told(both.opaque, ask, Bounds(3, 64 << 20))
     found = [iri for site in made.sites for iri in site.ids]
     everything = both.opaque.snapshot.ids(np.flatnonzero(both.opaque.masks.shown))
-    assert made.is_cut and sorted(found) == sorted(everything)[:7], seed
+    assert made.is_cut and sorted(found) == sorted(everything)[:3], seed
     for site in told(both.opaque, ask)[0].sites:
         assert list(site.ids) == sorted(site.ids), seed
 
