@@ -92,7 +92,7 @@ class QueryServices:
         made, body = answer(ask, shared, self.units, budget, bounds, told)
         letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, QUERY, len(body))
         figures = disclosed(ask.figures, told, shared.snapshot.schema) if told else None
-        return Told(body, disclosure_of(letter, made.sites, figures))
+        return Told(body, disclosure_of(letter, made.sites, figures, shared))
 
     def _figures(self, heard: Heard, contract: Contract, ask: QueryAsk) -> Told:
         """What a contract that shows no twin tells. AccessError CONTRACT_FIGURES."""

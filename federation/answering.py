@@ -58,16 +58,22 @@ class _Found:
 
     def add(self, rows: Rows) -> None:
         """Those that may leave, as long as there is room."""
-        shown = rows[self.shared.masks.shown[rows]].tolist()
+        shown = self._arranged(rows[self.shared.masks.shown[rows]]).tolist()
         for row in shown:
             if row not in self.rows and len(self.rows) >= self.bounds.rows_max:
                 self.is_cut = True
                 return
             self.rows[row] = None
 
+    def _arranged(self, rows: Rows) -> Rows:
+        """Which of them there is room for must not tell in which order we have them."""
+        return rows if self.shared.names is None else self.shared.arranged(rows)
+
     def add_edges(self, edges: Rows) -> None:
         room = self.bounds.rows_max * LINKS_PER_ROW - len(self.edges)
         self.is_cut = self.is_cut or len(edges) > room
+        if self.shared.names is not None:
+            edges = self.shared.arranged_edges(edges)
         self.edges.update(dict.fromkeys(edges[: max(room, 0)].tolist()))
 
 
@@ -190,8 +196,8 @@ def _fitted(
 
 
 def _records(found: _Found, count: int, names: Collection[str] | None) -> tuple[SiteRecords, ...]:
-    rows = np.array(sorted(list(found.rows)[:count]), np.int32)
-    edges = np.array(sorted(found.edges), np.int32)
+    rows = found.shared.arranged(np.array(list(found.rows)[:count], np.int32))
+    edges = found.shared.arranged_edges(np.array(list(found.edges), np.int32))
     return records_of(found.shared, rows, edges[_whole(found, rows, edges)], names)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -13,6 +13,8 @@ from ontology.errors import AccessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from federation.opaque import Names
 
 GROUP_MIN: Final = 5  # fewer twins than that are never told as one figure
 GROUP_MAX: Final = 1_000_000
@@ -37,6 +39,15 @@ class Release(StrEnum):
     AGGREGATES = "aggregates"
 
 
+class Naming(StrEnum):
+    """By which ids twins leave."""
+
+    PLAIN = "plain"
+    OPAQUE = "opaque"  # names for this partner alone, see `federation.opaque`
+
+
+NAMING_FIELDS: Final = frozenset({"localId", "externalIds"})
+"""Own fields that say which twin it is: what opaque ids are to hide."""
 EVENT_TYPES: Final = ("FAIL", "DEGRADE", "CLOSE", "DELAY", "SURGE", "SET", "REMOVE", "ADD")
 """Of INTERFACE section 4; `tests/federation/test_contract.py` holds them against the simulation."""
 
@@ -66,17 +77,25 @@ class Contract:
     group_min: int = GROUP_MIN
     private: PrivateTerms | None = None
     signal: Coarse | None = None  # of levels in cascades; None: exact
+    ids: Naming = Naming.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A contract in force, or none: what may leave now. Pure; every question names its moment.
 
-    version: of the contract, 0 where there is none. Everything is denied unless a contract says otherwise.
+    version: of the contract, 0 where there is none. names: where its ids are opaque. Everything is
+    denied unless a contract says otherwise.
     """
 
     contract: Contract | None = None
     version: int = 0
+    names: Names | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether twins leave by opaque ids; `names` must be there then."""
+        return self.contract is not None and self.contract.ids is not Naming.PLAIN
 
     def require(self, purpose: Purpose, now_ns: int) -> Contract:
         """The contract, where it allows this purpose now.
@@ -163,6 +182,9 @@ def changes(before: Contract | None, after: Contract) -> tuple[list[str], list[s
     if old.release is not after.release:
         is_wider = after.release is Release.ROWS
         (wider if is_wider else narrower).append(f"release: {old.release} -> {after.release}")
+    if old.ids is not after.ids:
+        is_wider = after.ids is Naming.PLAIN
+        (wider if is_wider else narrower).append(f"ids: {old.ids} -> {after.ids}")
     if old.expires_ns != after.expires_ns:
         is_wider = after.expires_ns > old.expires_ns
         (wider if is_wider else narrower).append(f"expires: {_time(after.expires_ns)}")

@@ -11,7 +11,17 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from federation.coarse import HOUR_US, LEVELS_MAX, STEP_HOURS_MAX, Coarse
-from federation.contract import EVENT_TYPES, GROUP_MAX, GROUP_MIN, OWN_FIELDS, Contract, Purpose, Release
+from federation.contract import (
+    EVENT_TYPES,
+    GROUP_MAX,
+    GROUP_MIN,
+    NAMING_FIELDS,
+    OWN_FIELDS,
+    Contract,
+    Naming,
+    Purpose,
+    Release,
+)
 from federation.privacy.question import BOUND_MAX, EPSILON_MIN, WIDTH_MIN, WINDOW_DAYS_MAX
 from federation.private_terms import MICRO, WINDOW_DAYS_DEFAULT, PrivateBound, PrivateTerms
 from ontology.errors import InputError, NotFoundError, Place, Problem, suggestion
@@ -27,7 +37,7 @@ NAMES_MAX: Final = 10_000
 _COUNT_MAX: Final = 1_000_000
 _TOP: Final = (
     "partner", "sites", "kinds", "attributes", "relations", "release", "purposes", "events", "starts",
-    "expires", "window", "limits", "privacy", "signal",
+    "expires", "window", "limits", "privacy", "signal", "ids",
 )  # fmt: skip
 _WINDOW: Final = ("from", "until")
 _LIMITS: Final = ("per_minute", "scenarios_per_day", "rows_per_answer", "group_min")
@@ -115,7 +125,8 @@ class _Reader:
 
 def parse_contract(text: str, known: Known, path: str | None = None) -> Contract:
     """A contract, validated whole. InputError with every problem: CONTRACT_SYNTAX, CONTRACT_UNKNOWN_KEY,
-    CONTRACT_UNKNOWN_NAME, CONTRACT_TYPE, CONTRACT_MISSING, CONTRACT_TIMES.
+    CONTRACT_UNKNOWN_NAME, CONTRACT_TYPE, CONTRACT_MISSING, CONTRACT_TIMES, CONTRACT_OPAQUE_SYNC,
+    CONTRACT_OPAQUE_NAMES.
     """
     if len(text.encode()) > CONTRACT_BYTES_MAX:
         message = f"a contract has at most {CONTRACT_BYTES_MAX:,} bytes"
@@ -179,6 +190,7 @@ def _read(reader: _Reader, document: dict[str, Any]) -> Contract:
         group_min=reader.count(limits, "group_min", GROUP_MIN, least=GROUP_MIN),
         private=_private(reader, document),
         signal=_signal(reader, document),
+        ids=_naming(reader, document),
     )
     _check_whole(reader, contract)
     return contract
@@ -290,6 +302,15 @@ def _release(reader: _Reader, document: Mapping[str, Any]) -> Release:
     return Release.AGGREGATES
 
 
+def _naming(reader: _Reader, document: Mapping[str, Any]) -> Naming:
+    value = document.get("ids", Naming.PLAIN)
+    if value in tuple(Naming):
+        return Naming(value)
+    # What is not understood hides more, not less.
+    reader.wrong("CONTRACT_TYPE", f"ids is {value!r}", "ids", hint='"plain" or "opaque"')
+    return Naming.OPAQUE
+
+
 def _term(reader: _Reader, key: str) -> Callable[[str], str | None]:
     """A check of kinds or relations: any name the schema knows, as its IRI."""
     schema = reader.known.schema
@@ -336,9 +357,24 @@ def _check_whole(reader: _Reader, contract: Contract) -> None:
         message = "private figures need both: the purpose and a table that says how much"
         hint = 'purposes = [..., "private"] and [privacy] epsilon = ...'
         reader.wrong("CONTRACT_MISSING", message, "privacy" if contract.private else "purposes", hint=hint)
+    _check_naming(reader, contract)
     if contract.signal is not None and Purpose.CASCADE not in contract.purposes:
         message = "a signal is for cascades, which the purposes do not name"
         reader.wrong("CONTRACT_TYPE", message, "signal", hint='purposes = [..., "cascade"]')
     if contract.events and Purpose.CASCADE not in contract.purposes:
         message = "events are for cascades, which the purposes do not name"
         reader.wrong("CONTRACT_TYPE", message, "events", hint='purposes = [..., "cascade"]')
+
+
+def _check_naming(reader: _Reader, contract: Contract) -> None:
+    """Opaque ids and what would tell whose they are."""
+    if contract.ids is Naming.PLAIN:
+        return
+    if Purpose.SYNC in contract.purposes:
+        message = "replicas hold twins by their own ids; a contract with opaque ids cannot be for them"
+        hint = 'leave "sync" out of purposes, or write ids = "plain"'
+        reader.wrong("CONTRACT_OPAQUE_SYNC", message, "purposes", "sync", hint)
+    for name in sorted(contract.attributes & NAMING_FIELDS):
+        message = f"{name} says which twin it is; opaque ids are to hide that"
+        hint = 'leave it out of attributes, or write ids = "plain"'
+        reader.wrong("CONTRACT_OPAQUE_NAMES", message, "attributes", name, hint)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from federation.chain import Chain
-from federation.contract import NOTHING, Contract, Grant
+from federation.contract import NOTHING, Contract, Grant, Naming
+from federation.opaque import Names
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Contracts:
     """Versions are only added: widening, narrowing and ending a contract are new versions. StoreError."""
 
     def __init__(self, store: FederationStore, key: OwnKey) -> None:
-        self._store = store
+        self._store, self._key = store, key
         self._chain = Chain(store, "contracts", key)
 
     def put(self, contract: Contract, text: str, time_ns: int) -> int:
@@ -71,7 +72,9 @@ class Contracts:
         version = _version(link)
         # A row written under another partner's name grants nothing.
         fits = version.contract is not None and version.contract.partner == partner
-        return Grant(version.contract if fits else None, version.number)
+        contract = version.contract if fits else None
+        is_opaque = contract is not None and contract.ids is Naming.OPAQUE
+        return Grant(contract, version.number, Names.of(self._key, partner) if is_opaque else None)
 
     def versions(self, partner: str | None = None) -> Iterator[Version]:
         """Every version in order of time."""

@@ -39,7 +39,7 @@ class Disclosure:
 
     partner: fingerprint. version: of the contract, 0 where none is needed. told: bool[twins, attributes],
     None: all of them. figures: aggregates that leave, by name: over how many twins. size_bytes: of the
-    message.
+    message. told_as: the ids by which the twins were named, where they are opaque.
     """
 
     partner: str
@@ -52,6 +52,7 @@ class Disclosure:
     relations: Sequence[str] = ()
     told: Bits | None = None
     figures: Mapping[str, int] | None = None
+    told_as: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class LedgerEntry:
     relations: tuple[str, ...]
     figures: Mapping[str, int]
     bits: bytes
+    told_as: tuple[str, ...] = ()  # opaque ids of the twins, where the partner was told these
 
     @property
     def told(self) -> Bits:
@@ -93,6 +95,7 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
     relations: tuple[str, ...]
     figures: dict[str, int]
     bits: bytes
+    told_as: tuple[str, ...] = ()  # not in entries of earlier versions
 
 
 _BODIES: Final = msgspec.msgpack.Decoder(_Body)
@@ -131,6 +134,8 @@ def _bodies(disclosure: Disclosure) -> Iterator[_Body]:
         raise ValueError(f"a message tells at most {NAMES_MAX} attributes and relations")
     shape = (len(twins), len(attributes))
     told = np.ones(shape, np.bool_) if disclosure.told is None else disclosure.told
+    if disclosure.told_as and len(disclosure.told_as) != len(twins):
+        raise ValueError(f"{len(disclosure.told_as)} names do not fit {len(twins)} twins")
     if told.shape != shape:
         raise ValueError(f"{told.shape} bits do not fit {shape} twins and attributes")
     for first in range(0, max(len(twins), 1), TWINS_MAX):
@@ -144,6 +149,7 @@ def _bodies(disclosure: Disclosure) -> Iterator[_Body]:
             tuple(disclosure.relations),
             dict(disclosure.figures or {}) if first == 0 else {},
             np.packbits(told[rows]).tobytes(),
+            tuple(disclosure.told_as[rows]),
         )
 
 
@@ -160,4 +166,5 @@ def _entry(link: Link) -> LedgerEntry:
         place = Place(item=f"ledger row {link.number}")
         raise StoreError("an entry cannot be read", code="FEDERATION_CORRUPT", place=place) from error
     head = (link.number, link.time_ns, link.partner, link.version, body.purpose, body.kind, body.size_bytes)
-    return LedgerEntry(*head, body.twins, body.attributes, body.relations, body.figures, body.bits)
+    facts = (body.twins, body.attributes, body.relations, body.figures, body.bits)
+    return LedgerEntry(*head, *facts, body.told_as)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from federation.opaque import Names
     from federation.sharing import Shared
     from graph.attributes import Column
     from graph.snapshot import Snapshot
@@ -103,6 +104,7 @@ class _Writer:
 
     snapshot: Snapshot
     names: Collection[str] | None
+    opaque: Names | None = None
 
     def wants(self, name: str) -> bool:
         return self.names is None or name in self.names
@@ -126,7 +128,7 @@ class _Writer:
             external_ids=self.external_ids(rows),
             attributes=self.cells(snapshot.twins.attributes, rows),
             readings=self.readings(rows),
-            links=self.links(rows, edges),
+            links=self.links(rows, edges, head.base),
         )
 
     def texts(self, name: str, codes: npt.NDArray[np.int32]) -> Texts:
@@ -135,6 +137,13 @@ class _Writer:
         places = np.flatnonzero(codes)
         found = self.snapshot.pools.texts.values(codes[places].tolist())
         return Texts(tuple(places.tolist()), tuple(text or "" for text in found))
+
+    def veiled(self, told: Texts, base: str = "") -> Texts:
+        """Ids and groups of relationships are often made of names: where ids are opaque, so are they."""
+        opaque = self.opaque
+        if opaque is None:
+            return told
+        return Texts(told.places, tuple(opaque.iri(base, text) for text in told.texts))
 
     def external_ids(self, rows: Rows) -> OutsideIds:
         if not self.wants("externalIds"):
@@ -165,7 +174,7 @@ class _Writer:
             tuple(twins.point_quality.take(rows[places]).tolist()),
         )
 
-    def links(self, rows: Rows, edges: Rows) -> Links:
+    def links(self, rows: Rows, edges: Rows, base: str) -> Links:
         snapshot = self.snapshot
         sources, targets = snapshot.sources(edges).tolist(), snapshot.targets(edges).tolist()
         places = {row: place for place, row in enumerate(rows.tolist())}
@@ -179,8 +188,8 @@ class _Writer:
             sources=tuple(places[row] for row in sources),
             relations=tuple(known[relation] for relation in relations),
             targets=tuple(places[row] for row in targets),
-            groups=_coded(snapshot, snapshot.edges.group.take(edges)),
-            own_ids=_coded(snapshot, snapshot.edges.own_id.take(edges)),
+            groups=self.veiled(_coded(snapshot, snapshot.edges.group.take(edges))),
+            own_ids=self.veiled(_coded(snapshot, snapshot.edges.own_id.take(edges)), base),
             attributes=self.cells(snapshot.edges.attributes, edges),
         )
 
@@ -190,13 +199,14 @@ def records_of(
 ) -> tuple[SiteRecords, ...]:
     """Some twins and relationships of a shared snapshot, by site.
 
-    What may not leave is left out, whoever asks for it. rows, edges: ascending. names: attributes and own
-    fields (`name`, `localId`, `externalIds`, `value`) that are wanted, None: all. Ends of relationships that
-    are not among the rows are told by their IRI alone. Every site of the contract is there, empty or not.
+    What may not leave is left out, whoever asks for it. rows, edges: in the order in which they are told
+    (see `Shared.arranged`). names: attributes and own fields (`name`, `localId`, `externalIds`, `value`) that
+    are wanted, None: all. Ends of relationships that are not among the rows are told by their IRI alone.
+    Every site of the contract is there, empty or not.
     """
     snapshot = shared.snapshot
     rows, edges = rows[shared.masks.shown[rows]], edges[shared.edges[edges]]
-    writer = _Writer(snapshot, names)
+    writer = _Writer(snapshot, names, shared.names)
     sites, lives_in = snapshot.twins.site.take(rows), snapshot.edges.site.take(edges)
     return tuple(
         writer.site(number, rows[sites == number], edges[lives_in == number]) for number in shared.sites
@@ -232,10 +242,18 @@ class Letter:
 
 
 def disclosure_of(
-    letter: Letter, records: Sequence[SiteRecords], figures: Mapping[str, int] | None = None
+    letter: Letter,
+    records: Sequence[SiteRecords],
+    figures: Mapping[str, int] | None = None,
+    shared: Shared | None = None,
 ) -> Disclosure:
-    """What the ledger is to keep of some records: every twin with the names of what is told of it."""
-    twins = [iri for site in records for iri in site.ids]
+    """What the ledger is to keep of some records: every twin with the names of what is told of it.
+
+    shared: what they are of, for our ids of twins that are told by opaque ones.
+    """
+    ids = [iri for site in records for iri in site.ids]
+    is_opaque = shared is not None and shared.names is not None
+    twins = shared.real(ids) if shared is not None else ids
     told = [pair for site, start in _starts(records) for pair in _told(site, start)]
     names = sorted({name for name, _ in told})
     column = {name: place for place, name in enumerate(names)}
@@ -253,6 +271,7 @@ def disclosure_of(
         relations=sorted({name for site in records for name in _relations(site.links)}),
         told=bits,
         figures=figures,
+        told_as=ids if is_opaque else (),
     )
 
 

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from federation.masks import edges_to, masks
+from federation.opaque import veiled
 from graph.columns import ConstantColumn
+from graph.id_order import order_by_id
 from graph.joined import MappedColumn
 from graph.plan import POINT_VALUE
 from graph.values import ValueType
+from ontology.errors import AccessError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from federation.contract import Contract, Grant, Purpose
     from federation.masks import Masks
+    from federation.opaque import Names
     from graph.attributes import Column
     from graph.columns import Reader, Rows
     from graph.snapshot import Snapshot
@@ -39,13 +43,37 @@ class Shared:
     snapshot: with the columns of `masks.attributes` alone; its rows are those of the whole one, so it is read
     under `masks.scope` (rows) or `masks.counted_scope` (figures) only. edges: bool[edge_count], relationships
     that may leave: between twins that may, and from those to twins that the partner itself owns. sites: those
-    of the contract, as places in `snapshot.heads`.
+    of the contract, as places in `snapshot.heads`. names: where ids are opaque, as those of the snapshot are
+    then; `real` has those of ours.
     """
 
     snapshot: Snapshot
     masks: Masks
     edges: npt.NDArray[np.bool_]
     sites: tuple[int, ...]
+    names: Names | None = None
+    whole: Snapshot | None = None
+
+    def real(self, iris: Sequence[str]) -> list[str]:
+        """Our ids of twins that are told by these; for the ledger."""
+        if self.whole is None:
+            return list(iris)
+        return self.whole.ids(self.snapshot.rows(list(iris)))
+
+    def arranged(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Twins in the order in which they are told: where ids are opaque by these, so that no order of ours
+        is told with them."""
+        if self.names is None:
+            return np.sort(rows)
+        return rows[order_by_id(self.snapshot, rows, np.array([0, len(rows)], np.int64))]
+
+    def arranged_edges(self, edges: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Relationships likewise."""
+        if self.names is None or not len(edges):
+            return np.sort(edges)
+        rank = self.snapshot.twins.ids.ranking().rank
+        ends = rank[self.snapshot.targets(edges)], rank[self.snapshot.sources(edges)]
+        return edges[np.lexsort((self.snapshot.edges.relation.take(edges), *ends))]
 
     @cached_property
     def told(self) -> npt.NDArray[np.bool_]:
@@ -55,7 +83,8 @@ class Shared:
         if not self.masks.shown.any():
             return counted
         rows = np.flatnonzero(counted)
-        for table in self.snapshot.twins.ids.tables(rows):
+        ids = (self.whole or self.snapshot).twins.ids
+        for table in ids.tables(rows):
             base = self.snapshot.heads[table.site].base.encode()
             places = slice(None) if table.places is None else table.places
             rows[places] = np.where(table.strings.begin_with(base, table.numbers), rows[places], -1)
@@ -67,12 +96,22 @@ class Shared:
 def share(
     grant: Grant, snapshot: Snapshot, purpose: Purpose, now_ns: int, bases: Sequence[str] = ()
 ) -> Shared:
-    """Compile a grant over a snapshot; bases: of the IRIs of the partner's own twins."""
+    """Compile a grant over a snapshot; bases: of the IRIs of the partner's own twins.
+
+    AccessError CONTRACT_OPAQUE_NAMES where ids are to be opaque and the grant has no names.
+    """
     found = masks(grant, snapshot, purpose, now_ns)
-    edges = found.edges | edges_to(grant, snapshot, found, _owned(snapshot, tuple(bases)))
+    owned = _owned(snapshot, tuple(bases))
+    edges = found.edges | edges_to(grant, snapshot, found, owned)
     named = grant.contract.sites if grant.contract is not None else frozenset[str]()
     sites = tuple(place for place, site in enumerate(snapshot.sites) if site in named)
-    return Shared(_masked(snapshot, found, grant.contract), found, edges, sites)
+    made = Shared(_masked(snapshot, found, grant.contract), found, edges, sites)
+    if not grant.is_opaque:
+        return made
+    if grant.names is None:
+        raise AccessError("there are no names for what is to be opaque", code="CONTRACT_OPAQUE_NAMES")
+    hidden = veiled(made.snapshot, grant.names, found.counted, owned)
+    return replace(made, snapshot=hidden, names=grant.names, whole=snapshot)
 
 
 def _masked(snapshot: Snapshot, found: Masks, contract: Contract | None) -> Snapshot:

@@ -116,6 +116,8 @@ class Source:
 def open_source(mesh: Mesh, grant: Grant, site: str, now_ns: int) -> Source:
     """AccessError CONTRACT_*, SYNC_NOT_SHARED (also of a site that there is not)."""
     contract = grant.require(Purpose.SYNC, now_ns)
+    if grant.is_opaque:  # contracts are refused at once, see `contract_file`
+        raise AccessError("a contract with opaque ids is not for replicas", code="CONTRACT_OPAQUE_SYNC")
     if grant.rows_max(Purpose.SYNC, now_ns) < 1:
         message = "the contract lets no twins out, only figures over them"
         raise AccessError(message, code="CONTRACT_AGGREGATES_ONLY", hint='release = "rows"')

@@ -82,5 +82,7 @@ def _plain(entry: LedgerEntry, names: Mapping[str, str]) -> dict[str, object]:
         {"id": twin, "attributes": [name for name, left in zip(entry.attributes, row, strict=True) if left]}
         for twin, row in zip(entry.twins, told.tolist(), strict=True)
     ]
+    for twin, name in zip(twins, entry.told_as, strict=False):
+        twin["toldAs"] = name
     more = {"relations": list(entry.relations), "figures": dict(entry.figures)}
     return {**_head(entry, names), "fingerprint": entry.partner, "twins": twins, **more}

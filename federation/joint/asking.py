@@ -13,7 +13,14 @@ import msgspec
 
 from federation.egress import kept_line
 from federation.http_peer import HttpPeer
-from federation.joint.boundary import coarse_for, foreign_rows, note_grants, readable_by, stated_for
+from federation.joint.boundary import (
+    coarse_for,
+    foreign_rows,
+    named_for,
+    note_grants,
+    readable_by,
+    stated_for,
+)
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic
 from federation.joint.host import EPOCH
@@ -220,6 +227,7 @@ class Asking:
             readable=readable_by(self.node, snapshot),
             granted=note_grants(self.node, snapshot),
             unknown=unknown,
+            named=named_for(self.node, snapshot),
             coarse=coarse_for(self.node),
         )
 

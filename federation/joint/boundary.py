@@ -10,6 +10,7 @@ import numpy as np
 from federation.contract import Purpose
 from federation.ledger import Disclosure
 from federation.masks import masks
+from federation.opaque import veiled
 from simulation.network import build_network
 from simulation.nodes import Nodes
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from federation.coarse import Coarse
+    from federation.contract import Grant
     from federation.node import Node
     from graph.snapshot import Snapshot
     from simulation.world import Bools
@@ -62,6 +64,21 @@ def readable_by(node: Node, snapshot: Snapshot) -> Callable[[str], Bools]:
     return readable
 
 
+def as_named(grant: Grant, snapshot: Snapshot, shown: Bools) -> Snapshot:
+    """The snapshot with the ids by which a partner knows our twins; the same one where they are its own.
+
+    shown: bool[size], twins that the partner may be told of. Where ids are opaque nothing else is found.
+    """
+    if grant.names is None:
+        return snapshot
+    return veiled(snapshot, grant.names, shown, np.zeros(snapshot.size, np.bool_))
+
+
+def named_for(node: Node, snapshot: Snapshot) -> Callable[[str, Bools], Snapshot]:
+    """`as_named` by fingerprint, by its contract now."""
+    return lambda partner, shown: as_named(node.contracts.grant(partner), snapshot, shown)
+
+
 def coarse_for(node: Node) -> Callable[[str], Coarse | None]:
     """By fingerprint: how coarse the levels are that a partner is told by its contract."""
 
@@ -72,13 +89,14 @@ def coarse_for(node: Node) -> Callable[[str], Coarse | None]:
     return coarse
 
 
-def note_grants(node: Node, snapshot: Snapshot) -> Callable[[str, list[int]], None]:
+def note_grants(node: Node, snapshot: Snapshot) -> Callable[[str, list[int], list[str]], None]:
     """Writes into the ledger which twins' levels a partner will be told, before it is told any."""
 
-    def granted(partner: str, rows: list[int]) -> None:
+    def granted(partner: str, rows: list[int], names: list[str]) -> None:
         version = node.contracts.grant(partner).version
         ids = [snapshot.id(row) for row in rows]
-        told = Disclosure(partner, version, Purpose.CASCADE, "cascade", 0, ids, (SIGNAL,))
+        told_as = names if names != ids else ()
+        told = Disclosure(partner, version, Purpose.CASCADE, "cascade", 0, ids, (SIGNAL,), told_as=told_as)
         node.ledger.record(told, time.time_ns())
 
     return granted

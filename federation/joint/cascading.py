@@ -75,7 +75,8 @@ class World:
 
     name: of the server (its fingerprint). owners: rows of the snapshot that stand for twins of other servers,
     and whose. readable: bool[size] for a partner, what it may read of ours; called before anything is told.
-    granted: told once a partner was given tokens of these rows, before any of them leaves.
+    named: the snapshot with the ids by which a partner knows our twins, of which it may read these.
+    granted: told once a partner was given tokens of these rows, by these ids, before any of them leaves.
     coarse: how coarse levels are that a partner is told; None: exact.
     """
 
@@ -84,9 +85,10 @@ class World:
     scenario: Scenario
     owners: Mapping[int, str]
     readable: Callable[[str], Bools]
-    granted: Callable[[str, list[int]], None]
+    granted: Callable[[str, list[int], list[str]], None]
     unknown: bool = False
     coarse: Callable[[str], Coarse | None] = lambda _: None
+    named: Callable[[str, Bools], Snapshot] | None = None  # None: by their own
 
 
 @dataclass(slots=True)
@@ -204,17 +206,18 @@ class CascadeSite:
             raise LimitError(f"at most {BOUNDARY_MAX:,} twins may be read", code="JOINT_BOUNDARY")
         snapshot, boundary = self._world.snapshot, self._boundary
         readable = self._world.readable(sender)
-        rows = [row for iri in sorted(set(asked.iris)) if (row := snapshot.row(iri)) >= 0 and readable[row]]
+        named = self._world.named(sender, readable) if self._world.named else snapshot
+        rows = [row for iri in sorted(set(asked.iris)) if (row := named.row(iri)) >= 0 and readable[row]]
         rows = [row for row in rows if row not in self._world.owners]
         if not rows:
             return {sender: self._packed(Granted({}))}
-        self._world.granted(sender, rows)
+        self._world.granted(sender, rows, [named.id(row) for row in rows])
         media = draft_media(snapshot, rows)
         told: dict[str, tuple[bytes, str]] = {}
         for row, medium in zip(rows, media, strict=True):
             token = secrets.token_bytes(TOKEN_BYTES)
             boundary.exports[token], boundary.reader[token] = row, sender
-            told[snapshot.id(row)] = (token, medium)
+            told[named.id(row)] = (token, medium)
         return {sender: self._packed(Granted(told))}
 
     def _take_grant(self, sender: str, granted: Granted) -> None:

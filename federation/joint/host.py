@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,15 @@ import msgspec
 from federation.coarse import Coarse
 from federation.contract import Purpose
 from federation.joint.accounts import spend_scenario
-from federation.joint.boundary import coarse_for, foreign_rows, note_grants, readable_by, stated_for
+from federation.joint.boundary import (
+    as_named,
+    coarse_for,
+    foreign_rows,
+    named_for,
+    note_grants,
+    readable_by,
+    stated_for,
+)
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
@@ -109,7 +117,7 @@ class CascadeHost:
     def _begin(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> Begun:
         snapshot, limits = self._snapshot(), self._limits
         scenario = _scenario(asked, limits.runs_max)
-        _check_events(asked, scenario, snapshot, grant, now_ns)
+        scenario = _with_events(asked, scenario, snapshot, grant, now_ns)
         self._admit(node, partner, grant, asked, now_ns)
         peers = {peer.fingerprint for peer in node.peers.list()}
         bases = {owner: listed for owner, listed in known_bases(node.store).items() if owner in peers}
@@ -121,6 +129,7 @@ class CascadeHost:
             readable=readable_by(node, snapshot),
             granted=note_grants(node, snapshot),
             unknown=asked.unknown,
+            named=named_for(node, snapshot),
             coarse=coarse_for(node),
         )
         lit = frozenset(asked.lit) & (peers | {node.key.fingerprint})
@@ -220,14 +229,17 @@ class CascadeHost:
         made = masks(grant, session.snapshot, Purpose.CASCADE, now_ns)
         coarse = grant.contract.signal if grant.contract is not None else None
         rows_max = grant.rows_max(Purpose.CASCADE, now_ns)
-        rows = shown_rows(session.site, session.snapshot, made, rows_max, coarse or Coarse())
+        named = as_named(grant, session.snapshot, made.shown)
+        rows = shown_rows(session.site, session.snapshot, made, rows_max, coarse or Coarse(), named)
         body = msgspec.msgpack.encode(rows)
         if not rows.rows:
             return body, None
         names = ["impact", *sorted(made.attributes & {"name", "localId"})]
         names += ["expectedCost"] if rows.rows[0].cost is not None else []
-        ids = [row.id for row in rows.rows]
+        told_as = [row.id for row in rows.rows]
+        ids = session.snapshot.ids(named.rows(told_as))
         told = Disclosure(partner, grant.version, Purpose.CASCADE, "cascade", len(body), ids, names)
+        told = replace(told, told_as=told_as) if named is not session.snapshot else told
         return body, told
 
 
@@ -283,12 +295,18 @@ def _document(data: bytes) -> Mapping[str, object]:
         raise InputError("an event is no document", code="JOINT_MESSAGE_INVALID") from error
 
 
-def _check_events(asked: Begin, scenario: Scenario, snapshot: Snapshot, grant: Grant, now_ns: int) -> None:
-    """Only to twins that the contract shows, only what it names. All refusals look alike."""
+def _with_events(asked: Begin, scenario: Scenario, snapshot: Snapshot, grant: Grant, now_ns: int) -> Scenario:
+    """Only to twins that the contract shows, only what it names, by our ids. All refusals look alike."""
     shown = masks(grant, snapshot, Purpose.CASCADE, now_ns).shown
+    named = as_named(grant, snapshot, shown) if asked.events else snapshot
+    events = list(scenario.events)
     for planned in asked.events:
         stated = str(_document(planned.document).get("type"))
-        row = _row_of(snapshot, getattr(scenario.events[planned.number], "twin", None))
+        event = events[planned.number]
+        row = _row_of(named, getattr(event, "twin", None))
         if row < 0 or not shown[row] or not grant.may_event(stated, now_ns):
             hint = "the partner's contract names types of events and kinds of twins"
             raise AccessError("an event that is not agreed", code="JOINT_EVENT_DENIED", hint=hint)
+        if named is not snapshot:
+            events[planned.number] = replace(event, twin=snapshot.id(row))
+    return replace(scenario, events=tuple(events))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from federation.joint.wire import Row, Rows
@@ -21,13 +22,25 @@ _PRICED = {"valuePerHour", "repairCost"}
 """A cost tells both; where a contract names both, it tells costs."""
 
 
-def shown_rows(site: CascadeSite, snapshot: Snapshot, masks: Masks, rows_max: int, coarse: Coarse) -> Rows:
-    """Twins that are hit and shown, costliest first where costs are told, else by probability."""
-    named, priced = masks.attributes, masks.attributes >= _PRICED
+def shown_rows(
+    site: CascadeSite,
+    snapshot: Snapshot,
+    masks: Masks,
+    rows_max: int,
+    coarse: Coarse,
+    named: Snapshot | None = None,
+) -> Rows:
+    """Twins that are hit and shown, costliest first where costs are told, else by probability.
+
+    named: the same rows by the ids that the reader is told, None: our own.
+    """
+    known = named or snapshot
+    stated, priced = masks.attributes, masks.attributes >= _PRICED
     impact = site.impact(lambda owner, _: "")
-    shown = [twin for twin in impact.impacts if (row := snapshot.row(twin.id)) >= 0 and masks.shown[row]]
+    hit = ((twin, snapshot.row(twin.id)) for twin in impact.impacts)
+    shown = [replace(twin, id=known.id(row)) for twin, row in hit if row >= 0 and masks.shown[row]]
     shown.sort(key=lambda twin: (-twin.expected_cost if priced else 0.0, -twin.probability, twin.id))
-    return Rows([_row(twin, named, coarse, priced=priced) for twin in shown[:rows_max]])
+    return Rows([_row(twin, stated, coarse, priced=priced) for twin in shown[:rows_max]])
 
 
 def _row(twin: TwinImpact, named: frozenset[str], coarse: Coarse, *, priced: bool) -> Row:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from federation.coarse import HOUR_US, Coarse
-from federation.contract import EVENT_TYPES, NOTHING, Contract, Grant, Purpose, Release, changes
+from federation.contract import EVENT_TYPES, NOTHING, Contract, Grant, Naming, Purpose, Release, changes
 from federation.contracts import Contracts
 from federation.masks import masks
 from federation.private_terms import PrivateTerms
@@ -236,11 +236,12 @@ def test_what_is_wider_and_what_narrower() -> None:
         "expires_ns": WIDE.expires_ns + 10**9, "window_from_ns": 0, "window_until_ns": None,
         "per_minute": 1_000, "scenarios_per_day": 9, "rows_per_answer": 8, "group_min": 4,
         "starts_ns": 0, "release": Release.ROWS, "purposes": frozenset(Purpose),
-        "private": PrivateTerms(1_000_000, 30), "signal": None,
+        "private": PrivateTerms(1_000_000, 30), "signal": None, "ids": Naming.PLAIN,
     }  # fmt: skip
     old = replace(
         WIDE, starts_ns=50, window_from_ns=100, window_until_ns=200, release=Release.AGGREGATES,
         purposes=frozenset({Purpose.QUERY}), signal=Coarse(4, HOUR_US),
+        ids=Naming.OPAQUE,
     )  # fmt: skip
     assert set(wider) | {"partner"} == {each.name for each in fields(Contract)}
     for name, value in wider.items():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.coarse import HOUR_US, Coarse
-from federation.contract import GROUP_MIN, Purpose, Release
+from federation.contract import GROUP_MIN, Naming, Purpose, Release, changes
 from federation.contract_file import CONTRACT_BYTES_MAX, Known, parse_contract
 from ontology.errors import InputError, Problem
 from ontology.schema import load_schema
@@ -180,3 +180,26 @@ def toml(value: object) -> str:
 def test_anything_else_is_refused_with_codes(document: dict[str, object]) -> None:
     text = "\n".join(f"{key} = {toml(value)}" for key, value in document.items())
     assert all(problem.code.startswith("CONTRACT_") for problem in problems_of(text))
+
+
+def test_ids_are_plain_or_opaque() -> None:
+    top = GOOD.replace("expires =", 'ids = "opaque"\nexpires =', 1)
+    plain, opaque = parse_contract(GOOD, KNOWN), parse_contract(top, KNOWN)
+    assert (plain.ids, opaque.ids) == (Naming.PLAIN, Naming.OPAQUE)
+    assert changes(plain, opaque) == ([], ["ids: plain -> opaque"])
+    assert changes(opaque, plain) == (["ids: opaque -> plain"], [])
+    (problem,) = problems_of(GOOD.replace("expires =", 'ids = "hidden"\nexpires =', 1))
+    assert problem.code == "CONTRACT_TYPE"
+
+
+def test_opaque_ids_go_with_nothing_that_tells_whose_they_are() -> None:
+    top = GOOD.replace("expires =", 'ids = "opaque"\nexpires =', 1)
+    for was, becomes, code in (
+        ('"cascade"', '"cascade", "sync"', "CONTRACT_OPAQUE_SYNC"),
+        ('"name"', '"name", "localId"', "CONTRACT_OPAQUE_NAMES"),
+        ('"name"', '"name", "externalIds"', "CONTRACT_OPAQUE_NAMES"),
+    ):
+        assert top.count(was) == 1
+        (problem,) = problems_of(top.replace(was, becomes))
+        assert problem.code == code
+        assert parse_contract(GOOD.replace(was, becomes), KNOWN).ids is Naming.PLAIN
