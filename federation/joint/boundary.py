@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from simulation.network import build_network
 from simulation.nodes import Nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from federation.coarse import Coarse
     from federation.node import Node
@@ -60,6 +61,15 @@ def readable_by(node: Node, snapshot: Snapshot) -> Callable[[str], Bools]:
         return masks(grant, snapshot, Purpose.CASCADE, time.time_ns()).shown
 
     return readable
+
+
+def terms_of(node: Node, snapshot: Snapshot, partners: Iterable[str]) -> bytes:
+    """A digest of what partners may read of this snapshot now, and under which versions of contracts."""
+    digest, readable = sha256(), readable_by(node, snapshot)
+    for partner in sorted(partners):
+        digest.update(f"{partner} {node.contracts.grant(partner).version}\0".encode())
+        digest.update(np.packbits(readable(partner)).tobytes())
+    return digest.digest()
 
 
 def coarse_for(node: Node) -> Callable[[str], Coarse | None]:

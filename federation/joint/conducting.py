@@ -122,9 +122,12 @@ class Conductor:
         self._reports: dict[str, Report] = {}
         self.traffic = Traffic()
 
-    async def prepare(self) -> tuple[bool, bool]:
-        """Agree, see who can be hit, plan. (whether runs differ, whether levels are bounds somewhere)."""
-        for act in (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK):
+    async def prepare(self, *, recalls: bool = False) -> tuple[bool, bool]:
+        """Agree, see who can be hit, plan. (whether runs differ, whether levels are bounds somewhere).
+
+        recalls: all sites have a plan of the same name that they can use instead.
+        """
+        for act in (Act.RECALL,) if recalls else (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK):
             await self._act(act)
         reports = self._reports.values()
         is_bounded = any(each.is_bounded or each.is_coarse for each in reports)
