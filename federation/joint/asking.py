@@ -217,9 +217,13 @@ class Asking:
         async with self._sessions(planned, lit, _Names(new, old), unknown=unknown) as others:
             recalled = self.plans.find(old, own, ground) if all(o.has_plan for o in others) else None
             site = CascadeSite(world, self._lit(lit), recalled, partial(self.plans.put, new, own, ground))
-            conductor = Conductor([Here(site), *others], self.bounds, self._step, self.check)
+            name = new if recalled is None else old
+            bounds = self.bounds.like_last(self.plans.block_runs(name))
+            conductor = Conductor([Here(site), *others], bounds, self._step, self.check)
             is_random, is_bounded = await conductor.prepare(recalls=recalled is not None)
-            await conductor.run(planned.scenario.runs if is_random else 1, well=well)
+            self.plans.note_block_runs(name, 0)  # whatever goes wrong now is not tried again
+            size = await conductor.run(planned.scenario.runs if is_random else 1, well=well)
+            self.plans.note_block_runs(name, size)
             names = {peer.fingerprint: peer.name for peer in self.node.peers.list()}
             impact = await asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
             rows = {other.name: await self._rows_of(other) for other in others}

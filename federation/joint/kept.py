@@ -87,6 +87,7 @@ class _Entry:
     asker: str
     ground: Ground
     kept: KeptPlan
+    block_runs: int = 0
 
 
 class KeptPlans:
@@ -125,9 +126,16 @@ class KeptPlans:
         fitting = (n for n, each in reversed(entries) if each.asker == asker and each.ground.supports(ground))
         return next(fitting, b"")
 
-    def forget(self, name: bytes) -> None:
+    def block_runs(self, name: bytes) -> int:
+        """How many runs to a block were good when the plan was used last; 0: nobody said."""
         with self._lock:
-            self._entries.pop(name, None)
+            entry = self._entries.get(name)
+        return entry.block_runs if entry is not None else 0
+
+    def note_block_runs(self, name: bytes, block_runs: int) -> None:
+        with self._lock:
+            if name in self._entries:
+                self._entries[name] = replace(self._entries[name], block_runs=block_runs)
 
     def _is_full(self) -> bool:
         twins = sum(each.kept.part.world.twins for each in self._entries.values())
