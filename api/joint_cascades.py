@@ -8,6 +8,7 @@ from api.federation_http import Service, Told
 from api.schema.enums import SourceState
 from federation.joint.asking import COARSE, THIN, Asking, Patience, PlannedCascade, elsewhere, encode_event
 from federation.joint.host import CascadeHost
+from federation.joint.kept import KeptPlans
 from federation.joint.wire import KIND
 from federation.peer_bases import known_bases
 from federation.store import FEDERATION_FILE
@@ -54,6 +55,7 @@ class JointCascades:
 
     def __init__(self, mesh: Mesh, settings: Federation, node: Callable[[], Node]) -> None:
         self._mesh, self._settings, self._node = mesh, settings, node
+        self._plans = KeptPlans()
 
     def has_peers(self) -> bool:
         """Costs a look for one file where federation was never used."""
@@ -68,7 +70,7 @@ class JointCascades:
                 raise TwinmeshError("cancelled", code="CANCELLED")
 
         patience = Patience(self._settings.cascade_message_s, self._settings.cascade_s)
-        asking = Asking(node, patience, job.report, check)
+        asking = Asking(node, patience, job.report, check, plans=self._plans)
         return document_of(asking.simulate(self._planned(cascade, node)))
 
     def _planned(self, cascade: Cascade, node: Node) -> PlannedCascade:

@@ -55,7 +55,7 @@ FIXED_TYPES: frozenset[str] = frozenset(
 FIXED_FIELDS: frozenset[str] = frozenset(
     (
         "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
-        "command", "commands", "alarms", "schema", "_service", "_entities",
+        "command", "commands", "alarms", "bindings", "liveSources", "schema", "_service", "_entities",
     )
 )
 # fmt: on

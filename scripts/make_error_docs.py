@@ -118,6 +118,7 @@ SPOKEN = {
     "JOINT_EVENT_DENIED": "an event for a partner's twin that the contract does not name or show",
     "JOINT_LETTER_TOO_LARGE": "what a cascade tells a partner fits no letter; fewer runs at once may",
     "JOINT_PART_FAILED": "a server cannot compute its part of a cascade; a cascade of its own says why",
+    "JOINT_PLAN_UNKNOWN": "a kept plan of a cascade that does not hold any more; all make a new one",
     "JOINT_SESSIONS": "too many cascades of partners are under way",
     "JOINT_SESSION_UNKNOWN": "no such cascade is under way here, or its age or a restart ended it",
     "JOINT_UNSETTLED": "a cascade of several servers did not come to rest: bounds are told",

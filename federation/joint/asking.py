@@ -7,7 +7,8 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -20,10 +21,12 @@ from federation.joint.boundary import (
     note_grants,
     readable_by,
     stated_for,
+    terms_of,
 )
 from federation.joint.cascading import CascadeSite, World
 from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic
 from federation.joint.host import EPOCH
+from federation.joint.kept import NAME_BYTES, Ground, KeptPlans
 from federation.joint.remote import There
 from federation.joint.rows import is_sound, told_twin
 from federation.joint.wire import Begin, Planned
@@ -111,15 +114,31 @@ class _Pass:
     thin: frozenset[str]  # servers between which relationships do not count, see `stated_for`
 
 
+class _Names(NamedTuple):
+    """Of the plan that a pass would make, and of one that might be used instead."""
+
+    new: bytes
+    old: bytes
+
+
+def _new_name() -> bytes:
+    return secrets.token_bytes(NAME_BYTES)
+
+
 @dataclass(slots=True)
 class Asking:
-    """One cascade with partners. `check` raises where the work was cancelled; progress takes 0 to 1."""
+    """One cascade with partners. `check` raises where the work was cancelled; progress takes 0 to 1.
+
+    plans: those of earlier cascades, used again where all still have them and they hold.
+    """
 
     node: Node
     patience: Patience
     progress: Callable[[float], None]
     check: Callable[[], None]
     bounds: Bounds = field(default_factory=Bounds)
+    plans: KeptPlans = field(default_factory=KeptPlans)
+    _recalls: bool = True
     _lost: dict[str, str] = field(default_factory=dict[str, str])
     _cascade: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
@@ -161,6 +180,9 @@ class Asking:
         if lost.code in _TOO_LARGE and self.bounds.block_runs > 1:  # fewer runs to a letter may fit
             self.bounds = self.bounds.smaller()
             return
+        if lost.code == "JOINT_PLAN_UNKNOWN" and self._recalls:  # it said that it had it: make a new one
+            self._recalls = False
+            return
         if lost.code == "JOINT_EVENT_DENIED" and planned.others.get(lost.peer):
             hint = "its contract with us names types of events and kinds of twins"
             raise AccessError("a partner refuses an event", code="JOINT_EVENT_DENIED", hint=hint) from lost
@@ -189,12 +211,20 @@ class Asking:
     async def _pass(
         self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool, well: bool
     ) -> _Pass:
-        async with self._sessions(planned, lit, unknown=unknown) as others:
-            world = self._world(planned, unknown=unknown)
-            site = CascadeSite(world, self._lit(lit))
-            conductor = Conductor([Here(site), *others], self.bounds, self._step, self.check)
-            is_random, is_bounded = await conductor.prepare()
-            await conductor.run(planned.scenario.runs if is_random else 1, well=well)
+        world, own, new = self._world(planned, unknown=unknown), self.node.key.fingerprint, _new_name()
+        terms = terms_of(self.node, world.snapshot, self._lit(lit))
+        ground = Ground(world.snapshot, world.scenario, unknown, world.owners, terms, self._lit(lit))
+        old = self.plans.name_of(own, ground) if self._recalls else b""
+        async with self._sessions(planned, lit, _Names(new, old), unknown=unknown) as others:
+            recalled = self.plans.find(old, own, ground) if all(o.has_plan for o in others) else None
+            site = CascadeSite(world, self._lit(lit), recalled, partial(self.plans.put, new, own, ground))
+            name = new if recalled is None else old
+            bounds = self.bounds.like_last(self.plans.block_runs(name))
+            conductor = Conductor([Here(site), *others], bounds, self._step, self.check)
+            is_random, is_bounded = await conductor.prepare(recalls=recalled is not None)
+            self.plans.note_block_runs(name, 0)  # whatever goes wrong now is not tried again
+            size = await conductor.run(planned.scenario.runs if is_random else 1, well=well)
+            self.plans.note_block_runs(name, size)
             names = {peer.fingerprint: peer.name for peer in self.node.peers.list()}
             impact = await asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
             rows = {other.name: await self._rows_of(other) for other in others}
@@ -233,7 +263,7 @@ class Asking:
 
     @asynccontextmanager
     async def _sessions(
-        self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool
+        self, planned: PlannedCascade, lit: Sequence[Peer], names: _Names, *, unknown: bool
     ) -> AsyncGenerator[list[There]]:
         """A session at each peer, ended whatever happens."""
         egress = replace(self.node.egress(), deadline_s=self.patience.message_s)
@@ -241,7 +271,7 @@ class Asking:
         async with kept_line(egress) as line:
             others = [There(HttpPeer(peer, self.node.key, egress, rules, line)) for peer in lit]
             try:
-                begin = self._begin(planned, lit, unknown=unknown)
+                begin = self._begin(planned, lit, names, unknown=unknown)
                 done = await asyncio.gather(
                     *(other.begin(begin(other.name)) for other in others), return_exceptions=True
                 )
@@ -258,7 +288,7 @@ class Asking:
                     await asyncio.wait_for(asyncio.gather(*ending, return_exceptions=True), _END_S)
 
     def _begin(
-        self, planned: PlannedCascade, lit: Sequence[Peer], *, unknown: bool
+        self, planned: PlannedCascade, lit: Sequence[Peer], names: _Names, *, unknown: bool
     ) -> Callable[[str], Begin]:
         scenario = planned.scenario
         return lambda name: Begin(
@@ -274,6 +304,8 @@ class Asking:
             events=[Planned(number, document) for number, document in planned.others.get(name, ())],
             event_count=len(scenario.events),
             unknown=unknown,
+            keep=names.new,
+            recall=names.old,
         )
 
     def _with_rows(self, done: _Pass, peers: Sequence[Peer]) -> Impact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from simulation.network import build_network
 from simulation.nodes import Nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from federation.coarse import Coarse
     from federation.contract import Grant
@@ -77,6 +78,15 @@ def as_named(grant: Grant, snapshot: Snapshot, shown: Bools) -> Snapshot:
 def named_for(node: Node, snapshot: Snapshot) -> Callable[[str, Bools], Snapshot]:
     """`as_named` by fingerprint, by its contract now."""
     return lambda partner, shown: as_named(node.contracts.grant(partner), snapshot, shown)
+
+
+def terms_of(node: Node, snapshot: Snapshot, partners: Iterable[str]) -> bytes:
+    """A digest of what partners may read of this snapshot now, and under which versions of contracts."""
+    digest, readable = sha256(), readable_by(node, snapshot)
+    for partner in sorted(partners):
+        digest.update(f"{partner} {node.contracts.grant(partner).version}\0".encode())
+        digest.update(np.packbits(readable(partner)).tobytes())
+    return digest.digest()
 
 
 def coarse_for(node: Node) -> Callable[[str], Coarse | None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import numpy as np
 
+from federation.joint.kept import Boundary, KeptPlan
 from federation.joint.letters import (
     Act,
     Asked,
@@ -25,7 +26,7 @@ from federation.joint.messages import Phase, Stage, Wave, Waved, check_tokens
 from federation.joint.part import Part
 from federation.joint.running import KernelRuns, ReadableRuns, has_loops, kernel_case, pinned_rows
 from federation.joint.site import LocalSite
-from ontology.errors import InputError, LimitError
+from ontology.errors import InputError, LimitError, NotFoundError
 from simulation.cascade.given import GivenRuns
 from simulation.cascade.montecarlo import Merger
 from simulation.compile import draft_case, finish_case, reached_from
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from federation.coarse import Coarse
     from federation.joint.letters import Content
     from federation.joint.part import Token
+    from federation.joint.plan import JointPlan
     from federation.joint.running import RunsAtSite
     from graph.snapshot import Snapshot
     from simulation.cascade.montecarlo import Outcome
@@ -91,23 +93,22 @@ class World:
     named: Callable[[str, Bools], Snapshot] | None = None  # None: by their own
 
 
-@dataclass(slots=True)
-class _Boundary:
-    """tokens: of foreign rows by row; exports: own row of each token; reader: who reads it."""
-
-    tokens: dict[int, Token] = field(default_factory=dict[int, bytes])
-    media: dict[int, str] = field(default_factory=dict[int, str])
-    exports: dict[Token, int] = field(default_factory=dict[bytes, int])
-    reader: dict[Token, str] = field(default_factory=dict[bytes, str])
-
-
 class CascadeSite:
     """See `federation.joint.coordinator.Site` for the shape: acts are opened, letters taken and answered."""
 
-    def __init__(self, world: World, lit: frozenset[str]) -> None:
-        """lit: servers that take part, this one among them."""
-        self._world, self._lit = world, lit
-        self._boundary = _Boundary()
+    def __init__(
+        self,
+        world: World,
+        lit: frozenset[str],
+        recalled: KeptPlan | None = None,
+        keep: Callable[[KeptPlan], None] = lambda _: None,
+    ) -> None:
+        """lit: servers that take part, this one among them.
+
+        recalled: the plan for the act RECALL. keep: told the share of a plan that was made, once.
+        """
+        self._world, self._lit, self._recalled, self._keep = world, lit, recalled, keep
+        self._boundary = Boundary()
         self._step = Step(0, Act.AGREE)
         self._draft: Draft | None = None
         self._hit: Bools = np.zeros(0, np.bool_)
@@ -115,6 +116,7 @@ class CascadeSite:
         self._compiled: Compiled | None = None
         self._part: Part | None = None
         self._local: LocalSite | None = None
+        self._joint: JointPlan | None = None
         self._given: GivenRuns | None = None
         self._runs: RunsAtSite | None = None
         self._merger: Merger | None = None
@@ -139,7 +141,10 @@ class CascadeSite:
         is_again = step.act in _PREPARING and acts.index(step.act) <= acts.index(self._step.act)
         if step.number <= self._step.number or (is_again and self._step.number > 0):
             raise InputError(f"act {step.number} after act {self._step.number}", code="JOINT_ORDER")
-        self._step = step
+        is_late, self._step = self._step.number > 0, step
+        if step.act is Act.RECALL:
+            self._recall(is_late=is_late)
+            return {}
         if step.act is Act.AGREE:
             return self._ask()
         if step.act is Act.TOUCH:
@@ -206,7 +211,7 @@ class CascadeSite:
             raise LimitError(f"at most {BOUNDARY_MAX:,} twins may be read", code="JOINT_BOUNDARY")
         snapshot, boundary = self._world.snapshot, self._boundary
         readable = self._world.readable(sender)
-        named = self._world.named(sender, readable) if self._world.named else snapshot
+        named = self._named(sender, readable)
         rows = [row for iri in sorted(set(asked.iris)) if (row := named.row(iri)) >= 0 and readable[row]]
         rows = [row for row in rows if row not in self._world.owners]
         if not rows:
@@ -219,6 +224,11 @@ class CascadeSite:
             boundary.exports[token], boundary.reader[token] = row, sender
             told[named.id(row)] = (token, medium)
         return {sender: self._packed(Granted(told))}
+
+    def _named(self, partner: str, readable: Bools) -> Snapshot:
+        """Our snapshot with the ids that this partner knows."""
+        world = self._world
+        return world.named(partner, readable) if world.named else world.snapshot
 
     def _take_grant(self, sender: str, granted: Granted) -> None:
         for iri, (token, medium) in granted.twins.items():
@@ -305,6 +315,31 @@ class CascadeSite:
         stated = {reader: self._world.coarse(reader) for reader in readers}
         return {reader: coarse for reader, coarse in stated.items() if coarse is not None}
 
+    def _joint_plan(self) -> JointPlan:
+        """What was recalled, or what the sites have come to, which is kept then."""
+        if self._joint is None:
+            local, part = _there(self._local), _there(self._part)
+            local.close()
+            self._joint = local.plan
+            compiled = _there(self._compiled)
+            self._keep(KeptPlan(self._boundary, compiled, part, self._joint, self._coarse, self._lit))
+        return self._joint
+
+    def _recall(self, *, is_late: bool) -> None:
+        """Take a kept plan for what the first four acts would give. The ledger tells of each cascade anew."""
+        kept, world = self._recalled, self._world
+        told = kept.boundary.rows_by_reader() if kept is not None else {}
+        may_read = all(bool(world.readable(reader)[rows].all()) for reader, rows in told.items())
+        if kept is None or is_late or kept.lit != self._lit or not may_read:
+            raise NotFoundError("no such plan is kept", code="JOINT_PLAN_UNKNOWN", hint="make a new one")
+        for reader, rows in told.items():
+            named = self._named(reader, world.readable(reader))
+            world.granted(reader, rows, [named.id(row) for row in rows])
+        case = replace(kept.compiled.case, seed=world.scenario.seed)
+        self._compiled = replace(kept.compiled, case=case)
+        self._boundary, self._part, self._joint = kept.boundary, kept.part, kept.plan
+        self._coarse, self._merger = dict(kept.coarse), Merger(case.world.twins)
+
     # Runs
 
     def _work(self, step: Step) -> None:
@@ -329,14 +364,14 @@ class CascadeSite:
             self._runs = None
 
     def _new_runs(self, step: Step) -> RunsAtSite:
-        local, part, case = _there(self._local), _there(self._part), _there(self._compiled).case
+        joint = self._joint_plan()
+        part, case = _there(self._part), _there(self._compiled).case
         if self._given is None:
-            local.close()
             shown = list(part.exports.values())
-            self._given = GivenRuns(kernel_case(case, part, local.plan), len(part.imports), shown)
+            self._given = GivenRuns(kernel_case(case, part, joint), len(part.imports), shown)
         pinned = pinned_rows(part, self._lit, well=step.well)
-        if has_loops(local.plan):
-            return ReadableRuns(part, local.plan, self._given, step.runs, pinned)
+        if has_loops(joint):
+            return ReadableRuns(part, joint, self._given, step.runs, pinned)
         return KernelRuns(part, self._given, step.runs, pinned, case.horizon_us)
 
     def _run_news(self) -> dict[str, bytes]:

@@ -45,6 +45,10 @@ class Bounds:
     block_runs: int = BLOCK_RUNS
     may_grow: bool = True
 
+    def like_last(self, block_runs: int) -> Bounds:
+        """Begin with blocks of the size that was good before (0: none was), where blocks may grow at all."""
+        return replace(self, block_runs=block_runs) if block_runs and self.may_grow else self
+
     def smaller(self) -> Bounds:
         """For letters that were too large."""
         return replace(self, block_runs=max(self.block_runs // 8, 1), may_grow=False)
@@ -122,9 +126,12 @@ class Conductor:
         self._reports: dict[str, Report] = {}
         self.traffic = Traffic()
 
-    async def prepare(self) -> tuple[bool, bool]:
-        """Agree, see who can be hit, plan. (whether runs differ, whether levels are bounds somewhere)."""
-        for act in (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK):
+    async def prepare(self, *, recalls: bool = False) -> tuple[bool, bool]:
+        """Agree, see who can be hit, plan. (whether runs differ, whether levels are bounds somewhere).
+
+        recalls: all sites have a plan of the same name that they can use instead.
+        """
+        for act in (Act.RECALL,) if recalls else (Act.AGREE, Act.TOUCH, Act.REACH, Act.RANK):
             await self._act(act)
         reports = self._reports.values()
         is_bounded = any(each.is_bounded or each.is_coarse for each in reports)
@@ -135,19 +142,22 @@ class Conductor:
         """Sites that tell bounds of levels because a contract says so."""
         return frozenset(name for name, report in self._reports.items() if report.is_coarse)
 
-    async def run(self, runs: int, *, well: bool) -> None:
-        """All runs, block by block; each site counts its own share."""
-        size, done = self._bounds.block_runs, 0
+    async def run(self, runs: int, *, well: bool) -> int:
+        """All runs, block by block; each site counts its own share. How many a next block would have."""
+        size, done, most = self._bounds.block_runs, 0, 0
         while done < runs:
             began_s = time.monotonic()
             until = min(done + size, runs)
             await self._block(range(done, until), well=well)
+            most = max(most, until - done)
             done, took_s = until, time.monotonic() - began_s
             self._progress(done, runs)
             if took_s > SLOW_S:
                 size = max(size // 4, 1)
             elif took_s < QUICK_S and self._bounds.may_grow:
                 size = min(size * 8, BLOCK_RUNS_MAX)  # a message more costs as much as hundreds of runs
+        # A few runs that were quick say little of a thousand.
+        return min(size, max(self._bounds.block_runs, most * 8))
 
     async def _block(self, runs: range, *, well: bool) -> None:
         active, is_new = list(runs), True

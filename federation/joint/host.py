@@ -23,8 +23,10 @@ from federation.joint.boundary import (
     note_grants,
     readable_by,
     stated_for,
+    terms_of,
 )
 from federation.joint.cascading import CascadeSite, World
+from federation.joint.kept import NAME_BYTES, Ground, KeptPlans
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
 from federation.joint.wire import ASKED, Act, Begin, Begun, Done, End, Fetch, Take, Wrote, read
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from federation.contract import Grant
+    from federation.joint.kept import KeptPlan
     from federation.node import Node
     from graph.snapshot import Snapshot
     from simulation.events import Event
@@ -86,6 +89,7 @@ class CascadeHost:
         self._snapshot, self._limits, self._clock_s = snapshot, limits or HostLimits(), clock_s
         self._sessions: dict[bytes, _Session] = {}
         self._begun: dict[tuple[str, bytes], tuple[float, int, bytes]] = {}
+        self._plans = KeptPlans()
         self._lock = Lock()
 
     def answer(
@@ -134,9 +138,15 @@ class CascadeHost:
         )
         lit = frozenset(asked.lit) & (peers | {node.key.fingerprint})
         now_s, sealer = self._clock_s(), Sealer(node.key, asked.cascade)
-        session = _Session(
-            partner, asked.cascade, grant.version, snapshot, CascadeSite(world, lit), sealer, now_s, now_s
-        )
+        ground = Ground(snapshot, scenario, asked.unknown, world.owners, terms_of(node, snapshot, lit), lit)
+        recalled = self._plans.find(asked.recall, partner, ground)
+
+        def keep(kept: KeptPlan) -> None:
+            if len(asked.keep) == NAME_BYTES:
+                self._plans.put(asked.keep, partner, ground, kept)
+
+        site = CascadeSite(world, lit, recalled, keep)
+        session = _Session(partner, asked.cascade, grant.version, snapshot, site, sealer, now_s, now_s)
         number = secrets.token_bytes(16)
         with self._lock:
             mine = sum(other.partner == partner for other in self._sessions.values())
@@ -145,7 +155,8 @@ class CascadeHost:
                     "too many cascades are under way", code="JOINT_SESSIONS", hint="try again later"
                 )
             self._sessions[number] = session
-        return Begun(number, sealer.key, has_unknown(snapshot), bool(stated_for(snapshot, world.owners)))
+        is_thin = bool(stated_for(snapshot, world.owners))
+        return Begun(number, sealer.key, has_unknown(snapshot), is_thin, recalled is not None)
 
     def _admit(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> None:
         """Count a scenario once, whatever passes it takes: all have its events, or (a baseline) none."""

@@ -34,6 +34,7 @@ class Act(Enum):
     FALL = "fall"
     RISE = "rise"
     SETTLE = "settle"  # what rose is what all see from now on
+    RECALL = "recall"  # instead of the first four: a plan that all have kept
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -50,6 +50,7 @@ class There:
     keys: Mapping[str, SealKey] = field(default_factory=dict[str, SealKey])
     has_unknown: bool = False
     is_thin: bool = False
+    has_plan: bool = False
 
     @property
     def name(self) -> str:
@@ -59,9 +60,10 @@ class There:
         begun = await self._call(asked, BEGUN)
         self.session, self.key = begun.session, begun.key
         self.has_unknown, self.is_thin = begun.has_unknown, begun.is_thin
+        self.has_plan = begun.has_plan
 
     async def open(self, step: Step) -> Heard:
-        keys = dict(self.keys) if step.act is What.AGREE else {}
+        keys = dict(self.keys) if step.act in (What.AGREE, What.RECALL) else {}
         wrote = await self._call(Act(self.session, step, keys), WROTE)
         return Heard(wrote.letters, wrote.report)
 

@@ -17,6 +17,7 @@ SITES_MAX: Final = 64
 EVENTS_MAX: Final = 1_000
 Fingerprint: TypeAlias = Annotated[str, msgspec.Meta(min_length=43, max_length=43)]
 Session: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Name: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=16)]
 T = TypeVar("T")
 
 
@@ -30,7 +31,8 @@ class Planned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True):
     """A pass of a scenario begins. cascade: random, the same for all passes of one scenario.
 
-    lit: fingerprints of all servers that take part.
+    lit: fingerprints of all servers that take part. keep: a name for the plan that this pass makes; recall:
+    the name of one that might be used instead. b'': none.
     """
 
     cascade: Session
@@ -45,6 +47,8 @@ class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True
     events: Annotated[list[Planned], msgspec.Meta(max_length=EVENTS_MAX)] = []
     event_count: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     unknown: bool = False
+    keep: Name = b""
+    recall: Name = b""
 
 
 class Act(msgspec.Struct, frozen=True, tag="act", forbid_unknown_fields=True):
@@ -77,13 +81,15 @@ Asked: TypeAlias = Begin | Act | Take | Fetch | End
 
 class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """has_unknown: whether a pass with relationships of unknown direction is needed. is_thin: relationships
-    stand here that make twins of other servers depend on ours; they do not count.
+    stand here that make twins of other servers depend on ours; they do not count. has_plan: the plan to be
+    recalled is there, and holds.
     """
 
     session: Session
     key: SealKey
     has_unknown: bool
     is_thin: bool
+    has_plan: bool = False
 
 
 class Wrote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -155,10 +155,13 @@ def _read(given: Given, shown: Shown) -> dict[int, list[Pieces]]:
     level: list[int] = shown.level[: shown.start[-1]].tolist()
     start: list[int] = shown.start.tolist()
     rows = len(shown.row)
-    found: dict[int, list[Pieces]] = {}
-    for place, number in enumerate(given.run.tolist()):
-        ends = [(start[at], start[at + 1]) for at in range(place * rows, (place + 1) * rows)]
-        found[number] = [list(zip(time[a:b], level[a:b], strict=True)) for a, b in ends]
+    full: Pieces = []
+    found: dict[int, list[Pieces]] = {number: [full] * rows for number in given.run.tolist()}
+    listed = list(found.values())  # most rows are full in most runs: only the others are gone through
+    fallen: list[int] = np.flatnonzero(np.diff(shown.start)).tolist()
+    for at in fallen:
+        a, b = start[at], start[at + 1]
+        listed[at // rows][at % rows] = list(zip(time[a:b], level[a:b], strict=True))
     return found
 
 

@@ -13,7 +13,7 @@ import pytest
 from api import federation_queries
 from api.config import Federation, Settings
 from federation.answering import answer
-from federation.asking import QueryAnswer, QueryAsk
+from federation.asking import FORMAT, QueryAnswer, QueryAsk
 from federation.contract import Release
 from federation.records import Cells, SiteRecords, Texts
 from ontology.schema import Schema
@@ -265,7 +265,7 @@ def test_no_contract_no_rows(group: Group, little: Callable[..., None]) -> None:
 def test_an_ask_that_claims_our_twins_for_its_own(group: Group) -> None:
     """The bases that an asker states are its own word: ours and those of others are not its to name."""
     node, peer = group["campus"].node, group["campus"].node.peers.find("plant")
-    ask = QueryAsk(1, (iri("plant", ""), iri("campus", "")), (), 1 << 20, ids=(LINE,))
+    ask = QueryAsk(FORMAT, (iri("plant", ""), iri("campus", "")), (), 1 << 20, ids=(LINE,))
     told = call(node, peer, msgspec.msgpack.encode(ask))
     assert [twin for site in told.sites for twin in site.ids] == [LINE]
     assert told.sites[0].names.texts == ()  # nothing but what was asked for

@@ -124,7 +124,7 @@ def test_a_bad_partner_is_left_out(
     assert (calm["completeness"], bounds_of(calm)) == ("FULL", (0.0, 0.0))
     STRANGE["receiver"] = plant.key
     asked = misbehaves(monkeypatch, campus, after, behave)
-    found = cascade(plant, {"events": [], "runs": 4})
+    found = cascade(plant, {"events": [], "runs": 4, "horizonHours": 70})  # a plan is made, none recalled
     assert len(asked) > after
     assert found["status"] == "DONE", found
     assert (found["completeness"], bounds_of(found)) == ("PARTIAL", (0.0, 1.0))

@@ -196,8 +196,8 @@ def test_a_copy_that_says_something_else_is_not_taken(campus, schema, monkeypatc
         for batch in whole(entries):
             yield batch[:-1]
 
-    whole = migrating._batches
-    monkeypatch.setattr(migrating, "_batches", forgetful)
+    whole = migrating.batches
+    monkeypatch.setattr(migrating, "batches", forgetful)
     assert failing_code(migrate_site, campus, schema) == "MIGRATION_FAILED"
     assert heads(campus)[0] == 1
 
