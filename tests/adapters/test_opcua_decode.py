@@ -10,6 +10,7 @@ import pytest
 from adapters.opcua.bindings import parse_opcua_bindings
 from adapters.opcua.decode import DataChange, LineDown, Memory, decode, line_down
 from adapters.routing import Router
+from graph.quality import Reason, quality_byte
 from graph.twin import Twin
 from graph.values import Quality
 from ontology.units import load_units
@@ -51,9 +52,13 @@ def test_severity_becomes_quality_and_a_bad_value_keeps_the_last_one(campus_twin
     assert bench.take(("i=1", 1.5, GOOD, T0)) == [("FREE", 1.5, 0, 0)]
     assert bench.take(("i=1", 2.5, UNCERTAIN, T0 + 1)) == [("FREE", 2.5, 1, 1)]
     assert bench.take(("i=1", None, BAD, T0 + 2)) == [("FREE", 2.5, 2, 2)]
-    assert bench.take(("i=1", 60.0, GOOD, T0 + 3)) == [("FREE", 60.0, 1, 3)]
+    assert bench.take(("i=1", 60.0, GOOD, T0 + 3)) == [
+        ("FREE", 60.0, quality_byte(Quality.UNCERTAIN, Reason.RANGE), 3)
+    ]
     assert bench.take(("i=1", 60.0, 0xC0000000, T0 + 4)) == [("FREE", 60.0, 2, 4)]
-    assert bench.take(("i=1", float("nan"), GOOD, T0 + 5))[0][2] == Quality.BAD
+    assert bench.take(("i=1", float("nan"), GOOD, T0 + 5))[0][2] == quality_byte(
+        Quality.BAD, Reason.NOT_A_NUMBER
+    )
     assert bench.take(("i=1", 7.0, GOOD | 0x480, 0)) == [("FREE", 7.0, 0, 1_000)]
     assert (bench.memory.overflows, bench.memory.statuses) == (
         1, {UNCERTAIN: 1, BAD: 1, 0xC0000000: 1},
@@ -105,7 +110,7 @@ def test_around_a_break(campus_twin: Twin) -> None:
     marked = line_down(rows, LineDown(T0 + 500), quality, bench.memory)
     campus_twin.record(marked)
     assert marked.points.tolist() == rows[:2]
-    assert set(marked.quality.tolist()) == {Quality.BAD}
+    assert set(marked.quality.tolist()) == {quality_byte(Quality.BAD, Reason.DISCONNECTED)}
     assert marked.words.view("f8").tolist() == [1.0, 2.0]
     assert bench.take(("i=1", 1.0, GOOD, T0 - 10), ("i=2", 3.0, GOOD, T0 + 700)) == [
         ("FREE", 1.0, 0, 1_000), ("CH-1-PWR", 3.0, 0, 700),
