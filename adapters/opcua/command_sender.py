@@ -28,15 +28,18 @@ class OpcuaCommandSender:
         """InputError where the line is set up wrongly, at the first command."""
         self._line = line
         self._sink = OpcuaSink(line)
-        self._asked_s, self._listens = -ASKED_AGAIN_S, False
+        self._away_until_s = 0.0
 
     @property
     def is_ready(self) -> bool:
-        """Whether somebody listens there; till then commands wait, and expire. Asked again after a while."""
+        """Whether somebody listens there now; till then commands wait, and expire. A no holds for a while."""
         now_s = time.monotonic()
-        if now_s >= self._asked_s + ASKED_AGAIN_S:
-            self._asked_s, self._listens = now_s, _listens(self._line.url)
-        return self._listens
+        if now_s < self._away_until_s:
+            return False
+        if _listens(self._line.url):
+            return True
+        self._away_until_s = now_s + ASKED_AGAIN_S
+        return False
 
     def send(self, order: Order) -> Receipt:
         value = order.value

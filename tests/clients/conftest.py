@@ -121,7 +121,9 @@ def done(*words: object, cwd: Path | None = None, **env: str) -> str:
 
 
 def program(name: str) -> str:
-    found = shutil.which(name)
+    """Path of a program; uv is also where `make` puts it."""
+    own = Path(__file__).resolve().parents[2] / ".tools" / name / "bin"
+    found = shutil.which(name) or shutil.which(name, path=own)
     if not found:
         missing(f"{name} is not installed")
     return found or ""
