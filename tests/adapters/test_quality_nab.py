@@ -102,7 +102,7 @@ def test_a_jump_is_out_of_range_and_too_fast(nab: Path) -> None:
 
 
 def test_the_flat_line_is_stuck_where_its_operator_says_that_it_moves(nab: Path) -> None:
-    """Of a line that was always flat nothing can be learnt; by a rule of six hours it is stuck from then on."""
+    """Of a line that was always flat nothing is learnt; by a rule of six hours it is stuck from then on."""
     series = read(nab, FLATLINE)
     stuck = series.flags(PointRules(stuck_after_s=6 * 3_600)) >> Reason.STUCK & 1
     elapsed_ns = series.times_ns - series.times_ns[0]
