@@ -23,7 +23,7 @@ from graph.lock import locked
 from graph.opening import LOCK, open_history, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import Judge, doubt, kinds_of, living, texts_of, write_last_values
+from graph.recording import Judge, PointNumbers, doubt, kinds_of, living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.tables import Memory
@@ -93,6 +93,7 @@ class Twin:
         self._version = 0
         self._published: Published | None = None
         self._last_batch = 0
+        self._numbers = PointNumbers()
         self._pursued = False
         self.judge: Judge | None = None  # of live readings; sources ask it before `record`
         self._fresh_s = time.monotonic()  # when a follower last had everything
@@ -185,11 +186,12 @@ class Twin:
         with self._lock:
             state = self._writer.state
             kept = living(state, readings)
-            iris = state.twins.ids.iris(kept.points)
+            found = self._numbers.look(state, kept.points)
             texts, kinds = texts_of(state, kept), kinds_of(state, kept)
         if len(kept):
             try:
-                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts, kinds)
+                numbers = self._numbers.complete(found, kept.points, self.history)
+                self.history.append(numbers, kept.times_ns, kept.words, kept.quality, texts, kinds)
             except StoreError as error:
                 self.media[1].fail(error)
                 raise
