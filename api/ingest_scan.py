@@ -164,7 +164,7 @@ def find_name(
     at = wanted & mask
     while slots[at] >= 0:
         number = slots[at]
-        first = starts[number]
+        first = int(starts[number])
         if hashes[number] == wanted and starts[number + 1] - first == end - start:
             i, size = 0, end - start
             while i < size:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from graph.check import Checker
 from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
-from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag
+from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag, Published
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.journals import LocalJournal
@@ -53,14 +52,6 @@ if TYPE_CHECKING:
 
 # Changes that share one transaction; a batch is never held back to fill up.
 BATCH_CHANGES_MAX = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A snapshot and the version of the state it shows."""
-
-    version: int
-    snapshot: Snapshot
 
 
 class Twin:
@@ -245,6 +236,11 @@ class Twin:
     @property
     def read_only(self) -> bool:
         return self._writer_lock is None
+
+    @property
+    def revision(self) -> int:
+        """Of the newest commit; to ask for it costs no snapshot. A follower does not look for news."""
+        return self._writer.head.sequence
 
     def snapshot(self) -> Snapshot:
         """An immutable view of everything acknowledged so far."""
