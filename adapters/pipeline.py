@@ -122,12 +122,16 @@ class BoundDecoder:
     def __init__(self, twin: Twin, bindings: Sequence[Binding], units: Units) -> None:
         self.router = Router(bindings, twin.snapshot(), units)
         self._twin = twin
+        self._revision = -1
         self._keeps = any(binding.keep for binding in bindings)
         self._stamped = np.array([binding.time_pointer is not None for binding in bindings], bool)
         heed(twin, self.router)
 
     def decode(self, batch: Sequence[Message]) -> Decoded:
-        self.router.refresh(self._twin.snapshot())
+        if self._twin.revision != self._revision:  # after a snapshot, the next batch copies what it writes
+            snapshot = self._twin.snapshot()
+            self.router.refresh(snapshot)
+            self._revision = snapshot.revision
         return decode_batch(batch, self.router, self._twin.intern_texts)
 
     def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:

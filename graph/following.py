@@ -12,6 +12,7 @@ from ontology.errors import Place, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from graph.snapshot import Snapshot
     from graph.stores.protocol import Head, Header, Store
 
 JOURNAL = "journal.sqlite"
@@ -23,6 +24,14 @@ TAKEN_AT_ONCE_MAX = 256
 LIGHT_TAIL_BYTES = 1 << 18
 # How long a reader waits for the newest commits to be taken over; after that it gets what is there.
 FRESH_WAIT_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot and the version of the state it shows."""
+
+    version: int
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from graph.check import Checker
 from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
-from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag
+from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag, Published
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.journals import LocalJournal
@@ -23,7 +22,7 @@ from graph.lock import locked
 from graph.opening import LOCK, open_history, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import Judge, doubt, kinds_of, living, texts_of, write_last_values
+from graph.recording import Judge, PointNumbers, doubt, kinds_of, living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.tables import Memory
@@ -53,14 +52,6 @@ if TYPE_CHECKING:
 
 # Changes that share one transaction; a batch is never held back to fill up.
 BATCH_CHANGES_MAX = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A snapshot and the version of the state it shows."""
-
-    version: int
-    snapshot: Snapshot
 
 
 class Twin:
@@ -93,6 +84,7 @@ class Twin:
         self._version = 0
         self._published: Published | None = None
         self._last_batch = 0
+        self._numbers = PointNumbers()
         self._pursued = False
         self.judge: Judge | None = None  # of live readings; sources ask it before `record`
         self._fresh_s = time.monotonic()  # when a follower last had everything
@@ -185,11 +177,12 @@ class Twin:
         with self._lock:
             state = self._writer.state
             kept = living(state, readings)
-            iris = state.twins.ids.iris(kept.points)
+            found = self._numbers.look(state, kept.points)
             texts, kinds = texts_of(state, kept), kinds_of(state, kept)
         if len(kept):
             try:
-                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts, kinds)
+                numbers = self._numbers.complete(found, kept.points, self.history)
+                self.history.append(numbers, kept.times_ns, kept.words, kept.quality, texts, kinds)
             except StoreError as error:
                 self.media[1].fail(error)
                 raise
@@ -243,6 +236,11 @@ class Twin:
     @property
     def read_only(self) -> bool:
         return self._writer_lock is None
+
+    @property
+    def revision(self) -> int:
+        """Of the newest commit; to ask for it costs no snapshot. A follower does not look for news."""
+        return self._writer.head.sequence
 
     def snapshot(self) -> Snapshot:
         """An immutable view of everything acknowledged so far."""
