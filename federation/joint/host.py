@@ -15,6 +15,7 @@ import msgspec
 from federation.coarse import Coarse
 from federation.contract import Purpose
 from federation.joint.accounts import spend_scenario
+from federation.joint.agreeing import World
 from federation.joint.boundary import (
     as_named,
     coarse_for,
@@ -22,10 +23,9 @@ from federation.joint.boundary import (
     named_for,
     note_grants,
     readable_by,
-    stated_for,
     terms_of,
 )
-from federation.joint.cascading import CascadeSite, World
+from federation.joint.cascading import CascadeSite
 from federation.joint.kept import NAME_BYTES, Ground, KeptPlans
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
@@ -36,7 +36,6 @@ from federation.peer_bases import known_bases
 from federation.sharing import share
 from ontology.errors import AccessError, InputError, LimitError, NotFoundError, StoreError, TwinmeshError
 from simulation.events import Elsewhere
-from simulation.network import has_unknown
 from simulation.scenario import Scenario, check_limits, parse_scenario
 from simulation.world import Grid
 
@@ -115,7 +114,10 @@ class CascadeHost:
                 return msgspec.msgpack.encode(Done()), None
             with _in_other_words():
                 if isinstance(asked, Fetch):
-                    return self._fetch(session, grant, partner, now_ns)
+                    told = self._fetch(session, grant, partner, now_ns)
+                    if asked.is_last:
+                        self._end(node, asked.session)
+                    return told
                 return msgspec.msgpack.encode(self._work(node, session, asked)), None
 
     # Sessions
@@ -157,8 +159,8 @@ class CascadeHost:
                     "too many cascades are under way", code="JOINT_SESSIONS", hint="try again later"
                 )
             self._sessions[number] = session
-        is_thin = bool(stated_for(snapshot, world.owners))
-        return Begun(number, sealer.key, has_unknown(snapshot), is_thin, recalled is not None)
+        facts = self._plans.facts.of(snapshot, world.owners)
+        return Begun(number, sealer.key, facts.has_unknown, bool(facts.stated_for), recalled is not None)
 
     def _admit(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> None:
         """Count a scenario once, whatever passes it takes: all have its events, or (a baseline) none."""
