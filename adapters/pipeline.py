@@ -94,6 +94,13 @@ class SourceHealth:
     bindings: tuple[BindingHealth, ...]
 
 
+class Taker(Protocol):
+    """Who takes messages in, from the one thread of a client."""
+
+    def offer(self, message: Message) -> bool: ...
+    def offer_all(self, messages: Sequence[Message]) -> None: ...
+
+
 class Decoder(Protocol):
     """What messages mean. All but `keeps` is called by the pump alone."""
 
@@ -185,6 +192,14 @@ class Pipeline:
         self._received += 1
         keep = message.qos > 0 or (not self._inbox.has_room() and self._decoder.keeps(message))
         return self._inbox.offer(message, keep=keep, weight_bytes=len(message.payload))
+
+    def offer_all(self, messages: Sequence[Message]) -> None:
+        """As `offer` of each."""
+        if self._inbox.offer_all(messages, [len(message.payload) for message in messages]):
+            self._received += len(messages)
+            return
+        for message in messages:
+            self.offer(message)
 
     def close(self, timeout_s: float) -> None:
         """Take nothing more in; what is inside is recorded and acknowledged first."""

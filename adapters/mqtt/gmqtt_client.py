@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import gmqtt
+from gmqtt.mqtt.package import Package
 
 from adapters.loops import new_loop
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.decode import Message
+from adapters.mqtt.packets import Other, Packets
 from adapters.mqtt.security import credentials, tls_context
 from adapters.pipeline import Link
 
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from adapters.mqtt.config import MqttConfig
+    from adapters.pipeline import Taker
 
 FILTERS_PER_SUBSCRIBE_MAX = 500
 SEND_ON_NEW_SUBSCRIPTION = 1
 ANSWER_S_MAX = 15.0
+QOS_MAX = 2
 STEADY_S = 5.0  # a connection that lasted as long was good: the next pause is the shortest again
 VERSIONS = {"5": 5, "3.1.1": 4}
 QUIET = logging.getLogger("twinmesh.mqtt")
@@ -35,12 +39,10 @@ QUIET = logging.getLogger("twinmesh.mqtt")
 class GmqttClient:
     """As `PahoClient`. A connection that breaks is made anew with a growing pause; the session stays."""
 
-    def __init__(
-        self, config: MqttConfig, filters: Sequence[tuple[str, int]], take: Callable[[Message], bool]
-    ) -> None:
+    def __init__(self, config: MqttConfig, filters: Sequence[tuple[str, int]], taker: Taker) -> None:
         self._config = config
         self._filters = list(filters)
-        self._take = take
+        self._taker = taker
         self._connected = False
         self._session = 0
         self._last_error: str | None = None
@@ -159,6 +161,7 @@ class GmqttClient:
         def connected(_client: Any, _flags: int, _code: int, _properties: Any) -> None:
             self._session += 1
             self._connected, self._last_error = True, None
+            self._read_packets_of(client)
             handling = SEND_ON_NEW_SUBSCRIPTION if config.protocol == "5" else 0
             for start in range(0, len(self._filters), FILTERS_PER_SUBSCRIBE_MAX):
                 client.subscribe(
@@ -174,7 +177,7 @@ class GmqttClient:
             lost.set()
 
         def came(_client: Any, topic: str, payload: bytes, qos: int, properties: dict[str, Any]) -> None:
-            self._take(
+            self._taker.offer(
                 Message(topic, payload, time.time_ns(), bool(properties["retain"]), qos, 0, self._session)
             )
 
@@ -184,9 +187,28 @@ class GmqttClient:
         handler._handle_qos_1_publish_packet = self._promised(1)
         handler._handle_qos_2_publish_packet = self._promised(2)
 
+    def _read_packets_of(self, client: Any) -> None:
+        """Plain messages come by the chunk, everything else as gmqtt reads it."""
+        connection, handler = client._connection, client._package_handler
+        five, session = self._config.protocol == "5", self._session
+
+        def read(data: bytes) -> int:
+            packets = Packets(data, five=five, qos_max=QOS_MAX)
+            if handler.current_connection is not connection:
+                return packets.taken
+            connection._last_data_in = time.monotonic()
+            for part in packets.parts(lambda: session):
+                if isinstance(part, Other):
+                    connection.put_package(Package(part.packet[0], part.packet[part.head :]))
+                else:
+                    self._taker.offer_all(part)
+            return packets.taken
+
+        connection._protocol._read_packet = read
+
     def _promised(self, qos: int) -> Callable[[int, bytes, str, dict[str, Any]], None]:
         def came(mid: int, payload: bytes, topic: str, properties: dict[str, Any]) -> None:
-            self._take(
+            self._taker.offer(
                 Message(topic, payload, time.time_ns(), bool(properties["retain"]), qos, mid, self._session)
             )
 

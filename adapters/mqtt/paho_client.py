@@ -14,30 +14,30 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.decode import Message
+from adapters.mqtt.paho_reading import ReadingClient
 from adapters.mqtt.security import credentials, tls_context
 from adapters.pipeline import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from paho.mqtt.client import ConnectFlags, DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
     from adapters.mqtt.config import MqttConfig
+    from adapters.pipeline import Taker
 
 FILTERS_PER_SUBSCRIBE_MAX = 500  # brokers cap packets; one packet for each chunk of filters
 SEND_ON_NEW_SUBSCRIPTION = 1  # retain handling of MQTT 5: no flood of old values at every reconnect
 
 
 class PahoClient:
-    """Subscribes at every connect, hands messages to `take`, acknowledges on request."""
+    """Subscribes at every connect, hands messages to `taker`, acknowledges on request."""
 
-    def __init__(
-        self, config: MqttConfig, filters: Sequence[tuple[str, int]], take: Callable[[Message], bool]
-    ) -> None:
+    def __init__(self, config: MqttConfig, filters: Sequence[tuple[str, int]], taker: Taker) -> None:
         self._config = config
         self._filters = list(filters)
-        self._take = take
+        self._taker = taker
         self._five = config.protocol == "5"
         self._connected = False
         self._session = 0
@@ -75,8 +75,11 @@ class PahoClient:
 
     def _new_client(self) -> Client:
         config = self._config
-        client = Client(
-            CallbackAPIVersion.VERSION2,
+        client = ReadingClient(
+            self._taker.offer_all,
+            lambda: self._session,
+            self._five,
+            callback_api_version=CallbackAPIVersion.VERSION2,
             client_id=config.client_id,
             clean_session=None if self._five else False,
             protocol=MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311,
@@ -135,7 +138,7 @@ class PahoClient:
         self._last_error = f"no answer from {self._config.address}"
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self._take(
+        self._taker.offer(
             Message(
                 message.topic,
                 bytes(message.payload),
