@@ -18,7 +18,8 @@ from adapters.sparkplug.source import SparkplugSource
 from graph.values import Quality
 from ontology.errors import InputError
 from ontology.units import load_units
-from tests.adapters.brokers import Broker, wait_for
+from tests.adapters.brokers import Broker, secure_broker, wait_for
+from tests.api.certificates import Authority
 from tests.outside.npm import node, package, trusting
 
 UNITS = load_units()
@@ -29,10 +30,16 @@ WAIT_S = 60.0
 class Edge:
     """The edge of sparkplug_edge.cjs: tells what happened to it until it ends."""
 
-    def __init__(self, port, modules, program, name="press"):
-        command = [node(), str(program), str(modules), f"mqtt://127.0.0.1:{port}", "line", name]
+    def __init__(self, port, modules, program, name="press", secure=None):
+        """secure: (CA file, user, password)."""
+        scheme = "mqtts" if secure else "mqtt"
+        command = [node(), str(program), str(modules), f"{scheme}://127.0.0.1:{port}", "line", name]
+        environment = trusting()
+        if secure:
+            names = ("NODE_EXTRA_CA_CERTS", "EDGE_USER", "EDGE_PASSWORD")
+            environment |= dict(zip(names, map(str, secure), strict=True))
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self._process = subprocess.Popen(command, text=True, env=trusting(), **pipes)
+        self._process = subprocess.Popen(command, text=True, env=environment, **pipes)
         self._events = queue.Queue()
         self._errors = []
         self._threads = [threading.Thread(target=self._listen), threading.Thread(target=self._keep_errors)]
@@ -203,6 +210,43 @@ def test_a_broker_that_was_away_leaves_no_hole(listen, edges, broker, campus_twi
     broker.start()
     expect(campus_twin, "line/press/Temperature", 25.5)
     assert source.health().reconnects >= 1
+
+
+def test_by_tls_and_password_a_kill_of_the_broker_leaves_no_hole(
+    mosquitto, tmp_path, campus_twin, request, monkeypatch
+):
+    """The broker forgets everything with kill -9; the edge bears again and nothing stays old or bad."""
+    monkeypatch.setenv("TEST_PASSWORD", "s3cret")
+    authority = Authority(tmp_path, "site")
+    rights = "user edge\ntopic readwrite spBv1.0/#\nuser twin\ntopic readwrite spBv1.0/#\n"
+    users = {"edge": "3dge", "twin": "s3cret"}
+    broker = secure_broker(mosquitto, tmp_path / "secure", authority, users, rights)
+    secrets = (authority.file, "edge", "3dge")
+    edge = None
+    config = SparkplugConfig(
+        "campus", "127.0.0.1", port=broker.port, tls=True, ca_file=authority.file, username="twin",
+        password_env="TEST_PASSWORD", reconnect_s_max=1, rebirth_s_min=0.2,
+    )  # fmt: skip
+    source = SparkplugSource.start(campus_twin, config, UNITS)
+    try:
+        wait_for(lambda: source.health().connected)
+        program = request.path.parent / "sparkplug_edge.cjs"
+        edge = Edge(broker.port, package(*CLIENT).parent, program, secure=secrets)
+        edge.tell("born", metrics=[dict(each) for each in BORN])
+        expect(campus_twin, "line/press/Temperature", 20.5)
+        broker.kill()
+        wait_for(lambda: not source.health().connected)
+        edge.tell("data", metrics=[metric("Temperature", 26.5)], silent=True)
+        broker.start()
+        expect(campus_twin, "line/press/Temperature", 26.5)
+        edge.tell("data", metrics=[metric("Temperature", 27.5)])
+        expect(campus_twin, "line/press/Temperature", 27.5)
+        assert (source.health().shed, source.health().last_error) == (0, None)
+    finally:
+        if edge is not None:
+            edge.kill()
+        source.stop()
+        broker.stop()
 
 
 def frames(*payloads):
