@@ -90,7 +90,7 @@ def random_contract(schema: Schema, random: Random, partner: str, now_ns: int) -
 
     named = tuple(sorted({*schema.attributes, *OWN_FIELDS}))
     is_opaque = random.random() < 0.4
-    purposes = frozenset(each for each in Purpose if random.random() < 0.7)
+    purposes = frozenset(each for each in Purpose if random.random() < 0.85)
     return Contract(
         partner=partner,
         sites=some(SITES, 0.8),
@@ -100,8 +100,8 @@ def random_contract(schema: Schema, random: Random, partner: str, now_ns: int) -
         release=random.choice((Release.ROWS, Release.ROWS, Release.ROWS, Release.AGGREGATES)),
         purposes=purposes - ({Purpose.SYNC} if is_opaque else frozenset[Purpose]()),
         events=some(("FAIL", "DEGRADE", "SET"), 0.5),
-        starts_ns=random.choice((0, 0, 0, 0, 0, now_ns + DAY_NS)),
-        expires_ns=random.choice((now_ns + DAY_NS,) * 6 + (now_ns,)),
+        starts_ns=random.choice((0,) * 11 + (now_ns + DAY_NS,)),
+        expires_ns=random.choice((now_ns + DAY_NS,) * 11 + (now_ns,)),
         window_from_ns=random.choice((None, BEGIN_NS)),
         window_until_ns=random.choice((None, BEGIN_NS + DAY_NS)),
         per_minute=1_000_000,
