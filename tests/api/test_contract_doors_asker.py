@@ -44,7 +44,7 @@ from tests.federation.hidden_worlds import (
 )
 from tests.simulation.cascade_worlds import fresh_seed
 
-QUESTIONS, CONTRACTS_LONG = 30, 20
+QUESTIONS, CONTRACTS_LONG = 20, 20
 SETTINGS = Settings(
     federation=replace(QUICK.federation, identity_per_minute=100_000, calls_per_minute=1_000_000),
     limits=LIMITS,
