@@ -161,7 +161,7 @@ def _link(script: Script, variable: str, test: LinkTest) -> str:
     fits = [_never_null(_attribute(script, link, each), negated=negated) for each in test.link]
     if test.twin is not None:
         fits.append(condition(script, other, test.twin, negated=negated))
-    here, wanted = f"{other}._kind IS NOT NULL", _all(fits)
+    here, wanted = script.here(other), _all(fits)
     if test.quantifier is Quantifier.EVERY:
         return f"NOT EXISTS {{ MATCH {pattern} WHERE {here} AND NOT {wanted} }}"
     found = f"EXISTS {{ MATCH {pattern} WHERE {here} AND {wanted} }}"
