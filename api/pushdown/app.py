@@ -100,7 +100,7 @@ class PushedHealth:
             progress = self.place.progress().values()
         except StoreError as error:
             return error.code, "the database does not answer", 0
-        behind = sum(head - max(shown, 0) for head, shown in progress)
+        behind = sum(max(0, head - max(shown, 0)) for head, shown in progress)
         if any(shown < 0 for _, shown in progress):
             return "STORE_BEHIND", _LOADING, behind
         return None, None, behind
@@ -108,7 +108,7 @@ class PushedHealth:
     def lines(self) -> Iterator[str]:
         yield "# TYPE twinmesh_pushdown_commits_behind gauge"
         for site, (head, shown) in self.place.progress().items():
-            yield f'twinmesh_pushdown_commits_behind{{site="{site}"}} {head - max(shown, 0)}'
+            yield f'twinmesh_pushdown_commits_behind{{site="{site}"}} {max(0, head - max(shown, 0))}'
 
 
 @contextlib.asynccontextmanager

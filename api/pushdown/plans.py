@@ -18,9 +18,8 @@ from api.compiled.selecting import Selecting
 from api.failures import graphql_errors
 from api.operation import Answer
 from api.pushdown.planning import Planner
-from api.pushdown.reading import Reading
+from api.pushdown.reading import NeedsIdsError, Reading
 from api.pushdown.roots import Root, Run, plan_root
-from api.pushdown.writing import NeedsIdsError
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:

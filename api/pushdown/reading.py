@@ -28,6 +28,10 @@ _ANY: Final = msgspec.json.Decoder()
 _UNITS_KEPT: Final = 4_096
 
 
+class NeedsIdsError(Exception):
+    """The statement is to be written again with what ids of relationships and types of twins are made of."""
+
+
 @dataclass(slots=True, eq=False)
 class Reading:
     """One statement's answer while it is read. objects: how many it held so far, as budgets count."""
@@ -37,14 +41,23 @@ class Reading:
     units: Units
     bases: Mapping[str, str]  # by site
     objects: int = 0
-    _types: dict[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str])
+    _types: dict[str | tuple[str, ...], str] = field(default_factory=dict[str | tuple[str, ...], str])
     _names: dict[tuple[str, ...], list[str]] = field(default_factory=dict[tuple[str, ...], list[str]])
 
-    def type_name(self, kinds: Sequence[str]) -> str:
-        """The object type of a twin with these kinds (IRIs), as `resolve_twin_type` tells it."""
-        key = tuple(kinds)
+    def type_name(self, kinds: str | Sequence[str]) -> str:
+        """The object type of a twin, as `resolve_twin_type` tells it.
+
+        kinds: the name of the leading one (NeedsIdsError where that is not enough), or the IRIs of all
+        """
+        key = kinds if isinstance(kinds, str) else tuple(kinds)
         found = self._types.get(key)
-        if found is None:
+        if found is None and isinstance(key, str):
+            leading = self.ontology.kind(key).index if key else -1
+            found = leading_type_name(self.ontology, leading)
+            if found not in self.schema.type_map:
+                raise NeedsIdsError
+            self._types[key] = found
+        elif found is None:
             known = [kind.index for kind in map(self.ontology.kind_by_iri, key) if kind is not None]
             found = leading_type_name(self.ontology, known[0] if known else -1)
             if found not in self.schema.type_map:

@@ -20,8 +20,8 @@ from api.schema.typed import EXTENSION
 from api.schema.typed_filters import KindRoot
 from graph.ids import is_iri, local_iri
 from graph.ordering import checked_size, encode_cursor, read_cursor, signature_of
+from graph.stores.neo4j.anchors import found
 from graph.stores.neo4j.orders import beyond, keys_of, order_text
-from graph.stores.neo4j.predicates import condition
 from graph.stores.neo4j.script import Script, refuse
 from ontology.errors import InputError
 
@@ -143,22 +143,22 @@ class _Node:
         asked = cast("AskedNode", told)
         writer, place = run.writer(), Place()
         script = writer.script
-        found = f"MATCH (n:Entity) WHERE {_named(script, run.bases, (asked.text,))} AND {script.here('n')}"
+        twin = f"MATCH (n:Entity) WHERE {_named(script, run.bases, (asked.text,))} AND {script.here('n')}"
         reader = self.twins.reader(writer, place, "n")
         own = None if self.kind is None else run.ontology.kind_by_iri(self.kind)
         fits = None if own is None else place.index(f"n{script.kind(own.name)}")
 
         def read(rows: Row, reading: Reading) -> Any:
-            [found] = rows
-            if len(found) > 1:
+            [twins] = rows
+            if len(twins) > 1:
                 message = f"{asked.text!r} means several twins"
                 raise InputError(message, code="AMBIGUOUS_ID", hint="write site:localId or the full IRI")
-            reading.objects += len(found)
-            if not found or (fits is not None and not found[0][fits]):
+            reading.objects += len(twins)
+            if not twins or (fits is not None and not twins[0][fits]):
                 return None
-            return reader(found[0], reading)
+            return reader(twins[0], reading)
 
-        text = f"{found} WITH n LIMIT {_CANDIDATES_MAX} RETURN collect({place.text})"
+        text = f"{twin} WITH n LIMIT {_CANDIDATES_MAX} RETURN collect({place.text})"
         return Statement(text, script.values, read, _check_world(asked.world))
 
 
@@ -212,9 +212,9 @@ class _Nodes:
             by_local: dict[str, list[Row]] = {}
             for row in rows[0]:
                 by_local.setdefault(row[1], []).append(row)
-            found = [_found(text, by_id, by_local, run.bases) for text in texts]
-            reading.objects += len(found)
-            return [None if row is None else reader(row, reading) for row in found]
+            twins = [_found(text, by_id, by_local, run.bases) for text in texts]
+            reading.objects += len(twins)
+            return [None if row is None else reader(row, reading) for row in twins]
 
         text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} RETURN collect({place.text})"
         return Statement(text, script.values, read)
@@ -265,8 +265,8 @@ class _Listing:
         keys = keys_of(script, "n", match.order)
         values = ", ".join(f"v{place}" for place in range(len(keys)))
         columns = [f"{key.group} AS g{place}, {key.value} AS v{place}" for place, key in enumerate(keys)]
-        found = f"MATCH (n:Entity) WHERE {self._where(script)}"
-        rows = f"{found} WITH {', '.join(['n', 'n.id AS id', *columns])}"
+        twins = found(script, match)
+        rows = f"{twins.clauses} WITH {', '.join(['n', 'n.id AS id', *columns])}"
         side = None if edge is None else beyond(script, keys, edge.values, edge.twin, after=forward)
         place = Place(["id", f"[{values}]"])
         reader = self._reader(writer, place, signature)
@@ -277,7 +277,7 @@ class _Listing:
         )
         others: list[str] = []
         if self.connection.totals:
-            others.append(f"COUNT {{ {found} }}")
+            others.append(twins.count)
         if side is not None and self.connection.asks("hasPreviousPage" if forward else "hasNextPage"):
             others.append(f"EXISTS {{ {rows} WHERE NOT {side} RETURN 1 AS one }}")
         if others:
@@ -294,16 +294,6 @@ class _Listing:
             return reader.read(Page(taken, *sides, total), reading)
 
         return Statement(text, script.values, read, self.min_revision)
-
-    def _where(self, script: Script) -> str:
-        match = self.match
-        parts = [] if match.kind is None else [f"n{script.kind(match.kind)}"]
-        here = script.here("n", is_labelled=match.kind is not None)
-        if here != "true":
-            parts.append(here)
-        if match.where is not None:
-            parts.append(condition(script, "n", match.where))
-        return " AND ".join(parts)
 
     def _reader(self, writer: Writer, place: Place, signature: str) -> ConnectionReader:
         def cursor(row: Row, _reading: Reading) -> str:

@@ -58,6 +58,11 @@ def condition(script: Script, variable: str, predicate: Predicate, *, negated: b
     return _link(script, variable, predicate)
 
 
+def link_condition(script: Script, variable: str, test: AttributeTest) -> str:
+    """A condition on a relationship; may be null. Raises as `condition`."""
+    return _attribute(script, variable, test)
+
+
 def checked_attribute(script: Script, name: str) -> str:
     """The property of an attribute whose numbers have no unit to be converted."""
     declared = script.schema.attribute(name)
