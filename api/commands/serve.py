@@ -48,6 +48,7 @@ class ServeRequest:
     dev: bool
     host: str
     port: int
+    take_over: bool = False  # in a shared database, although another server writes
 
     @property
     def config_path(self) -> Path:
@@ -91,7 +92,8 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     with contextlib.closing(bind(request.host, request.port)) as listener, contextlib.ExitStack() as stack:
         # A folder that is new gets its configuration when it is opened.
         settings = load_settings(request.settings_path, os.environ, foreign=SECTIONS)
-        opened = open_to_write(request.folder, request.config_path, settings.history.policy)
+        policy, forced = settings.history.policy, request.take_over
+        opened = open_to_write(request.folder, request.config_path, policy, take_over=forced)
         mesh = stack.enter_context(opened)
         stack.enter_context(kernels_compiling())
         listening = Listening(request.host, listener, request.dev, request.config_path, settings)

@@ -35,9 +35,20 @@ _TIMED_OUT: Final = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
     "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
 )
+# Errors of the way to the journal, not of the journal.
+ELSEWHERE: Final = frozenset({"STORE_AUTH", "STORE_HALTED", "STORE_UNREACHABLE"})
+_CODES: Final = {
+    "Neo.TransientError.General.DatabaseUnavailable": "STORE_UNREACHABLE",
+    "Neo.ClientError.Database.DatabaseNotFound": "STORE_UNREACHABLE",
+    # Of the change whose log entry could not be written, and of all that come after it.
+    "Neo.DatabaseError.Transaction.TransactionLogError": "STORE_HALTED",
+    "Neo.DatabaseError.Transaction.TransactionCommitFailed": "STORE_HALTED",
+    "Neo.DatabaseError.Transaction.TransactionStartFailed": "STORE_HALTED",
+}
 _HINTS: Final = {
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
+    "STORE_HALTED": "its disk is full, most often: make room, then restart Neo4j (docs/neo4j.md)",
     "STORE_CONSTRAINT": "a constraint of somebody else's refuses what twinmesh writes: SHOW CONSTRAINTS",
 }
 
@@ -144,7 +155,7 @@ def _driver(place: Neo4jPlace) -> Driver:
 
 
 def as_store_error(error: DriverError | Neo4jError, place: str) -> StoreError:
-    """STORE_AUTH, STORE_UNREACHABLE, STORE_CONSTRAINT or STORE_FAILED, with what the server said."""
+    """STORE_AUTH, -UNREACHABLE, -HALTED, -CONSTRAINT or -FAILED, with what the server said."""
     code = _code(error)
     said = (error.message if isinstance(error, Neo4jError) else str(error)) or type(error).__name__
     message = f"Neo4j: {said.splitlines()[0]}"
@@ -159,4 +170,4 @@ def _code(error: DriverError | Neo4jError) -> str:
     if isinstance(error, ConstraintError):
         return "STORE_CONSTRAINT"
     server = (error.code or "") if isinstance(error, Neo4jError) else ""
-    return "STORE_AUTH" if ".Security." in server else "STORE_FAILED"
+    return "STORE_AUTH" if ".Security." in server else _CODES.get(server, "STORE_FAILED")
