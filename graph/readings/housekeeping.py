@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("twinmesh.history")
 _PAUSE_FIRST_S: Final = 0.1
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 _PAUSE_LONGEST_S: Final = 30.0
 
 
