@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
+import threading
 
 import pytest
 from paho.mqtt.client import Client
@@ -75,6 +77,22 @@ BORN = [
 ]
 
 
+@contextlib.contextmanager
+def listening(broker, topic):
+    """What comes on a topic, from a subscription on that the broker has confirmed."""
+    heard, subscribed = queue.Queue(), threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _c, _d, message: heard.put(message.payload)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe(topic, 1)
+    assert subscribed.wait(WAIT_S)
+    yield heard
+    client.disconnect()
+    client.loop_stop()
+
+
 def last(twin, name):
     """Value and quality of the last reading; None where there is no such point."""
     snapshot = twin.snapshot()
@@ -126,9 +144,11 @@ def test_a_death_makes_quality_bad_and_a_new_birth_makes_it_good(listen, edges, 
     expect(campus_twin, "line/press/Temperature", 20.5)
 
 
-def test_a_host_that_missed_the_birth_asks_for_it(listen, edges, campus_twin):
+def test_a_host_that_missed_the_birth_asks_for_it(listen, edges, broker, campus_twin):
     edge = edges()
-    edge.tell("born", metrics=[dict(each) for each in BORN])
+    with listening(broker, "spBv1.0/line/NBIRTH/press") as heard:
+        edge.tell("born", metrics=[dict(each) for each in BORN])
+        heard.get(timeout=WAIT_S)  # else the birth may still be on its way, and is not missed
     listen()
     edge.tell("data", metrics=[{"alias": 1, "value": 30.5, "type": "Double", "name": ""}])
     edge.expect("rebirth")
