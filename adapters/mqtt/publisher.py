@@ -65,7 +65,7 @@ class Extras:
     user: tuple[tuple[str, str], ...] = ()
 
 
-def read_link(table: Table, folder: Path, client_id: str) -> MqttLink:
+def read_link(table: Table, folder: Path, client_id: str, protocol: Literal["5", "3.1.1"] = "5") -> MqttLink:
     """The keys of a table that say where the broker is; what is wrong is noted in the table."""
     tls = table.boolean("tls", False)
     ca_file = table.optional_text("ca_file")
@@ -77,7 +77,7 @@ def read_link(table: Table, folder: Path, client_id: str) -> MqttLink:
         ca_file=folder.absolute() / ca_file if ca_file else None,
         username=table.optional_text("username"),
         password_env=table.optional_text("password_env"),
-        protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
+        protocol=table.choice("protocol", ("5", "3.1.1"), protocol),
         keepalive_s=table.integer("keepalive_s", 30, minimum=5, maximum=65_535),
     )
 
@@ -150,8 +150,11 @@ class MqttPublisher:
     def _check_taken(self, mid: int) -> None:
         reason = self._refused.pop(mid, None)
         if reason is not None:
-            message = f"{self._link.address} did not take the message: {reason}"
-            raise StoreError(message, code="MQTT_REFUSED", hint="may this user publish to this topic?")
+            raise StoreError(
+                f"{self._link.address} did not take the message: {reason}",
+                code="MQTT_REFUSED",
+                hint="may this user publish to this topic?",
+            )
 
     def _properties(self, extras: Extras) -> Properties | None:
         if not self._five:
