@@ -115,6 +115,9 @@ class ObjectReader:
         return made
 
     def many(self, rows: Sequence[Row], reading: Reading) -> list[dict[str, Any]]:
+        if len(self.others) == len(self.keys) == 1:
+            [(key, reader)] = self.others
+            return [{key: reader(row, reading)} for row in rows]
         if self.others:
             return [self(row, reading) for row in rows]
         keys, take = self.keys, self.take
@@ -133,9 +136,10 @@ class TypedReader:
 
     def many(self, rows: Sequence[Row], reading: Reading) -> list[Any]:
         index = self.index
-        first = rows[0][index] if rows else None
-        if rows and all(row[index] == first for row in rows):
-            return self._of(first, reading).many(rows, reading)
+        if rows and isinstance(rows[0][index], str):
+            readers = {self._of(kinds, reading) for kinds in {row[index] for row in rows}}
+            if len(readers) == 1:
+                return readers.pop().many(rows, reading)
         return [self(row, reading) for row in rows]
 
     def _of(self, kinds: Any, reading: Reading) -> ObjectReader:

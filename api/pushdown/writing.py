@@ -7,7 +7,7 @@ arguments may come from variables, and become parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from graphql import GraphQLError
 
@@ -264,8 +264,7 @@ class Connection:
         return any(name in names for _, fields in self.infos for _, name in fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What was found of a connection."""
 
     rows: Sequence[Row]
@@ -353,7 +352,10 @@ class Links:
             before = place.index(f"EXISTS {{ MATCH {pattern} WHERE {far} AND {ahead} }}")
 
         def read(row: Row, reading: Reading) -> dict[str, Any]:
-            rows, is_begun = _ordered(row[index], cast("Reader | None", own), edge, size, limit, reading)
+            rows: Sequence[Row] = row[index]
+            is_begun = False
+            if own is not None or len({each[0] for each in rows}) < len(rows):
+                rows, is_begun = _ordered(rows, cast("Reader | None", own), edge, size, limit, reading)
             reading.objects += min(len(rows), size)
             has_previous = is_begun or (before is not None and row[before])
             count = None if total is None else row[total]
@@ -406,13 +408,10 @@ def _ordered(
     reading: Reading,
 ) -> tuple[Sequence[Row], bool]:
     """Relationships in order, those at or before the cursor left out; whether there were such."""
-    is_parallel = len({row[0] for row in rows}) < len(rows)
     if own is None:
-        if is_parallel:
-            raise NeedsIdsError
-        return rows, False
+        raise NeedsIdsError
     is_cut = len(rows) == limit
-    if is_parallel:
+    if len({row[0] for row in rows}) < len(rows):
         rows = sorted(rows, key=lambda row: (row[0].encode(), own(row, reading)))
     kept = rows
     if edge is not None:
