@@ -7,7 +7,6 @@ HTTP, the token, GraphQL and JSON, which is why push-down is measured without HT
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import shutil
@@ -79,7 +78,7 @@ def questions(graph: Graph) -> list[Question]:
             {"id": graph.ids[graph.start]},
             """query ($id: String!) { vavList(filter: { some: { relation: "feeds", direction: IN,
               twin: { id: { eq: $id } } } }) { nodes { id name } } }""",
-            """MATCH (c:Entity {id: $id})-[:`tm:feeds`|`brick:feeds`]->(n:`brick:VAV`)
+            """MATCH (c:Entity {id: $id})-[:`tm:feeds`]->(n:`brick:VAV`)
             RETURN DISTINCT n.id, n.name ORDER BY n.id LIMIT 51""",
             """query ($id: ID!) { machines(where: { plants: { some: { id: { eq: $id } } } },
               sort: [{ id: ASC }], limit: 50) { id name } }""",
@@ -241,10 +240,9 @@ def _inside(stack: ExitStack, database: Database, folder: Path) -> Callable[[str
     tokens = Tokens(folder / "tokens.json", kept_max=10)
     services = Services(mesh, load_units(), Settings(), tokens, simulations, Commands())
     engine = stack.enter_context(closing(PushedEngine(services, fixed_schema(), place)))
-    loop = stack.enter_context(closing(asyncio.new_event_loop()))
 
     def ask(text: str, variables: dict[str, Any]) -> Any:
-        answer = loop.run_until_complete(engine.run(Request(text, variables), LOCAL))
+        answer = engine.ask(Request(text, variables), LOCAL)
         encode(answer.formatted)  # as it would go out
         return answer.data
 

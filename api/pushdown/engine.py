@@ -55,6 +55,10 @@ class PushedEngine(Engine):
         self._pushed = PushedPlans()
         self._joined: tuple[InUse, GraphQLSchema] | None = None
 
+    def ask(self, request: Request, principal: Principal) -> Answer:
+        """As `run`, in the thread of the caller."""
+        return self._run(request, principal, read_only=True)
+
     async def export(self, request: Request, principal: Principal) -> Export | Answer:
         return refusal(unsupported("an export in lines"))
 

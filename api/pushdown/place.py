@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from api.schema.context import MIN_REVISION_WAIT_S
@@ -52,9 +53,10 @@ _TAGS: Final = (
 class Known:
     """What is known of the graph without having it.
 
-    bases: of sites, by name. attributes: that some twin has.
+    number: another one each time. bases: of sites, by name. attributes: that some twin has.
     """
 
+    number: int
     ontology: Schema
     bases: Mapping[str, str]
     in_use: InUse
@@ -82,6 +84,7 @@ class Place:
         self._read: dict[str, int] = {}  # by site, up to where its journal was read for kinds
         self._known: Known | None = None
         self._used_s = 0.0
+        self._numbers = count()
         self._lock = threading.Lock()
 
     @property
@@ -110,7 +113,7 @@ class Place:
             ):
                 in_use = self._usage(ontology)
                 names = frozenset(use.name for use in in_use.attributes)
-                known = self._known = Known(ontology, bases, in_use, names)
+                known = self._known = Known(next(self._numbers), ontology, bases, in_use, names)
                 self._used_s = time.monotonic()
             return known
 
@@ -156,12 +159,12 @@ class Place:
 
     def _usage(self, ontology: Schema) -> InUse:
         """Kinds and attributes in use: of a small graph from all twins, of another from some of each kind."""
-        count = self._connection.run(_COUNT)[0][0]
+        twins: int = self._connection.run(_COUNT)[0][0]
         labels = [":Entity"]
-        if count > ALL_TWINS_MAX:
+        if twins > ALL_TWINS_MAX:
             present = {label for (label,) in self._connection.run(_LABELS)}
             labels = [label_text((kind.name,)) for kind in ontology.kinds if kind.name in present]
-        most = max(TWINS_PER_KIND_MAX, min(count, ALL_TWINS_MAX))
+        most = max(TWINS_PER_KIND_MAX, min(twins, ALL_TWINS_MAX))
         rows: list[list[Any]] = []
         for label in labels:
             rows += self._connection.run(_SAMPLE.format(label=label), most=most, tagged=TAGGED)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql import ExecutionResult, GraphQLError, located_error
@@ -23,52 +24,93 @@ from api.pushdown.roots import Root, Run, plan_root
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from graphql import GraphQLSchema, OperationDefinitionNode
 
     from api.operation import Prepared
     from api.pushdown.context import PushedContext
     from api.pushdown.place import Known, Place
+    from api.pushdown.roots import Statement
+    from graph.stores.neo4j.script import Sight
 
-PLANS_MAX: Final = 1_024
+OPERATIONS_MAX: Final = 512
+PLANS_MAX: Final = 16  # of one operation
+STATEMENTS_MAX: Final = 16  # of one plan
+KEY_CHARACTERS_MAX: Final = 4_000  # statements of longer variables are not kept
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Planned:
-    """An operation for certain values of the variables in its directives."""
+    """An operation for certain values of the variables in its directives, and its last statements.
+
+    A statement is kept by all that it depends on: variables, who sees what, and what is known of the graph.
+    """
 
     schema: GraphQLSchema
     operation: OperationDefinitionNode
     roots: tuple[tuple[str, Root | str], ...]
+    _statements: OrderedDict[tuple[object, ...], Statement] = field(
+        default_factory=OrderedDict["tuple[object, ...]", "Statement"]
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def statement(self, root: Root, key: tuple[object, ...], make: Callable[[], Statement]) -> Statement:
+        """The statement of a root; raises what `make` raises."""
+        whole = (root.key, *key)
+        with self._lock:
+            known = self._statements.get(whole)
+            if known is not None:
+                self._statements.move_to_end(whole)
+                return known
+        made = make()
+        if len(repr(key)) > KEY_CHARACTERS_MAX:
+            return made
+        with self._lock:
+            self._statements[whole] = made
+            while len(self._statements) > STATEMENTS_MAX:
+                self._statements.popitem(last=False)
+        return made
+
+
+@dataclass(slots=True, eq=False)
+class _Operation:
+    """The plans of one operation, by the values of the variables that its directives use."""
+
+    operation: OperationDefinitionNode
+    schema: GraphQLSchema
+    switches: tuple[str, ...]
+    plans: dict[object, Planned] = field(default_factory=dict[object, "Planned"])
 
 
 @dataclass(slots=True, eq=False)
 class PushedPlans:
     """Plans of operations that were seen before, the last so many; safe from any thread."""
 
-    _known: OrderedDict[tuple[object, ...], Planned] = field(
-        default_factory=OrderedDict["tuple[object, ...]", Planned]
+    _known: OrderedDict[tuple[int, int], _Operation] = field(
+        default_factory=OrderedDict["tuple[int, int]", "_Operation"]
     )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self, prepared: Prepared) -> Planned:
         """LimitError PUSHDOWN_UNSUPPORTED, GraphQLError."""
-        variables = prepared.request.variables
-        values = values_of(switches_of(prepared.document), variables) if variables else ()
-        key = (id(prepared.operation), id(prepared.schema), values)
+        key = (id(prepared.operation), id(prepared.schema))
         with self._lock:
             known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-                return known
-        made = _planned(prepared, variables)
-        with self._lock:
-            # What the ids stand for is kept beside, so that they cannot become another one's.
-            self._known[key] = made
-            while len(self._known) > PLANS_MAX:
+            if known is None:
+                # What the ids stand for is kept beside, so that they cannot become another one's.
+                made = _Operation(prepared.operation, prepared.schema, switches_of(prepared.document))
+                known = self._known[key] = made
+            self._known.move_to_end(key)
+            while len(self._known) > OPERATIONS_MAX:
                 self._known.popitem(last=False)
-        return made
+        values = values_of(known.switches, prepared.request.variables) if known.switches else ()
+        planned = known.plans.get(values)
+        if planned is None:
+            planned = _planned(prepared, prepared.request.variables)
+            if len(known.plans) < PLANS_MAX:
+                known.plans[values] = planned
+        return planned
 
     def keep_only(self, schema: GraphQLSchema) -> None:
         """Forget the plans of other schemas."""
@@ -98,24 +140,13 @@ class Running:
 
     def answer(self) -> Answer:
         """What a client gets; an error stands at the field of the query that met it."""
-        variables = coerced(self.prepared.schema, self.prepared.operation, self.prepared.request.variables)
-        known = self.known
-        run = Run(
-            self.context,
-            self.prepared.schema,
-            known.ontology,
-            variables,
-            known.sight(self.context.principal),
-            known.bases,
-            known.attributes,
-        )
         data: dict[str, Any] | None = {}
         for key, root in self.planned.roots:
             if isinstance(root, str):
                 data[key] = root
                 continue
             try:
-                data[key] = self._root(root, run)
+                data[key] = self._root(root)
             except (TwinmeshError, GraphQLError) as error:
                 self._failed(root, error)
                 data[key] = None
@@ -125,23 +156,42 @@ class Running:
         errors = graphql_errors(self.errors) if self.errors else None
         return Answer(ExecutionResult(data, errors, self.prepared.extensions))
 
-    def _root(self, root: Root, run: Run) -> Any:
+    def _root(self, root: Root) -> Any:
         try:
-            return self._read(root, run)
+            return self._read(root, has_ids=False)
         except NeedsIdsError:
-            return self._read(root, replace(run, has_ids=True))
+            return self._read(root, has_ids=True)
 
-    def _read(self, root: Root, run: Run) -> Any:
-        statement = root.statement(run)
+    def _read(self, root: Root, *, has_ids: bool) -> Any:
+        known, variables = self.known, self.prepared.request.variables
+        sight = known.sight(self.context.principal)
+        key = (repr(variables), sight, has_ids, known.number)
+        make = partial(self._written, root, sight, has_ids=has_ids)
+        statement = self.planned.statement(root, key, make)
         if statement.min_revision is not None:
             self.place.wait_for(statement.min_revision)
-        limits, budget = self.context.services.settings.limits, self.context.budget
-        row = self.place.ask(statement.text, statement.values, limits.wall_s)
-        known = self.known
-        reading = Reading(run.schema, known.ontology, self.context.services.units, known.bases)
+        services, budget = self.context.services, self.context.budget
+        row = self.place.ask(statement.text, statement.values, services.settings.limits.wall_s)
+        reading = Reading(self.prepared.schema, known.ontology, services.units, known.bases)
         found = statement.read(row, reading)
         budget.spend(reading.objects)
         return found
+
+    def _written(self, root: Root, sight: Sight, *, has_ids: bool) -> Statement:
+        prepared, known = self.prepared, self.known
+        variables = coerced(prepared.schema, prepared.operation, prepared.request.variables)
+        return root.statement(
+            Run(
+                self.context,
+                prepared.schema,
+                known.ontology,
+                variables,
+                sight,
+                known.bases,
+                known.attributes,
+                has_ids,
+            )
+        )
 
     def _failed(self, root: Root, error: Exception) -> None:
         path = Path(None, root.key, "Query")

@@ -13,6 +13,7 @@ import msgspec
 from api.schema.generated import leading_type_name, plain_type_name
 from graph.ids import relationship_iri
 from graph.stores.neo4j.rows import TAGGED
+from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,20 +99,71 @@ class Place:
         return "[" + ", ".join(self.expressions) + "]"
 
 
-def object_reader(fields: Sequence[tuple[str, Source]]) -> Reader:
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectReader:
+    """Makes an object of each row: values at places first, then what takes more to read."""
+
+    keys: tuple[str, ...]
+    take: Callable[[Row], tuple[Any, ...]]
+    others: tuple[tuple[str, Reader], ...]
+
+    def __call__(self, row: Row, reading: Reading) -> dict[str, Any]:
+        # With something at every key from the beginning, so that keys stay in order.
+        made = dict(zip(self.keys, self.take(row), strict=True))
+        for key, reader in self.others:
+            made[key] = reader(row, reading)
+        return made
+
+    def many(self, rows: Sequence[Row], reading: Reading) -> list[dict[str, Any]]:
+        if len(self.others) == len(self.keys) == 1:
+            [(key, reader)] = self.others
+            return [{key: reader(row, reading)} for row in rows]
+        if self.others:
+            return [self(row, reading) for row in rows]
+        keys, take = self.keys, self.take
+        return [dict(zip(keys, take(row), strict=True)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TypedReader:
+    """As the types of twins say. index: of what tells the type."""
+
+    index: int
+    by_type: Mapping[str, ObjectReader]
+
+    def __call__(self, row: Row, reading: Reading) -> Any:
+        return self._of(row[self.index], reading)(row, reading)
+
+    def many(self, rows: Sequence[Row], reading: Reading) -> list[Any]:
+        index = self.index
+        if rows and isinstance(rows[0][index], str):
+            readers = {self._of(kinds, reading) for kinds in {row[index] for row in rows}}
+            if len(readers) == 1:
+                return readers.pop().many(rows, reading)
+        return [self(row, reading) for row in rows]
+
+    def _of(self, kinds: Any, reading: Reading) -> ObjectReader:
+        reader = self.by_type.get(reading.type_name(kinds))
+        return reader or refuse("a twin of a type that its place does not allow")
+
+
+def object_reader(fields: Sequence[tuple[str, Source]]) -> ObjectReader:
     """An object of some fields, by key."""
-    keys = [key for key, _ in fields]
     plain = [source for _, source in fields if isinstance(source, int)]
-    if len(plain) == len(fields) and len(fields) > 1:
-        take = itemgetter(*plain)
-        return lambda row, _reading: dict(zip(keys, take(row), strict=True))
+    places = [source if isinstance(source, int) else plain[0] for _, source in fields] if plain else []
+    others = tuple((key, source) for key, source in fields if not isinstance(source, int))
+    return ObjectReader(tuple(key for key, _ in fields), _taking(places, len(fields)), others)
 
-    def read(row: Row, reading: Reading) -> dict[str, Any]:
-        return {
-            key: row[source] if isinstance(source, int) else source(row, reading) for key, source in fields
-        }
 
-    return read
+def _taking(places: Sequence[int], count: int) -> Callable[[Row], tuple[Any, ...]]:
+    """So many values: those at some places, or none that mean anything."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    if places:
+        only = places[0]
+        return lambda row: (row[only],)
+    nothing = (None,) * count
+    return lambda _row: nothing
 
 
 def value_of(stored: Any) -> Any:

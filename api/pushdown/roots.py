@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from api.compiled.selecting import Arguments, Asked
     from api.pushdown.context import PushedContext
     from api.pushdown.planning import Planner
-    from api.pushdown.reading import Reader, Reading, Row, Source
+    from api.pushdown.reading import ObjectReader, Reading, Row, Source, TypedReader
     from api.pushdown.writing import Connection, Twins
     from api.schema.context import WorldRequest
     from graph.order_keys import Scalar
@@ -299,7 +299,7 @@ class _Listing:
         def cursor(row: Row, _reading: Reading) -> str:
             return encode_cursor([signature, [_scalar(value) for value in row[1]], row[0]])
 
-        lists: list[tuple[str, Reader]] = []
+        lists: list[tuple[str, ObjectReader | TypedReader]] = []
         for key, item in self.connection.nodes:
             lists.append((key, cast("Twins", item).reader(writer, place, "n")))
         for key, fields in self.connection.edges:

@@ -7,12 +7,12 @@ arguments may come from variables, and become parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from graphql import GraphQLError
 
 from api.pushdown.attributes import attribute_rows
-from api.pushdown.reading import NeedsIdsError, Place, edge_id, object_reader
+from api.pushdown.reading import NeedsIdsError, Place, TypedReader, edge_id, object_reader
 from graph.execute import checked_first
 from graph.ordering import cursor_error, decode_cursor, encode_cursor
 from graph.stores.neo4j.naming import label_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from graphql.execution.values import VariableValues
 
     from api.compiled.selecting import Arguments
-    from api.pushdown.reading import Reader, Reading, Row, Source
+    from api.pushdown.reading import ObjectReader, Reader, Reading, Row, Source
     from graph.stores.neo4j.script import Script
     from ontology.schema import Schema
 
@@ -153,23 +153,15 @@ class Twins:
     groups: tuple[tuple[frozenset[str] | None, Fields], ...]
     allowed: frozenset[str] | None = None  # types that the place allows; None: all
 
-    def reader(self, writer: Writer, place: Place, variable: str) -> Reader:
+    def reader(self, writer: Writer, place: Place, variable: str) -> ObjectReader | TypedReader:
         readers = [
             (names, object_reader([(key, written(each, writer, place, variable)) for key, each in fields]))
             for names, fields in self.groups
         ]
         if len(readers) == 1 and self.allowed is None:
             return readers[0][1]
-        index = _type_index(writer, place, variable)
         by_type = {name: reader for names, reader in readers for name in names or self.allowed or ()}
-
-        def read(row: Row, reading: Reading) -> Any:
-            reader = by_type.get(reading.type_name(row[index]))
-            if reader is None:
-                refuse("a twin of a type that its place does not allow")
-            return reader(row, reading)
-
-        return read
+        return TypedReader(_type_index(writer, place, variable), by_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +184,7 @@ class Points:
         def read(row: Row, reading: Reading) -> list[Any]:
             rows = row[index]
             reading.objects += len(rows)
-            return [reader(each, reading) for each in rows]
+            return reader.many(rows, reading)
 
         return read
 
@@ -272,8 +264,7 @@ class Connection:
         return any(name in names for _, fields in self.infos for _, name in fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What was found of a connection."""
 
     rows: Sequence[Row]
@@ -287,13 +278,15 @@ class ConnectionReader:
     """Makes the object of a page."""
 
     connection: Connection
-    lists: tuple[tuple[str, Reader], ...]
+    lists: tuple[tuple[str, ObjectReader | TypedReader], ...]
     cursor: Reader | None
 
     def read(self, page: Page, reading: Reading) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, reader in self.lists:
-            found[key] = [reader(row, reading) for row in page.rows]
+            found[key] = reader.many(page.rows, reading)
+        if len(self.lists) == len(self.connection.order):
+            return found
         for key, fields in self.connection.infos:
             found[key] = {each: self._info(page, name, reading) for each, name in fields}
         for key in self.connection.totals:
@@ -320,7 +313,7 @@ class Link:
 
     fields: Fields
 
-    def reader(self, writer: Writer, place: Place, variable: str) -> Reader:
+    def reader(self, writer: Writer, place: Place, variable: str) -> ObjectReader:
         return object_reader([(key, written(each, writer, place, variable)) for key, each in self.fields])
 
 
@@ -359,7 +352,10 @@ class Links:
             before = place.index(f"EXISTS {{ MATCH {pattern} WHERE {far} AND {ahead} }}")
 
         def read(row: Row, reading: Reading) -> dict[str, Any]:
-            rows, is_begun = _ordered(row[index], cast("Reader | None", own), edge, size, limit, reading)
+            rows: Sequence[Row] = row[index]
+            is_begun = False
+            if own is not None or len({each[0] for each in rows}) < len(rows):
+                rows, is_begun = _ordered(rows, cast("Reader | None", own), edge, size, limit, reading)
             reading.objects += min(len(rows), size)
             has_previous = is_begun or (before is not None and row[before])
             count = None if total is None else row[total]
@@ -369,7 +365,9 @@ class Links:
 
 
 def _link_reader(connection: Connection, writer: Writer, place: Place, link: str) -> ConnectionReader:
-    lists = [(key, cast("Link", item).reader(writer, place, link)) for key, item in connection.nodes]
+    lists: list[tuple[str, ObjectReader | TypedReader]] = []
+    for key, item in connection.nodes:
+        lists.append((key, cast("Link", item).reader(writer, place, link)))
     for key, fields in connection.edges:
         sources: list[tuple[str, Source]] = []
         for each, item in fields:
@@ -410,13 +408,10 @@ def _ordered(
     reading: Reading,
 ) -> tuple[Sequence[Row], bool]:
     """Relationships in order, those at or before the cursor left out; whether there were such."""
-    is_parallel = any(rows[place][0] == rows[place + 1][0] for place in range(len(rows) - 1))
     if own is None:
-        if is_parallel:
-            raise NeedsIdsError
-        return rows, False
+        raise NeedsIdsError
     is_cut = len(rows) == limit
-    if is_parallel:
+    if len({row[0] for row in rows}) < len(rows):
         rows = sorted(rows, key=lambda row: (row[0].encode(), own(row, reading)))
     kept = rows
     if edge is not None:

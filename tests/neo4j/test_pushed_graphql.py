@@ -33,7 +33,7 @@ from tests.compiled.oracle import body_of, resolved, rounds
 from tests.compiled.world import TIGHT, WIDE, World, services_of, vocabulary_of
 from tests.graph.test_matching import BASE, random_change
 
-OPERATIONS = 70
+OPERATIONS = 40
 REFUSED = "PUSHDOWN_UNSUPPORTED"
 # What is never answered there; operations with such words would only be refused.
 _NEVER = re.compile(
