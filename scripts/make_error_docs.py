@@ -130,6 +130,7 @@ SPOKEN = {
     "MIGRATION_FOREIGN": "the target of a transfer holds another journal of that site; nothing was changed",
     "PUSHDOWN_UNSUPPORTED": "the question cannot be answered inside Neo4j as the columns would answer it",
     "STORE_AUTH": "Neo4j refuses the user or the password of [store]",
+    "STORE_HALTED": "Neo4j could not write its log and stopped itself: its disk is full, most often",
     "STORE_CONSTRAINT": "a constraint of another program's refuses what is to be written to Neo4j",
     "STORE_FOREIGN_CHANGE": "another program changed the graph of a site in Neo4j",
     "STORE_FOREIGN_NODE": "Neo4j holds nodes with the label Entity that have no id",
