@@ -145,7 +145,8 @@ def _subscribe(server: Serving, seen: Seen) -> None:
                 if not seen.closed:
                     _listen(socket, seen)
         except (WebSocketException, OSError) as error:
-            seen.broken.append(repr(error))
+            if not seen.closed:
+                seen.broken.append(repr(error))
         time.sleep(RESUME_S)
 
 
