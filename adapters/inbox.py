@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Item = TypeVar("Item")
 
@@ -49,6 +52,22 @@ class Inbox(Generic[Item]):
         if weight_bytes:
             self._bytes_in += weight_bytes
         self._items.append((item, weight_bytes))
+        if self._idle:
+            self._wake.set()
+        return True
+
+    def offer_all(self, items: Sequence[Item], weights_bytes: Sequence[int]) -> bool:
+        """Put items, all or none of them; False where there is no room for all, and nothing is counted."""
+        weight = sum(weights_bytes)
+        held_bytes = self._bytes_in - self._bytes_out
+        if (
+            len(self._items) + len(items) > self._rows_max
+            or held_bytes + weight > self._bytes_max
+            or self._closed
+        ):
+            return False
+        self._bytes_in += weight
+        self._items.extend(zip(items, weights_bytes, strict=True))
         if self._idle:
             self._wake.set()
         return True

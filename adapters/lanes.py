@@ -72,7 +72,7 @@ def decode_batch(messages: Sequence[Message], router: Router, intern: Interner) 
         part, refused = _by_reference(messages, sorted(odd), router, intern)
         parts.append(part)
     readings, slots = _joined(parts)
-    now_ns = max((message[2] for message in messages), default=0)
+    now_ns = max((message.arrival_ns for message in messages), default=0)
     quality = flag_times(readings.times_ns, now_ns, readings.quality)
     readings = Readings(readings.points, readings.times_ns, readings.words, quality)
     return Decoded(readings, slots, refused, unrouted)
@@ -88,8 +88,8 @@ def _split(
     unrouted = 0
     routes_of = router.routes
     for place, message in enumerate(messages):
-        routes = routes_of(message[0])
-        if len(routes) == 1 and routes[0].plain and not message[3]:
+        routes = routes_of(message.topic)
+        if len(routes) == 1 and routes[0].plain and not message.retained:
             route = routes[0]
             lane = lanes.get(route.binding)
             if lane is None:
@@ -124,7 +124,7 @@ def _lane(
 ) -> _Part | None:
     """Rows of messages of one binding; None where the reference must look at them."""
     try:
-        documents = [_read_json(messages[place][1]) for place in places]
+        documents = [_read_json(messages[place].payload) for place in places]
         raw = _column(documents, binding.pointer)
         columns = (_column(documents, pointer) for pointer in (binding.time_pointer, binding.quality_pointer))
         times, stated = columns
@@ -182,7 +182,7 @@ def _times(
     raw: list[Any] | None, binding: Binding, messages: Sequence[Message], place: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     if raw is None:
-        arrivals = np.array([message[2] for message in messages], np.int64)
+        arrivals = np.array([message.arrival_ns for message in messages], np.int64)
         return arrivals[place]
     kinds = set(map(type, raw))
     if binding.time_unit == "iso8601" and kinds <= {str}:

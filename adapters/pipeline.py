@@ -94,6 +94,13 @@ class SourceHealth:
     bindings: tuple[BindingHealth, ...]
 
 
+class Taker(Protocol):
+    """Who takes messages in, from the one thread of a client."""
+
+    def offer(self, message: Message) -> bool: ...
+    def offer_all(self, messages: Sequence[Message]) -> None: ...
+
+
 class Decoder(Protocol):
     """What messages mean. All but `keeps` is called by the pump alone."""
 
@@ -122,12 +129,16 @@ class BoundDecoder:
     def __init__(self, twin: Twin, bindings: Sequence[Binding], units: Units) -> None:
         self.router = Router(bindings, twin.snapshot(), units)
         self._twin = twin
+        self._revision = -1
         self._keeps = any(binding.keep for binding in bindings)
         self._stamped = np.array([binding.time_pointer is not None for binding in bindings], bool)
         heed(twin, self.router)
 
     def decode(self, batch: Sequence[Message]) -> Decoded:
-        self.router.refresh(self._twin.snapshot())
+        if self._twin.revision != self._revision:  # after a snapshot, the next batch copies what it writes
+            snapshot = self._twin.snapshot()
+            self.router.refresh(snapshot)
+            self._revision = snapshot.revision
         return decode_batch(batch, self.router, self._twin.intern_texts)
 
     def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
@@ -181,6 +192,14 @@ class Pipeline:
         self._received += 1
         keep = message.qos > 0 or (not self._inbox.has_room() and self._decoder.keeps(message))
         return self._inbox.offer(message, keep=keep, weight_bytes=len(message.payload))
+
+    def offer_all(self, messages: Sequence[Message]) -> None:
+        """As `offer` of each."""
+        if self._inbox.offer_all(messages, [len(message.payload) for message in messages]):
+            self._received += len(messages)
+            return
+        for message in messages:
+            self.offer(message)
 
     def close(self, timeout_s: float) -> None:
         """Take nothing more in; what is inside is recorded and acknowledged first."""

@@ -73,12 +73,16 @@ def serve(
     from api.commands.serve import ServeRequest, serve_folder
 
     request = ServeRequest(data, config, dev, host, port, take_over)
-    if not follow:
-        serve_folder(request, as_json=as_json)
-        return
-    from api.commands.following import follow_folder
+    if request.is_pushed:
+        from api.commands.pushed import serve_pushed
 
-    follow_folder(request, workers, as_json=as_json)
+        serve_pushed(request, as_json=as_json)
+    elif not follow:
+        serve_folder(request, as_json=as_json)
+    else:
+        from api.commands.following import follow_folder
+
+        follow_folder(request, workers, as_json=as_json)
 
 
 @app.command("import")

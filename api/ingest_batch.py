@@ -7,28 +7,52 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
 
 from adapters.quality.judging import judged
+from adapters.stamps import iso_ns
 from api.ingest import IngestPoint, IngestReport, LineReader, Taken, checked_fields
 from api.ingest_scan import BLANK, ODD, PLAIN, PointTable, Scanned, scan_lines
-from graph.values import Readings, ValueType
+from graph.values import Quality, Readings, ValueType
 from ontology.errors import InputError, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from graph.mesh import Mesh
+    from graph.snapshot import Snapshot
     from graph.view import View
 
     Objects: TypeAlias = "list[object]"
-    Body: TypeAlias = "bytes | Objects"
+    Body: TypeAlias = "bytes | Objects | Table"
 
 POINTS_MAX = 2_000_000
+_QUALITIES: Final = {quality.name: int(quality) for quality in Quality}
+_NUMBERS: Final = (int, float)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A body of columns: lists of equal length, as JSON says them."""
+
+    points: list[Any]
+    times: list[Any]
+    values: list[Any]
+    qualities: list[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def objects(self, rows: Sequence[int]) -> list[object]:
+        """Some rows, as if each had been sent alone."""
+        stated = {} if self.qualities is None else {"quality": self.qualities}
+        columns = {"point": self.points, "time": self.times, "value": self.values, **stated}
+        return [{name: column[row] for name, column in columns.items()} for row in rows]
 
 
 class KnownPoints:
@@ -38,17 +62,24 @@ class KnownPoints:
         self._revisions: object = None
         self._clear()
 
-    def follow(self, view: View) -> None:
-        revisions = (view.snapshot.sites, view.snapshot.revisions)
+    def follow(self, revisions: object) -> None:
+        """revisions: of the mesh; points that are looked up from now on are of these or newer ones."""
         if revisions != self._revisions or self.table.count > POINTS_MAX:
             self._clear()
             self._revisions = revisions
 
+    def are_of(self, revisions: object) -> bool:
+        """Whether names are looked up in these revisions now."""
+        return revisions == self._revisions
+
+    def number(self, name: str) -> int | None:
+        """The number in the table of a name that was added."""
+        return self._names.get(name)
+
     def add(self, name: str, point: IngestPoint) -> None:
         """Points of numbers; others are left to the reference."""
         if point.value_type is ValueType.NUMBER and name not in self._names:
-            self._names.add(name)
-            self.table.add(name.encode())
+            self._names[name] = self.table.add(name.encode())
             self._sites.append(self._site_numbers.setdefault(point.site, len(self._site_numbers)))
             self._rows.append(point.row)
             self._columns = None
@@ -69,7 +100,7 @@ class KnownPoints:
 
     def _clear(self) -> None:
         self.table = PointTable()
-        self._names: set[str] = set()
+        self._names: dict[str, int] = {}
         self._site_numbers: dict[str, int] = {}
         self._sites: list[int] = []
         self._rows: list[int] = []
@@ -94,30 +125,59 @@ class _Columns:
         self.times_ns[at], self.words[at], self.quality[at] = taken.time_ns, taken.word, taken.quality
 
 
+class _Reader:
+    """The reference, made when the first reading needs it: it looks at a snapshot, most batches at none."""
+
+    def __init__(self, mesh: Mesh, view: Callable[[], View], known: KnownPoints) -> None:
+        self._mesh, self._view, self._known = mesh, view, known
+        self._seen: Snapshot | None = None
+
+    @cached_property
+    def lines(self) -> LineReader:
+        view = self._view()
+        self._seen = view.snapshot
+        return LineReader(self._mesh, view)
+
+    def remember(self) -> None:
+        """Names that were asked for are known from now on, if nothing was committed meanwhile."""
+        if self._seen is None or not self._known.are_of(_revisions(self._seen)):
+            return
+        for name, point in self.lines.found():
+            self._known.add(name, point)
+
+
 def ingest_all(
-    mesh: Mesh, view: View, bodies: Sequence[Body], known: KnownPoints, *, columnar: bool = True
+    mesh: Mesh,
+    view: Callable[[], View],
+    bodies: Sequence[Body],
+    known: KnownPoints,
+    *,
+    columnar: bool = True,
 ) -> list[IngestReport]:
     """Record all readings that are right; durable on return. A report for each body, in their order.
 
-    A body is text of one reading a line, or a list of objects. columnar: False leaves every line to the
-    reference. Raises StoreError where a store takes nothing: then no body was acknowledged.
+    A body is text of one reading a line, columns, or a list of objects. view: the present, asked for where a
+    reading needs it. columnar: False leaves every reading to the reference. Raises StoreError where a store
+    takes nothing: then no body was acknowledged.
     """
     mesh.check_writable()
-    known.follow(view)
-    reader = LineReader(mesh, view)
+    known.follow(mesh.revisions())
+    reader = _Reader(mesh, view, known)
     texts = [body for body in bodies if isinstance(body, bytes)]
     reports: dict[int, IngestReport] = {}
     numbers = [number for number, body in enumerate(bodies) if isinstance(body, bytes)]
     if texts:
         reports |= zip(numbers, _texts(mesh, texts, known, reader, columnar), strict=True)
     for number, body in enumerate(bodies):
-        if not isinstance(body, bytes):
+        if isinstance(body, Table):
+            reports[number] = _table(mesh, body, known, reader, columnar)
+        elif not isinstance(body, bytes):
             reports[number] = _objects(mesh, body, known, reader)
     return [reports[number] for number in range(len(bodies))]
 
 
 def _texts(
-    mesh: Mesh, bodies: Sequence[bytes], known: KnownPoints, reader: LineReader, columnar: bool
+    mesh: Mesh, bodies: Sequence[bytes], known: KnownPoints, reader: _Reader, columnar: bool
 ) -> list[IngestReport]:
     # Lines may end in "\r\n" or "\r": then the newline between is ours.
     plain = [body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in body else body for body in bodies]
@@ -133,32 +193,80 @@ def _texts(
             columns.state[at] = BLANK
             continue
         try:
-            taken = reader.read(line)
+            taken = reader.lines.read(line)
         except TwinmeshError as error:
             columns.reports[body].refuse(at - int(first[body]) + 1, error)
             continue
         columns.put(at, taken, known.site_number(taken.point.site))
-    _remember(reader, known)
+    reader.remember()
     _record(mesh, columns, known)
     return columns.reports
 
 
-def _objects(mesh: Mesh, body: Objects, known: KnownPoints, reader: LineReader) -> IngestReport:
+def _revisions(snapshot: Snapshot) -> object:
+    """As `Mesh.revisions`."""
+    return tuple(zip(snapshot.sites, snapshot.revisions, strict=True))
+
+
+def _objects(mesh: Mesh, body: Objects, known: KnownPoints, reader: _Reader) -> IngestReport:
     columns = _blank(len(body))
-    for at, item in enumerate(body):
-        try:
-            taken = reader.take(checked_fields(item))
-        except TwinmeshError as error:
-            columns.reports[0].refuse(at + 1, error)
-            continue
-        columns.put(at, taken, known.site_number(taken.point.site))
+    _put_odd(columns, body, known, reader)
     _record(mesh, columns, known)
     return columns.reports[0]
 
 
-def _remember(reader: LineReader, known: KnownPoints) -> None:
-    for name, point in reader.found():
-        known.add(name, point)
+def _table(mesh: Mesh, body: Table, known: KnownPoints, reader: _Reader, columnar: bool) -> IngestReport:
+    """What is plain becomes columns at once, the other rows are left to the reference."""
+    columns = _blank(len(body))
+    if columnar:
+        _put_plain(columns, body, known)
+    at = np.flatnonzero(columns.state == ODD).tolist()
+    _put_odd(columns, body.objects(at), known, reader, at)
+    reader.remember()
+    _record(mesh, columns, known)
+    return columns.reports[0]
+
+
+def _put_plain(columns: _Columns, body: Table, known: KnownPoints) -> None:
+    """Rows of known points, with a number, a time in UTC and a quality that is spelt as we do."""
+    found = [known.number(name) if type(name) is str else None for name in body.points]
+    site, row = known.columns
+    if not len(row):
+        return
+    try:
+        values = np.array([each if type(each) in _NUMBERS else np.nan for each in body.values], np.float64)
+    except OverflowError:  # a whole number beyond all floats
+        return
+    times_ns = iso_ns([each if type(each) is str else "" for each in body.times])
+    numbers = np.array([-1 if number is None else number for number in found], np.int64)
+    plain = (numbers >= 0) & (times_ns > 0) & np.isfinite(values)
+    if body.qualities is not None:
+        stated = [_QUALITIES.get(each, -1) if type(each) is str else -1 for each in body.qualities]
+        quality = np.array(stated, np.int8)
+        plain &= quality >= 0
+        columns.quality[:] = quality.view(np.uint8)
+    at = np.maximum(numbers, 0)
+    columns.state[plain] = PLAIN
+    columns.site[:], columns.row[:] = site[at], row[at]
+    columns.times_ns[:], columns.words[:] = times_ns, values.view(np.uint64)
+
+
+def _put_odd(
+    columns: _Columns,
+    objects: Sequence[object],
+    known: KnownPoints,
+    reader: _Reader,
+    places: Sequence[int] | None = None,
+) -> None:
+    """Objects one after the other, by the reference; places: which rows they are, None: all of them."""
+    for number, item in enumerate(objects):
+        at = number if places is None else places[number]
+        try:
+            taken = reader.lines.take(checked_fields(item))
+        except TwinmeshError as error:
+            columns.reports[0].refuse(at + 1, error)
+            continue
+        columns.put(at, taken, known.site_number(taken.point.site))
 
 
 def _of(scanned: Scanned, known: KnownPoints, body: npt.NDArray[np.int64], bodies: int) -> _Columns:
@@ -211,20 +319,18 @@ def _record(mesh: Mesh, columns: _Columns, known: KnownPoints) -> None:
         report.accepted += count
 
 
-def columns_as_objects(document: object) -> Objects:
-    """`{"points","times","values","qualities"}`, lists of equal length, as objects. BODY_INVALID."""
+def table_of(document: object) -> Table:
+    """`{"points","times","values","qualities"}`, lists of equal length. BODY_INVALID."""
     if not isinstance(document, dict):
         raise InputError("not an object of columns", code="BODY_INVALID")
     given = cast("dict[str, Any]", document)
-    names = {"points": "point", "times": "time", "values": "value", "qualities": "quality"}
-    unknown = sorted(given.keys() - names.keys())
+    unknown = sorted(given.keys() - {"points", "times", "values", "qualities"})
     missing = sorted({"points", "times", "values"} - given.keys())
     if unknown or missing:
         told = f"unknown column {unknown[0]}" if unknown else f"no column {missing[0]}"
         raise InputError(told, code="BODY_INVALID", hint='{"points":[],"times":[],"values":[]}')
-    columns = {names[name]: column for name, column in given.items()}
-    if any(not isinstance(column, list) for column in columns.values()):
+    if any(not isinstance(column, list) for column in given.values()):
         raise InputError("a column is a list", code="BODY_INVALID")
-    if len({len(column) for column in columns.values()}) != 1:
+    if len({len(column) for column in given.values()}) != 1:
         raise InputError("the columns differ in length", code="BODY_INVALID")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return Table(given["points"], given["times"], given["values"], given.get("qualities"))

@@ -16,7 +16,7 @@ import orjson
 
 from api.failures import problem_response
 from api.graphql_http import body_of, known_principal
-from api.ingest_batch import KnownPoints, columns_as_objects, ingest_all
+from api.ingest_batch import KnownPoints, ingest_all, table_of
 from api.ingest_events import BATCH, EVENT, binary_event, is_binary, structured_events
 from api.policy import Action
 from api.schema.context import RequestContext
@@ -123,7 +123,7 @@ class IngestDoor:
             context = RequestContext(self._services, batch[0].principal)
             bodies = [each.body for each in batch]
             known = self._known_to(batch[0].principal)
-            return ingest_all(self._services.mesh, context.present(), bodies, known)
+            return ingest_all(self._services.mesh, context.present, bodies, known)
         except TwinmeshError as error:
             return [error] * len(batch)
 
@@ -145,7 +145,7 @@ def _read(headers: Mapping[bytes, bytes], text: bytes) -> Body:
     if media != COLUMNS:
         return text
     try:
-        return columns_as_objects(orjson.loads(text))
+        return table_of(orjson.loads(text))
     except orjson.JSONDecodeError as error:
         raise InputError(f"not JSON: {error}", code="BODY_INVALID") from None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graph.jit import kernel
+from graph.jit import kernel, load_word
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +24,14 @@ _DAYS = np.array([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _TENS = 10.0 ** np.arange(23)
 _EXACT_MAX = 1 << 53  # whole numbers up to here are floats, and so are powers of ten up to 22
 _NAMES_MIN = 1_024
+_ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_QUOTES, _SLASHES, _BLANKS = _ONES * np.uint64(34), _ONES * np.uint64(92), _ONES * np.uint64(32)
+_BASIS, _PRIME, _FOLD = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+_WORD = 8  # bytes
+# What of a word is n bytes long, and the names of fields with the quote behind them.
+_FIRST = np.array([(1 << 8 * n) - 1 for n in range(_WORD + 1)], np.uint64)
+_KEYS = np.array([int.from_bytes(name, "little") for name in (b'point"', b'time"', b'value"', b'quality"')],
+                 np.uint64)  # fmt: skip
 
 
 class PointTable:
@@ -43,7 +51,7 @@ class PointTable:
             self.starts = np.concatenate([self.starts, np.zeros(len(self.hashes), np.int64)])
             self.hashes = np.concatenate([self.hashes, np.zeros_like(self.hashes)])
         first = int(self.starts[number])
-        while first + len(name) > len(self.data):
+        while first + len(name) + _WORD > len(self.data):
             self.data = np.concatenate([self.data, np.zeros_like(self.data)])
         self.data[first : first + len(name)] = np.frombuffer(name, np.uint8)
         self.starts[number + 1] = first + len(name)
@@ -118,11 +126,15 @@ def _read_long(text: bytes, found: Scanned) -> None:
 
 @kernel
 def hash_of(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    """FNV-1a, 64 bits."""
-    value = np.uint64(0xCBF29CE484222325)
-    for i in range(start, end):
-        value = (value ^ np.uint64(data[i])) * np.uint64(0x100000001B3)
-    return value ^ (value >> np.uint64(29))
+    """Of the bytes of a name, a word at a time; reads up to a word behind it."""
+    value = _BASIS ^ np.uint64(end - start)
+    at = start
+    while at < end:
+        word = load_word(data, at) & _FIRST[min(end - at, _WORD)]
+        value = (value ^ word) * _PRIME
+        value ^= value >> _FOLD
+        at += _WORD
+    return value
 
 
 @kernel
@@ -152,14 +164,15 @@ def find_name(
     at = wanted & mask
     while slots[at] >= 0:
         number = slots[at]
-        first = starts[number]
+        first = int(starts[number])
         if hashes[number] == wanted and starts[number + 1] - first == end - start:
-            same = True
-            for i in range(end - start):
-                if data[first + i] != buffer[start + i]:
-                    same = False
+            i, size = 0, end - start
+            while i < size:
+                differs = load_word(data, first + i) ^ load_word(buffer, start + i)
+                if differs & _FIRST[min(size - i, _WORD)]:
                     break
-            if same:
+                i += _WORD
+            if i >= size:
                 return number
         at = (at + np.uint64(1)) & mask
     return -1
@@ -178,36 +191,48 @@ def digits_at(buffer: npt.NDArray[np.uint8], start: int, count: int) -> int:
 
 
 @kernel
+def seconds_at(buffer: npt.NDArray[np.uint8], start: int, end: int) -> int:
+    """Nanoseconds of `:00[.123456789]Z`, the end of a time that is at least 20 bytes long; -1: it is none."""
+    if buffer[start] != 58 or buffer[end - 1] != 90:
+        return -1
+    second = digits_at(buffer, start + 1, 2)
+    if second < 0 or second > 59:
+        return -1
+    part_ns, digits = 0, end - 1 - (start + 4)
+    if end - 1 > start + 3:
+        if buffer[start + 3] != 46 or digits < 1 or digits > 9:
+            return -1
+        part_ns = digits_at(buffer, start + 4, digits)
+        if part_ns < 0:
+            return -1
+        for _ in range(9 - digits):
+            part_ns *= 10
+    return second * 1_000_000_000 + part_ns
+
+
+@kernel
 def time_at(buffer: npt.NDArray[np.uint8], start: int, end: int) -> int:
     """Unix ns of `2026-01-12T12:00:00[.123456789]Z`, 1970 to 2115; 0 for anything else."""
-    if end - start < 20 or buffer[end - 1] != 90:
+    if end - start < 20:
         return 0
     marks = buffer[start + 4] == 45 and buffer[start + 7] == 45 and buffer[start + 10] == 84
-    if not (marks and buffer[start + 13] == 58 and buffer[start + 16] == 58):
+    part_ns = seconds_at(buffer, start + 16, end)
+    if not (marks and buffer[start + 13] == 58) or part_ns < 0:
         return 0
     year, month = digits_at(buffer, start, 4), digits_at(buffer, start + 5, 2)
     day, hour = digits_at(buffer, start + 8, 2), digits_at(buffer, start + 11, 2)
-    minute, second = digits_at(buffer, start + 14, 2), digits_at(buffer, start + 17, 2)
+    minute = digits_at(buffer, start + 14, 2)
     if year < 1970 or year > 2115 or month < 1 or month > 12 or day < 1 or day > _DAYS[month - 1]:
         return 0
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if month == 2 and day == 29 and not leap:
         return 0
-    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59:
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59:
         return 0
-    part_ns, digits = 0, end - 1 - (start + 20)
-    if end - 1 > start + 19:
-        if buffer[start + 19] != 46 or digits < 1 or digits > 9:
-            return 0
-        part_ns = digits_at(buffer, start + 20, digits)
-        if part_ns < 0:
-            return 0
-        for _ in range(9 - digits):
-            part_ns *= 10
     shifted = year - (1 if month <= 2 else 0)
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     days = shifted * 365 + shifted // 4 - shifted // 100 + shifted // 400 + of_year - 719_468
-    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000_000 + part_ns
+    return ((days * 24 + hour) * 60 + minute) * 60_000_000_000 + part_ns
 
 
 @kernel
@@ -270,26 +295,29 @@ def skip_blanks(buffer: npt.NDArray[np.uint8], at: int) -> int:
 @kernel
 def text_end(buffer: npt.NDArray[np.uint8], at: int) -> int:
     """Where the text that begins at `at` (behind its quote) ends; 0 where it holds an escape or a control."""
+    while True:
+        word = load_word(buffer, at)
+        quote, slash = word ^ _QUOTES, word ^ _SLASHES
+        ends = ((quote - _ONES) & ~quote) | ((slash - _ONES) & ~slash) | ((word - _BLANKS) & ~word)
+        if ends & _TOPS:
+            break
+        at += _WORD
     while buffer[at] >= 32 and buffer[at] != 34 and buffer[at] != 92:
         at += 1
     return at if buffer[at] == 34 else 0
 
 
 @kernel
-def key_at(buffer: npt.NDArray[np.uint8], start: int, end: int) -> int:
-    """Which field a name is; 0: none."""
-    size = end - start
-    first = buffer[start]
-    if size == 5 and first == 112 and buffer[start + 1] == 111 and buffer[start + 2] == 105:
-        return _POINT if buffer[start + 3] == 110 and buffer[start + 4] == 116 else 0
-    if size == 4 and first == 116 and buffer[start + 1] == 105:
-        return _TIME if buffer[start + 2] == 109 and buffer[start + 3] == 101 else 0
-    if size == 5 and first == 118 and buffer[start + 1] == 97 and buffer[start + 2] == 108:
-        return _VALUE if buffer[start + 3] == 117 and buffer[start + 4] == 101 else 0
-    if size == 7 and first == 113 and buffer[start + 1] == 117 and buffer[start + 2] == 97:
-        right = buffer[start + 3] == 108 and buffer[start + 4] == 105 and buffer[start + 5] == 116
-        return _QUALITY if right and buffer[start + 6] == 121 else 0
-    return 0
+def key_at(buffer: npt.NDArray[np.uint8], start: int) -> tuple[int, int]:
+    """Which field the text behind a quote names, and where it ends; 0: none."""
+    word = load_word(buffer, start)
+    if word & _FIRST[6] == _KEYS[0]:
+        return _POINT, start + 5
+    if word & _FIRST[5] == _KEYS[1]:
+        return _TIME, start + 4
+    if word & _FIRST[6] == _KEYS[2]:
+        return _VALUE, start + 5
+    return (_QUALITY, start + 7) if word == _KEYS[3] else (0, start)
 
 
 @kernel
@@ -320,6 +348,7 @@ def scan(
 ) -> None:
     """All lines of a buffer; see `Scanned`. The reference is `api.ingest.LineReader`."""
     at, line = 0, 0
+    day, minute, minute_ns = np.uint64(0), np.uint64(0), 0
     while at <= size:
         line_starts[line] = at
         i = skip_blanks(buffer, at)
@@ -332,10 +361,7 @@ def scan(
                 i = skip_blanks(buffer, i)
                 if buffer[i] != 34:
                     break
-                end = text_end(buffer, i + 1)
-                if end == 0:
-                    break
-                key = key_at(buffer, i + 1, end)
+                key, end = key_at(buffer, i + 1)
                 i = skip_blanks(buffer, end + 1)
                 if key == 0 or seen & key or buffer[i] != 58:
                     break
@@ -354,9 +380,18 @@ def scan(
                     if end == 0:
                         break
                     if key == _TIME:
-                        times_ns[line] = time_at(buffer, i + 1, end)
-                        if times_ns[line] == 0:
+                        # Most lines are of the minute of the line before.
+                        first, second = load_word(buffer, i + 1), load_word(buffer, i + 1 + _WORD)
+                        if first != day or second != minute or end - i < 21:
+                            minute_ns = time_at(buffer, i + 1, end)
+                            if minute_ns == 0:
+                                break
+                            minute_ns -= minute_ns % 60_000_000_000
+                            day, minute = first, second
+                        part_ns = seconds_at(buffer, i + 17, end)
+                        if part_ns < 0:
                             break
+                        times_ns[line] = minute_ns + part_ns
                     elif key == _POINT:
                         point[line] = find_name(buffer, i + 1, end, slots, hashes, starts, data)
                         if point[line] < 0:

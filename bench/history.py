@@ -1,12 +1,11 @@
-"""Readings over time beside SQLite and DuckDB: the same readings and questions, and the right answers.
+"""Readings over time beside SQLite, DuckDB and Postgres: the same readings, questions and answers.
 
     uv run twinmesh bench history [--json]
 
 The data of notes/telemetry.md: 1,000 points, 7 days, one reading a minute with +-40 ms of jitter, 0.5 % of
 them BAD, a quarter of the points with full-precision floats, the others with one decimal. Every engine gets
 the same arrays in order of arrival; every answer is checked against numpy. twinmesh and SQLite (WAL,
-synchronous=FULL) sync each commit, DuckDB as it does by itself. Postgres is not measured: there is no driver
-among the packages.
+synchronous=FULL) sync each commit, DuckDB as it does by itself; Postgres, if installed, through psql.
 
 TWINMESH_BENCH_QUICK=1 or --quick: 100 points. TWINMESH_BENCH_DIR: on the disk of that folder.
 """
@@ -28,6 +27,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from bench.history_postgres import Postgres, program
 from bench.stores.machine import Meter
 from graph.readings.catalog import HOUR_NS
 from graph.readings.store import HistoryStore
@@ -279,7 +279,8 @@ def run(points: int) -> dict[str, Any]:
     expected = expected_hourly(data)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("TWINMESH_BENCH_DIR")) as name:
-        for kind in (Twinmesh, Sqlite, Duck):
+        has_postgres = program("initdb") is not None and program("psql") is not None
+        for kind in (Twinmesh, Sqlite, Duck, *([Postgres] if has_postgres else [])):
             engine = kind(Path(name))
             try:
                 rows.append(measure(engine, data, expected))
@@ -288,7 +289,8 @@ def run(points: int) -> dict[str, Any]:
         machine = meter.machine(Path(name))
     versions = {"duckdb": duckdb.__version__, "sqlite": sqlite3.sqlite_version, "pyarrow": pa.__version__}
     result = {"machine": machine, "versions": versions, "readings": len(data), "rows": rows}
-    return {**result, "aims": aims(rows[0], rows), "not measured": ["postgres: no driver among the packages"]}
+    missing = [] if has_postgres else ["postgres: not installed (apt-get install postgresql)"]
+    return {**result, "aims": aims(rows[0], rows), "not measured": missing}
 
 
 def main(arguments: list[str]) -> int:

@@ -118,6 +118,12 @@ class PagedColumn(Generic[D]):
             self._shared = self._used
         return self._frozen
 
+    def owned(self, rows: Rows) -> tuple[npt.NDArray[D], npt.NDArray[np.int32]]:
+        """Pages and table, to write these rows (at least one, none below zero) in place, and nothing else."""
+        self._own(np.flatnonzero(np.bincount(rows >> PAGE_BITS)))
+        self._frozen = None
+        return self._pages, self._table
+
     def _write_range(self, rows: range, values: npt.NDArray[D]) -> None:
         first, last = rows.start >> PAGE_BITS, (rows.stop - 1) >> PAGE_BITS
         self._own(np.arange(first, last + 1))

@@ -72,9 +72,16 @@ class Aggregate(StrEnum):
 class History(Protocol):
     """The readings of one site, by IRI of the point. Safe from any thread."""
 
+    def numbers(self, points: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32[n]: the numbers of points, given now where they had none; durable on return.
+
+        They hold as long as the history is open, and go faster than IRIs.
+        """
+        ...
+
     def append(
         self,
-        points: Sequence[str],
+        points: Sequence[str] | npt.NDArray[np.int32],
         times_ns: npt.NDArray[np.int64],
         words: npt.NDArray[np.uint64],
         quality: npt.NDArray[np.uint8],
@@ -82,6 +89,8 @@ class History(Protocol):
         kinds: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         """Add readings, all arrays n long; durable on return. The same point and time again replaces.
+
+        points: IRIs, or `numbers` of them.
 
         texts: str[n], what the words of code and text points mean, None for others; empty: no such points.
         kinds: uint8[n], how words without a text are read: 0 as float64, 1 as whole numbers (booleans and

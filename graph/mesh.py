@@ -151,6 +151,10 @@ class Mesh:
             known.close()
             return self._open_site(site, base)
 
+    def revisions(self) -> tuple[tuple[str, int], ...]:
+        """Names of the sites and their newest revisions; to ask for them costs no snapshot."""
+        return tuple((site, self._twins[site].revision) for site in self.sites)
+
     def snapshot(self) -> Snapshot:
         """All sites as one, each at its newest revision. The same object as long as nothing changes."""
         self._discover()

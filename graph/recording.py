@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,8 +15,55 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from graph.history import LastValue
+    from graph.history import History, LastValue
     from graph.state import State
+
+
+class PointNumbers:
+    """What a history calls the points of a state, by their rows: asked for once. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._ids: object = None
+        self._known = np.zeros(0, np.int32)
+        self._lock = Lock()
+
+    def look(self, state: State, points: npt.NDArray[np.int32]) -> Numbered:
+        """Under the lock of the twin: numbers of points, as far as they are known, and who has none."""
+        with self._lock:
+            ids = state.twins.ids
+            if self._ids is not ids:  # rows may mean other twins now
+                self._ids, self._known = ids, np.zeros(0, np.int32)
+            more = len(ids) - len(self._known)
+            if more > 0:
+                room = np.full(more + len(ids) // 8, -1, np.int32)
+                self._known = np.concatenate((self._known, room))
+            numbers = self._known[points]
+            rows = np.unique(points[numbers < 0]) if (numbers < 0).any() else points[:0]
+            return Numbered(numbers, rows, ids.iris(rows) if len(rows) else [], ids)
+
+    def complete(
+        self, found: Numbered, points: npt.NDArray[np.int32], history: History
+    ) -> npt.NDArray[np.int32]:
+        """int32[n]: numbers of all. StoreError."""
+        if not len(found.rows):
+            return found.numbers
+        given = history.numbers(found.iris)
+        with self._lock:
+            if self._ids is found.ids:
+                self._known[found.rows] = given
+        numbers, without = found.numbers, found.numbers < 0
+        numbers[without] = given[np.searchsorted(found.rows, points[without])]
+        return numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbered:
+    """numbers int32[n], -1 for points of `rows`, int32[u] in order, whose IRIs are `iris`."""
+
+    numbers: npt.NDArray[np.int32]
+    rows: npt.NDArray[np.int32]
+    iris: Sequence[str]
+    ids: object
 
 
 def living(state: State, readings: Readings) -> Readings:

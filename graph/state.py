@@ -13,6 +13,7 @@ from graph.bulk_writing import write_bulk
 from graph.draft import EdgeFields, TwinFields
 from graph.ids import relationship_iri
 from graph.keys import between
+from graph.newest import Stamped, put_newest
 from graph.old_ids import OldEdgeIds, old_digest_of
 from graph.snapshot import SiteHead, Snapshot
 from graph.tables import EdgeTable, TwinTable
@@ -154,13 +155,8 @@ class State:
         Of points that are gone too: history keeps theirs, and one that is put again shows its newest.
         """
         twins = self.twins
-        order = np.argsort(readings.times_ns, kind="stable")
-        fresh = readings.times_ns >= twins.point_time.take(readings.points)
-        newest = order[fresh[order]]
-        points = readings.points[newest]
-        twins.point_time.write(points, readings.times_ns[newest])
-        twins.point_word.write(points, readings.words[newest])
-        twins.point_quality.write(points, readings.quality[newest])
+        given = Stamped(readings.points, readings.times_ns, readings.words, readings.quality)
+        put_newest(given, twins.point_time, twins.point_word, twins.point_quality)
 
     def coded_points(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """bool[n]: points whose words are codes of texts (value types code and text)."""

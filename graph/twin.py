@@ -22,7 +22,7 @@ from graph.lock import locked
 from graph.opening import LOCK, open_history, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import Judge, doubt, kinds_of, living, texts_of, write_last_values
+from graph.recording import Judge, PointNumbers, doubt, kinds_of, living, texts_of, write_last_values
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.tables import Memory
@@ -84,6 +84,7 @@ class Twin:
         self._version = 0
         self._published: Published | None = None
         self._last_batch = 0
+        self._numbers = PointNumbers()
         self._pursued, self._away = False, Away()
         self.judge: Judge | None = None  # of live readings; sources ask it before `record`
         self._fresh_s = time.monotonic()  # when a follower last had everything
@@ -176,11 +177,12 @@ class Twin:
         with self._lock:
             state = self._writer.state
             kept = living(state, readings)
-            iris = state.twins.ids.iris(kept.points)
+            found = self._numbers.look(state, kept.points)
             texts, kinds = texts_of(state, kept), kinds_of(state, kept)
         if len(kept):
             try:
-                self.history.append(iris, kept.times_ns, kept.words, kept.quality, texts, kinds)
+                numbers = self._numbers.complete(found, kept.points, self.history)
+                self.history.append(numbers, kept.times_ns, kept.words, kept.quality, texts, kinds)
             except StoreError as error:
                 self.media[1].fail(error)
                 raise
@@ -234,6 +236,11 @@ class Twin:
     @property
     def read_only(self) -> bool:
         return self._writer_lock is None
+
+    @property
+    def revision(self) -> int:
+        """Of the newest commit; to ask for it costs no snapshot. A follower does not look for news."""
+        return self._writer.head.sequence
 
     def snapshot(self) -> Snapshot:
         """An immutable view of everything acknowledged so far."""

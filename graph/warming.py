@@ -8,6 +8,7 @@ import numpy as np
 
 from graph.exact_sums import exact_sums
 from graph.jit import read_only
+from graph.newest import warm_up as warm_newest
 from graph.reaching import from_base, from_piece
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def warm_up(mesh: Mesh) -> None:
 def _warm_kernels() -> None:
     """One relationship of one twin to itself, as what came earlier and as what came since."""
     exact_sums(np.zeros(1), [0, 1])
+    warm_newest()
     rows, flags = read_only(np.zeros(1, np.int32)), read_only(np.ones(1, np.bool_))
     seen = (flags, rows, flags)
     walk = (np.zeros(1, np.int32), 0, 1, 1, np.zeros(1, np.int32), 1)

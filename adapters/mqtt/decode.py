@@ -37,8 +37,11 @@ Refusal = str  # a stable code
 _Row: TypeAlias = "tuple[int, int, float | str | int]"
 
 
-class Message(NamedTuple):
-    """One message as it came. A retained one was sent some time before it arrived."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message as it came. A retained one was sent some time before it arrived.
+
+    Holds no cycles, and says so: hundreds of thousands may wait, and the collector would walk all of them.
+    """
 
     topic: str
     payload: bytes

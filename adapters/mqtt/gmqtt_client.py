@@ -11,10 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import gmqtt
+from gmqtt.mqtt.package import Package
 
+from adapters.line_trouble import failed_to_connect, refused_subscription
+from adapters.line_trouble import lost as line_lost
 from adapters.loops import new_loop
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.decode import Message
+from adapters.mqtt.packets import Other, Packets
 from adapters.mqtt.security import credentials, tls_context
 from adapters.pipeline import Link
 
@@ -23,10 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from adapters.mqtt.config import MqttConfig
+    from adapters.pipeline import Taker
 
 FILTERS_PER_SUBSCRIBE_MAX = 500
 SEND_ON_NEW_SUBSCRIPTION = 1
 ANSWER_S_MAX = 15.0
+QOS_MAX = 2
+REFUSED = 128  # codes of SUBACK from here on say no
 STEADY_S = 5.0  # a connection that lasted as long was good: the next pause is the shortest again
 VERSIONS = {"5": 5, "3.1.1": 4}
 QUIET = logging.getLogger("twinmesh.mqtt")
@@ -35,14 +42,13 @@ QUIET = logging.getLogger("twinmesh.mqtt")
 class GmqttClient:
     """As `PahoClient`. A connection that breaks is made anew with a growing pause; the session stays."""
 
-    def __init__(
-        self, config: MqttConfig, filters: Sequence[tuple[str, int]], take: Callable[[Message], bool]
-    ) -> None:
+    def __init__(self, config: MqttConfig, filters: Sequence[tuple[str, int]], taker: Taker) -> None:
         self._config = config
         self._filters = list(filters)
-        self._take = take
+        self._taker = taker
         self._connected = False
         self._session = 0
+        self._unanswered = 0  # subscriptions: connected is who may wait for messages
         self._last_error: str | None = None
         self._loop = new_loop()
         self._stop = asyncio.Event()
@@ -121,7 +127,7 @@ class GmqttClient:
                 ANSWER_S_MAX,
             )
         except (OSError, TimeoutError, gmqtt.MQTTConnectError) as error:
-            self._last_error = f"no connection to {config.address}: {error or 'no answer'}"
+            self._last_error = failed_to_connect(config.address, error)
             return False
         return True
 
@@ -158,9 +164,13 @@ class GmqttClient:
 
         def connected(_client: Any, _flags: int, _code: int, _properties: Any) -> None:
             self._session += 1
-            self._connected, self._last_error = True, None
+            self._last_error = None
+            self._read_packets_of(client)
             handling = SEND_ON_NEW_SUBSCRIPTION if config.protocol == "5" else 0
-            for start in range(0, len(self._filters), FILTERS_PER_SUBSCRIBE_MAX):
+            starts = range(0, len(self._filters), FILTERS_PER_SUBSCRIBE_MAX)
+            self._unanswered = len(starts)
+            self._connected = not starts
+            for start in starts:
                 client.subscribe(
                     [
                         gmqtt.Subscription(topic, qos, retain_handling_options=handling)
@@ -169,32 +179,66 @@ class GmqttClient:
                 )
 
         def disconnected(_client: Any, _packet: Any, exc: Exception | None = None) -> None:
-            self._connected = False
-            self._last_error = f"disconnected: {exc}" if exc else "disconnected"
+            if self._connected or self._unanswered:  # who was never let in is told why
+                self._last_error = line_lost(exc or "by the broker")
+            self._connected, self._unanswered = False, 0
             lost.set()
 
+        def subscribed(_client: Any, _mid: int, granted: Any, _properties: Any) -> None:
+            refused = [code for code in granted if code >= REFUSED]
+            if refused:
+                self._last_error = refused_subscription(config.address, f"code {refused[0]}")
+            self._unanswered -= 1
+            self._connected = self._unanswered <= 0
+
         def came(_client: Any, topic: str, payload: bytes, qos: int, properties: dict[str, Any]) -> None:
-            self._take(
+            self._taker.offer(
                 Message(topic, payload, time.time_ns(), bool(properties["retain"]), qos, 0, self._session)
             )
 
         client.on_connect, client.on_disconnect, client.on_message = connected, disconnected, came
+        client.on_subscribe = subscribed
         # gmqtt acknowledges by itself, or after a coroutine for each message; we know batches and their ends.
         handler = client._package_handler
+        # It would also connect again by itself, once, beside us.
+        handler._reconnect_callback = _never
         handler._handle_qos_1_publish_packet = self._promised(1)
         handler._handle_qos_2_publish_packet = self._promised(2)
 
+    def _read_packets_of(self, client: Any) -> None:
+        """Plain messages come by the chunk, everything else as gmqtt reads it."""
+        connection, handler = client._connection, client._package_handler
+        five, session = self._config.protocol == "5", self._session
+
+        def read(data: bytes) -> int:
+            packets = Packets(data, five=five, qos_max=QOS_MAX)
+            if handler.current_connection is not connection:
+                return packets.taken
+            connection._last_data_in = time.monotonic()
+            for part in packets.parts(lambda: session):
+                if isinstance(part, Other):
+                    connection.put_package(Package(part.packet[0], part.packet[part.head :]))
+                else:
+                    self._taker.offer_all(part)
+            return packets.taken
+
+        connection._protocol._read_packet = read
+
     def _promised(self, qos: int) -> Callable[[int, bytes, str, dict[str, Any]], None]:
         def came(mid: int, payload: bytes, topic: str, properties: dict[str, Any]) -> None:
-            self._take(
+            self._taker.offer(
                 Message(topic, payload, time.time_ns(), bool(properties["retain"]), qos, mid, self._session)
             )
 
         return came
 
     def _send_acknowledgements(self, promised: Iterable[tuple[int, int]], session: int) -> None:
-        if session != self._session or not self._connected:
+        if session != self._session or not (self._connected or self._unanswered):
             return
         handler = self._client._package_handler
         for mid, qos in promised:
             (handler._send_puback if qos == 1 else handler._send_pubrec)(mid)
+
+
+async def _never(*, delay: bool = False) -> None:
+    """Reconnecting is our own loop's business."""

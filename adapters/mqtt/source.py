@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.gmqtt_client import GmqttClient
+from adapters.mqtt.packets import warm_up
 from adapters.mqtt.paho_client import PahoClient
 from adapters.pipeline import BoundDecoder, Pipeline
 
@@ -32,12 +33,13 @@ class MqttSource:
         decoder = BoundDecoder(twin, bindings, units)
         self._pipeline = Pipeline(twin, config, decoder, self._acknowledge, reserve_rows=RECEIVE_MAXIMUM)
         make = GmqttClient if config.client == "gmqtt" else PahoClient
-        self._client = make(config, subscriptions(bindings, config.share), self._pipeline.offer)
+        self._client = make(config, subscriptions(bindings, config.share), self._pipeline)
 
     @classmethod
     def start(cls, twin: Twin, config: MqttConfig, bindings: Sequence[Binding], units: Units) -> MqttSource:
         """Listen from now on. Raises InputError where the settings cannot work (no CA file, no password)."""
         source = cls(config, bindings, twin, units)
+        warm_up()
         source._client.open()
         source._pipeline.start()
         return source

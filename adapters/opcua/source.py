@@ -91,6 +91,7 @@ class OpcuaSource:
         self._inbox: Inbox[Item] = Inbox(config.queue_rows_max, RESERVE_ROWS)
         self._listener = _Listener(config, self._router, self._inbox)
         self._pump = threading.Thread(target=self._run, name=f"opcua-pump-{config.site}", daemon=True)
+        self._revision = -1
         self._memory = Memory()
         self._skew = Skew()
         self._recorded = 0
@@ -143,7 +144,10 @@ class OpcuaSource:
                 return
 
     def _keep(self, batch: Sequence[Item]) -> None:
-        self._router.refresh(self._twin.snapshot())
+        if self._twin.revision != self._revision:
+            snapshot = self._twin.snapshot()
+            self._router.refresh(snapshot)
+            self._revision = snapshot.revision
         for is_change, group in groupby(batch, lambda item: isinstance(item, DataChange)):
             if is_change:
                 self._keep_changes([item for item in group if isinstance(item, DataChange)])
@@ -188,9 +192,7 @@ class OpcuaSource:
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
 
     def _count(self, routes: Iterable[Route]) -> None:
-        now_ns = time.time_ns()
-        for route in routes:
-            self._router.saw(route, now_ns)
+        self._router.saw_all(np.array([route.slot for route in routes], np.int32), time.time_ns())
 
 
 class _Listener:

@@ -149,6 +149,8 @@ class Judge:
         self._revisions = snapshot.revisions
 
     def _count(self, flags: npt.NDArray[np.int64]) -> None:
+        if not flags.any():
+            return
         found = flags[flags != 0]
         for bits, number in zip(*np.unique(found, return_counts=True), strict=True):
             for reason in Reason:

@@ -1,7 +1,8 @@
 """Files that are only added to, in frames with a checksum: a torn end is known from damage in the middle.
 
 A frame is `TMf1`, the length of what it holds (uint32), CRC-32 of that length and of what it holds, and that.
-A frame is synced before the next one is written: after a crash at most the last one is not whole.
+A frame is synced before the next one is written: after a crash at most the last one is not whole. Zeros may
+follow the last one: room that was taken ahead, because a file that grows costs a sync of its size too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from ontology.errors import Place, StoreError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MAGIC: Final = b"TMf1"
 _HEAD: Final = struct.Struct("<4sII")
 _LENGTH: Final = struct.Struct("<I")
+_AHEAD_BYTES_MIN: Final = 1 << 16
 _RESTORE: Final = "restore a backup, or run `twinmesh verify` to see all that is damaged"
 
 
@@ -77,10 +79,15 @@ def disk_errors(path: Path) -> Generator[None]:
 class AppendFile:
     """One such file, opened to be added to. One thread at a time. All methods raise OSError."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        """size: where its whole frames end; what lies behind is cut off."""
+    def __init__(self, path: Path, size: int, *, ahead_bytes_max: int = 0) -> None:
+        """size: where its whole frames end; what lies behind is cut off.
+
+        ahead_bytes_max: of room taken ahead, as much again as there is, and given back by `close`.
+        """
         self.path = path
         self.size = size
+        self._ahead_bytes_max = ahead_bytes_max
+        self._room = size
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if os.fstat(self._file).st_size > size:
             self.mend()
@@ -89,6 +96,7 @@ class AppendFile:
         """Durable on return. After an error `mend` comes first."""
         frame = framed(payload)
         view, place = memoryview(frame), self.size
+        self._make_room(place + len(frame))
         while view:
             written = os.pwrite(self._file, view, place)
             view, place = view[written:], place + written
@@ -97,13 +105,26 @@ class AppendFile:
 
     def mend(self) -> None:
         """Cut off what was not finished."""
+        self._room = self.size
         os.ftruncate(self._file, self.size)
         os.fsync(self._file)
 
     def close(self) -> None:
         if self._file >= 0:
+            with suppress(OSError):  # the room ahead may stay, it says nothing
+                os.ftruncate(self._file, self.size)
             os.close(self._file)
             self._file = -1
+
+    def _make_room(self, end: int) -> None:
+        if end <= self._room or not self._ahead_bytes_max:
+            return
+        more = min(max(end, _AHEAD_BYTES_MIN), self._ahead_bytes_max)
+        with suppress(
+            OSError
+        ):  # no disk for that much, or it cannot be asked: the frame may fit all the same
+            os.posix_fallocate(self._file, self._room, end + more - self._room)
+            self._room = end + more
 
 
 def _frame_at(view: memoryview, place: int) -> memoryview | None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
+from graph.jit import read_only
+from graph.newest import Stamped, put_flat
 from graph.readings.columns import Columns
 
 if TYPE_CHECKING:
@@ -29,14 +31,10 @@ class LastTable:
     def put(self, columns: Columns, batch: int, points_known: int) -> None:
         """Readings in order of arrival; where two have the same time, the later counts."""
         self._grow(points_known)
-        order = np.argsort(columns.times_ns, kind="stable")
-        order = order[columns.times_ns[order] >= self._times[columns.points[order]]]
-        points = columns.points[order]
-        self._times[points] = columns.times_ns[order]
-        self._words[points] = columns.words[order]
-        self._quality[points] = columns.quality[order]
-        self._kinds[points] = columns.kinds[order]
-        self._batches[points] = batch
+        given = Stamped(columns.points, columns.times_ns, columns.words, columns.quality)
+        kinds = read_only(np.ascontiguousarray(columns.kinds))
+        own = (self._times, self._words, self._quality, self._kinds, self._batches)
+        put_flat(given.points, given.times_ns, given.words, given.quality, kinds, batch, *own)
         self.newest_batch = max(self.newest_batch, batch)
 
     def newer(self, columns: Columns, points_known: int) -> Columns:

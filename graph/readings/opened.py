@@ -114,6 +114,9 @@ class Contents:
             return
         with path.open("rb") as file:
             file.seek(log.size)
+            if file.read(1) == b"\0":
+                return  # room that its writer took ahead
+            file.seek(log.size)
             raw = file.read()
         payloads, read = whole_frames(raw)
         if read < len(raw) and not is_torn_end(raw, read):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +18,11 @@ from graph.readings.names import NamesFile
 from graph.readings.opened import TRIES_MAX, Contents, Log
 from graph.readings.policy import HistoryPolicy
 from graph.readings.rollups import combined
+from graph.readings.tickets import Ticket, with_numbers
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
     from typing import TypeVar
 
@@ -40,6 +40,8 @@ GROUP_ROWS_MAX: Final = 1_000_000
 # So many times `flush_rows` may wait in memory for a segment; then appends wait.
 BEHIND_MAX: Final = 4
 BEHIND_S_MAX: Final = 30.0
+# Of room that the log takes before it is needed.
+AHEAD_BYTES_MAX: Final = 4 << 20
 
 
 class HistoryReader:
@@ -53,14 +55,17 @@ class HistoryReader:
 
     def append(
         self,
-        points: Sequence[str],
+        points: Sequence[str] | npt.NDArray[np.int32],
         times_ns: npt.NDArray[np.int64],
         words: npt.NDArray[np.uint64],
         quality: npt.NDArray[np.uint8],
         texts: Sequence[str | None],
         kinds: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        raise StoreError("this history is only read", code="STORE_LOCKED", place=Place(path=str(self.folder)))
+        raise self._only_read()
+
+    def numbers(self, points: Sequence[str]) -> npt.NDArray[np.int32]:
+        raise self._only_read()
 
     def range(
         self, point: str, from_ns: int, to_ns: int, limit: int = RANGE_ROWS_MAX, *, newest: bool = False
@@ -135,6 +140,11 @@ class HistoryReader:
                 continue
         raise self._gone()
 
+    def _only_read(self) -> StoreError:
+        return StoreError(
+            "this history is only read", code="STORE_LOCKED", place=Place(path=str(self.folder))
+        )
+
     def _gone(self) -> StoreError:
         place = Place(path=str(self.folder))
         return StoreError("history: segments are gone", code="HISTORY_CORRUPT", place=place)
@@ -148,17 +158,6 @@ class HistoryReader:
         )
 
 
-@dataclass(slots=True, eq=False)
-class _Ticket:
-    """One append, and what became of it."""
-
-    points: Sequence[str]
-    texts: Sequence[str | None]
-    columns: Columns
-    done: bool = False
-    error: StoreError | None = None
-
-
 class HistoryStore(HistoryReader):
     """The one writer of a history. Appends of several threads share syncs."""
 
@@ -170,7 +169,7 @@ class HistoryStore(HistoryReader):
         super().__init__(site)
         self.policy = policy or HistoryPolicy()
         self._writing = Lock()  # held by who writes to the log
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[Ticket] = deque()
         self._flushed = Condition(self._state)
         self._trouble: str | None = None
         self._closed = False
@@ -181,22 +180,29 @@ class HistoryStore(HistoryReader):
 
     def append(
         self,
-        points: Sequence[str],
+        points: Sequence[str] | npt.NDArray[np.int32],
         times_ns: npt.NDArray[np.int64],
         words: npt.NDArray[np.uint64],
         quality: npt.NDArray[np.uint8],
         texts: Sequence[str | None],
         kinds: npt.NDArray[np.uint8] | None = None,
     ) -> None:
+        numbers = points if isinstance(points, np.ndarray) else self.numbers(points)
         known = np.full(len(points), NUMBER, np.uint8) if kinds is None else kinds
-        columns = Columns(np.zeros(len(points), np.int32), times_ns, words, quality, known)
-        ticket = _Ticket(points, texts, columns)
+        ticket = Ticket(texts, Columns(numbers, times_ns, words, quality, known))
         self._waiting.append(ticket)
         with self._writing:
             while not ticket.done:
                 self._lead()
         if ticket.error is not None:
             raise ticket.error
+
+    def numbers(self, points: Sequence[str]) -> npt.NDArray[np.int32]:
+        names = self._contents.names.points
+        with self._writing:
+            if names.missing(points):
+                self._name(points, ())
+            return np.fromiter(map(names.numbers.__getitem__, points), np.int32, len(points))
 
     def recover(self) -> None:
         with self._writing, disk_errors(self.folder):
@@ -270,7 +276,9 @@ class HistoryStore(HistoryReader):
         if not contents.logs:
             contents.logs.append(Log(contents.catalog.log))
         newest = contents.logs[-1]
-        self._log_file = AppendFile(self.folder / log_name(newest.number), newest.size)
+        self._log_file = AppendFile(
+            self.folder / log_name(newest.number), newest.size, ahead_bytes_max=AHEAD_BYTES_MAX
+        )
         sync_folder(self.folder)
         self._batch = contents.last.newest_batch
 
@@ -279,7 +287,7 @@ class HistoryStore(HistoryReader):
 
     def _lead(self) -> None:
         """Write what waits, all of it by one sync. Holds the lock of the writer."""
-        group: list[_Ticket] = []
+        group: list[Ticket] = []
         rows = 0
         while self._waiting and len(group) < GROUP_MAX and rows < GROUP_ROWS_MAX:
             group.append(self._waiting.popleft())
@@ -296,7 +304,7 @@ class HistoryStore(HistoryReader):
             for ticket in group:
                 ticket.error, ticket.done = error, True
 
-    def _write(self, group: Sequence[_Ticket]) -> None:
+    def _write(self, group: Sequence[Ticket]) -> None:
         self._check()
         self._wait_for_room()
         columns = self._numbered(group)
@@ -316,18 +324,27 @@ class HistoryStore(HistoryReader):
         if self._trouble is not None:
             raise StoreError(f"history: not written since an error: {self._trouble}")
 
-    def _numbered(self, group: Sequence[_Ticket]) -> Columns:
-        """Readings with the numbers of their points and texts, which are durable then."""
-        names = self._contents.names
-        with self._state:
-            for ticket in group:
-                self._names_file.add(ticket.points, (text for text in ticket.texts if text is not None))
-        return joined([_with_numbers(ticket, names.points.numbers, names.texts.numbers) for ticket in group])
+    def _name(self, points: Iterable[str], texts: Iterable[str]) -> None:
+        """Names have numbers, which are durable then. Holds the lock of the writer."""
+        self._check()
+        try:
+            with disk_errors(self.folder), self._state:
+                self._names_file.add(points, texts)
+        except StoreError as error:
+            self._trouble = self._trouble or error.message
+            raise
+
+    def _numbered(self, group: Sequence[Ticket]) -> Columns:
+        """Readings with the numbers of their texts, which are durable then."""
+        if any(len(ticket.texts) for ticket in group):
+            self._name((), [text for ticket in group for text in ticket.texts if text is not None])
+        texts = self._contents.names.texts.numbers
+        return joined([with_numbers(ticket, texts) for ticket in group])
 
     def _rotate(self) -> None:
         """Begin another log; the keeper makes a segment of those before."""
         number = self._contents.logs[-1].number + 1
-        fresh = AppendFile(self.folder / log_name(number), 0)
+        fresh = AppendFile(self.folder / log_name(number), 0, ahead_bytes_max=AHEAD_BYTES_MAX)
         sync_folder(self.folder)
         self._log_file.close()
         with self._state:
@@ -357,18 +374,6 @@ class HistoryStore(HistoryReader):
         for path in self.folder.glob("log-*.tml"):
             if int(path.stem[4:]) < catalog.log:
                 path.unlink(missing_ok=True)
-
-
-def _with_numbers(ticket: _Ticket, points: dict[str, int], texts: dict[str, int]) -> Columns:
-    columns = ticket.columns
-    numbers = np.fromiter(map(points.__getitem__, ticket.points), np.int32, len(ticket.points))
-    words, kinds = columns.words, columns.kinds
-    if len(ticket.texts):
-        places = [place for place, text in enumerate(ticket.texts) if text is not None]
-        words, kinds = words.copy(), kinds.copy()
-        words[places] = [texts[text] for text in ticket.texts if text is not None]
-        kinds[places] = CODED
-    return Columns(numbers, columns.times_ns, words, columns.quality, kinds)
 
 
 def _whole(numbers: npt.NDArray[np.generic]) -> list[int]:

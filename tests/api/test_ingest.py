@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from api.ingest import LineReader
-from api.ingest_batch import KnownPoints, ingest_all
+from api.ingest_batch import KnownPoints, ingest_all, table_of
 from api.ingest_scan import PLAIN, PointTable, scan_lines
 from api.schema.scalars import read_time
 from graph.view import Budget, View
@@ -138,7 +139,7 @@ def test_reports_are_those_of_the_reference(server: Any) -> None:
         found = [
             report.to_json()
             for part in parts
-            for report in ingest_all(server.mesh, view_of(server), part, known, columnar=columnar)
+            for report in ingest_all(server.mesh, partial(view_of, server), part, known, columnar=columnar)
         ]
         reports.append(found)
     assert reports[0] == reports[1] == reports[2]
@@ -183,6 +184,39 @@ def test_columns(server: Any) -> None:
         answer = post(server, json.dumps(wrong), content_type=media)
         assert (answer.status_code, answer.json()["code"]) == (400, "BODY_INVALID")
     assert post(server, "{", content_type=media).json()["code"] == "BODY_INVALID"
+
+
+def test_columns_say_what_the_same_lines_say(server: Any) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    points: list[Any] = ["T-1", "T-2", "T-9", 7, None, ["T-1"]]
+    times: list[Any] = [TIME, "2026-01-02T08:00:00.125Z", "2026-01-02T08:00:00+01:00", "soon", 5, None]
+    values: list[Any] = [1, 2.5, -0.0, 2**64 - 1, 2**60 + 1, True, "x", None, [1]]
+    qualities: list[Any] = ["GOOD", "BAD", "uncertain", "fine", None, ["GOOD"]]
+    for _ in range(30):
+        size = draw.randint(0, 30)
+        columns = (points, times, values, qualities)
+        likely = [draw.choices(each, [20, 20, *[1] * (len(each) - 2)], k=size) for each in columns]
+        body = dict(zip(("points", "times", "values", "qualities"), likely, strict=True))
+        known, reports = KnownPoints(), []
+        table = table_of(json.loads(json.dumps(body)))
+        for columnar in (False, True, True):
+            args = (server.mesh, partial(view_of, server), [table], known)
+            reports.append(ingest_all(*args, columnar=columnar)[0].to_json())
+        assert reports[0] == reports[1] == reports[2]
+
+
+def test_columns_of_known_points_need_no_snapshot(server: Any) -> None:
+    table = table_of({"points": ["T-1", "T-2"] * 5, "times": [TIME] * 10, "values": list(range(10))})
+    known = KnownPoints()
+    assert ingest_all(server.mesh, partial(view_of, server), [table], known)[0].accepted == 10
+
+    def never() -> View:
+        raise AssertionError("all points are known")
+
+    assert ingest_all(server.mesh, never, [table], known)[0].accepted == 10
+    assert value_of(server, "T-2") == (9.0, TIME)
 
 
 def event(**more: Any) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from neo4j import GraphDatabase, NotificationMinimumSeverity
+from neo4j import GraphDatabase, NotificationMinimumSeverity, Query
 from neo4j.exceptions import (
     AuthError,
+    ClientError,
     ConfigurationError,
     ConstraintError,
     DriverError,
@@ -17,10 +18,10 @@ from neo4j.exceptions import (
     SessionExpired,
 )
 
-from ontology.errors import Place, StoreError, UsageError
+from ontology.errors import LimitError, Place, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from neo4j import Driver, Session
     from neo4j import Transaction as DriverTransaction
@@ -30,6 +31,10 @@ ACQUIRE_S_MAX: Final = 30.0
 # Rows of a journal that the driver holds at a time: payloads may be large.
 FETCH_ROWS: Final = 32
 _UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
+_TIMED_OUT: Final = (
+    "Neo.ClientError.Transaction.TransactionTimedOut",
+    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+)
 # Errors of the way to the journal, not of the journal.
 ELSEWHERE: Final = frozenset({"STORE_AUTH", "STORE_HALTED", "STORE_UNREACHABLE"})
 _STARTING: Final = frozenset(
@@ -91,6 +96,18 @@ class Connection:
         """All rows that a statement gives; what it wrote is durable on return. StoreError."""
         with self.errors(), self._session() as session:
             return session.run(statement, values).values()  # pyright: ignore[reportArgumentType]
+
+    def read(self, statement: str, values: Mapping[str, Any], wall_s: float) -> list[list[Any]]:
+        """All rows of a statement that only reads, and may take so long. LimitError TIME_BUDGET."""
+        # The driver wants statements as literals, because others may hold text of a request: ours never do.
+        query = Query(statement, timeout=wall_s)  # pyright: ignore[reportArgumentType]
+        with self.errors(), self._session() as session:
+            try:
+                return session.run(query, dict(values)).values()
+            except ClientError as error:
+                if error.code not in _TIMED_OUT:
+                    raise
+                raise LimitError(f"the answer took more than {wall_s:g} s", code="TIME_BUDGET") from error
 
     def stream(self, statement: str, **values: Any) -> Iterator[list[Any]]:
         """The same row by row, few of them in memory."""
