@@ -47,7 +47,7 @@ def measure(folder: Path, writes: int) -> dict[str, Any]:
         writer = Serving(folder / "writer", neo4j)
         follower = Serving(folder / "follower", neo4j, "--follow")
         try:
-            with subscribed(follower, 0) as seen:
+            with subscribed(follower) as seen:
                 for number in range(writes):
                     time.sleep(rng.uniform(0, PAUSE_S_MAX))
                     sent_s = time.monotonic()

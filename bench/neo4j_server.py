@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from neo4j import Driver
 
-VERSION = "5.26.30"
+# Another one, e.g. 2026.08.1, wants a newer Java: TWINMESH_NEO4J_JAVA is the path of its `java`.
+VERSION = os.environ.get("TWINMESH_NEO4J_VERSION", "5.26.30")
+JAVA = os.environ.get("TWINMESH_NEO4J_JAVA", "java")
 POM = Path(__file__).resolve().parent / "graphql_peers" / "neo4j" / "pom.xml"
 HOST = "127.0.0.1"
 FETCH_S_MAX = 1_200.0
@@ -35,7 +37,7 @@ START_S_MAX = 180.0
 STOP_S_MAX = 60.0
 POLL_S = 0.1
 SAID_CHARACTERS_MAX = 600
-MAIN = "org.neo4j.server.CommunityEntryPoint"
+MAIN = "org.neo4j.server." + ("CommunityEntryPoint" if VERSION.startswith("5.") else "Neo4jCommunity")
 OPENED = ("java.nio", "java.io", "java.lang", "sun.nio.ch", "java.util.concurrent")
 ARCHIVE = "classes.jsa"
 _SETTINGS = """server.default_listen_address={host}
@@ -90,7 +92,7 @@ def _fetch(folder: Path) -> None:
     goal = ("dependency:copy-dependencies", "-DoutputDirectory=jars", "-DincludeScope=runtime")
     try:
         done = subprocess.run(
-            [maven, "-q", "-B", *goal],
+            [maven, "-q", "-B", f"-Dneo4j.version={VERSION}", *goal],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -142,7 +144,7 @@ class Server:
         (home / "conf").mkdir(parents=True)
         (home / "conf" / "neo4j.conf").write_text("")
         admin = ["org.neo4j.cli.AdminTool", "dbms", "set-initial-password", server.password]
-        command = [_find("java"), "-XX:TieredStopAtLevel=1", "-cp", f"{server.jars}/*", *admin]
+        command = [_find(JAVA), "-XX:TieredStopAtLevel=1", "-cp", f"{server.jars}/*", *admin]
         done = subprocess.run(
             command, env=server.environment, capture_output=True, text=True, timeout=START_S_MAX, check=False
         )
@@ -190,7 +192,7 @@ class Server:
         quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]
         memory = ["-XX:+UseSerialGC", "-Xms128m", f"-Xmx{self.heap_mb}m"]
-        command = [_find("java"), "-cp", f"{self.jars}/*", *memory, *quick, *options, *opened, MAIN]
+        command = [_find(JAVA), "-cp", f"{self.jars}/*", *memory, *quick, *options, *opened, MAIN]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"],

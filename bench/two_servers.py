@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,6 +33,7 @@ PROGRAM = str(Path(sys.executable).parent / "twinmesh")
 READY_S_MAX = 240.0
 STOP_S_MAX = 90.0
 ANSWER_S_MAX = 120.0
+RESUME_S = 0.1
 CHANGES = """subscription Changes($from: Revision) {
   changes(site: "campus", resumeFrom: $from) { revision touched } }"""
 PUT = """mutation Put($id: ID!, $note: JSON!, $key: String) {
@@ -94,10 +96,15 @@ class Serving:
 
 @dataclass(slots=True)
 class Seen:
-    """What a subscription told: (revision, when, in seconds of `time.monotonic`), in order."""
+    """What a subscription told: (revision, when, in seconds of `time.monotonic`), in order.
+
+    broken: why it had to be taken up again, each time behind the last revision.
+    """
 
     events: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
-    errors: list[str] = field(default_factory=list[str])
+    broken: list[str] = field(default_factory=list[str])
+    closed: bool = False
+    socket: ClientConnection | None = None
 
     @property
     def revisions(self) -> list[int]:
@@ -106,45 +113,57 @@ class Seen:
     def wait_for(self, revision: int, wait_s_max: float = ANSWER_S_MAX) -> float:
         """When a revision was told. RuntimeError where it never is."""
         until_s = time.monotonic() + wait_s_max
-        while time.monotonic() < until_s and not self.errors:
+        while time.monotonic() < until_s:
             for known, at_s in reversed(self.events):
                 if known == revision:
                     return at_s
             time.sleep(0.002)
-        raise RuntimeError(f"revision {revision} was not told: {self.errors} after {self.events[-3:]}")
+        raise RuntimeError(f"revision {revision} was not told after {self.events[-3:]}: {self.broken}")
 
 
 @contextlib.contextmanager
-def subscribed(server: Serving, after: int) -> Generator[Seen]:
-    """Changes that a server tells, from a revision on, until the block ends."""
+def subscribed(server: Serving) -> Generator[Seen]:
+    """All changes that a server tells, until the block ends."""
     seen = Seen()
-    with connect(
-        server.url.replace("http", "ws", 1) + "/graphql", subprotocols=["graphql-transport-ws"]
-    ) as socket:  # pyright: ignore[reportArgumentType]
-        socket.send(json.dumps({"type": "connection_init", "payload": {}}))
-        _hear(socket)
-        payload = {"query": CHANGES, "variables": {"from": str(after)}}
-        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-        listener = threading.Thread(target=_listen, args=(socket, seen))
-        listener.start()
+    listener = threading.Thread(target=_subscribe, args=(server, seen))
+    listener.start()
+    try:
+        yield seen
+    finally:
+        seen.closed = True
+        if seen.socket is not None:
+            seen.socket.close()
+        listener.join()
+
+
+def _subscribe(server: Serving, seen: Seen) -> None:
+    url = server.url.replace("http", "ws", 1) + "/graphql"
+    while not seen.closed:
         try:
-            yield seen
-        finally:
-            socket.close()
-            listener.join()
+            with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
+                seen.socket = socket
+                if not seen.closed:
+                    _listen(socket, seen)
+        except (WebSocketException, OSError) as error:
+            if not seen.closed:
+                seen.broken.append(repr(error))
+        time.sleep(RESUME_S)
 
 
 def _listen(socket: ClientConnection, seen: Seen) -> None:
-    try:
-        while True:
-            message = _hear(socket)
-            if message["type"] != "next" or "errors" in message["payload"]:
-                seen.errors.append(str(message))
-                return
-            event = message["payload"]["data"]["changes"]
-            seen.events.append((int(event["revision"]), time.monotonic()))
-    except (WebSocketException, OSError) as error:
-        seen.errors.append(repr(error))
+    """Until the server ends the subscription."""
+    socket.send(json.dumps({"type": "connection_init", "payload": {}}))
+    _hear(socket)
+    after = seen.events[-1][0] if seen.events else 0
+    payload = {"query": CHANGES, "variables": {"from": str(after)}}
+    socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+    while True:
+        message = _hear(socket)
+        if message["type"] != "next" or "errors" in message["payload"]:
+            seen.broken.append(str(message))
+            return
+        event = message["payload"]["data"]["changes"]
+        seen.events.append((int(event["revision"]), time.monotonic()))
 
 
 def _hear(socket: ClientConnection) -> dict[str, Any]:

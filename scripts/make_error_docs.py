@@ -132,6 +132,7 @@ SPOKEN = {
     "STORE_BEHIND": "the graph of a site in Neo4j is still being loaded; whoever writes the site does that",
     "STORE_MODE": "[store] mode is none that there is, or one that needs a Neo4j",
     "STORE_AUTH": "Neo4j refuses the user or the password of [store]",
+    "STORE_HALTED": "Neo4j could not write its log and stopped itself: its disk is full, most often",
     "STORE_CONSTRAINT": "a constraint of another program's refuses what is to be written to Neo4j",
     "STORE_FOREIGN_CHANGE": "another program changed the graph of a site in Neo4j",
     "STORE_FOREIGN_NODE": "Neo4j holds nodes with the label Entity that have no id",

