@@ -2,13 +2,14 @@
 
     [[commands]]
     site = "campus"
-    via = "mqtt"                          # mqtt, http, amqp or opcua
+    via = "mqtt"                          # mqtt, sparkplug, http, amqp or opcua
     host = "broker.example"
     rules = "campus-commands.toml"        # beside twinmesh.toml; see `adapters.command_rules`
     responses = true                      # mqtt: devices answer on the response topic of MQTT 5
 
-mqtt: `port tls ca_file username password_env client_id protocol keepalive_s responses`.
-http: `url method token_env`. amqp: `url_env exchange`. opcua: the keys of the line as in `[[opcua]]`.
+mqtt: `port tls ca_file username password_env client_id protocol keepalive_s responses`; sparkplug: the same
+without `responses`. http: `url method token_env`. amqp: `url_env exchange`. opcua: the keys of the line as in
+`[[opcua]]`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class MqttWay:
 
 
 @dataclass(frozen=True, slots=True)
+class SparkplugWay:
+    link: MqttLink
+
+
+@dataclass(frozen=True, slots=True)
 class HttpWay:
     """url: scheme, host and port; addresses of rules are paths on it."""
 
@@ -57,7 +63,7 @@ class CommandsConfig:
 
     site: str
     rules: Path
-    way: MqttWay | HttpWay | AmqpWay | Line  # a line is one to an OPC UA server
+    way: MqttWay | SparkplugWay | HttpWay | AmqpWay | Line  # a line is one to an OPC UA server
 
 
 def parse_commands(document: Mapping[str, object], path: Path) -> tuple[CommandsConfig, ...]:
@@ -79,8 +85,8 @@ def parse_commands(document: Mapping[str, object], path: Path) -> tuple[Commands
     return tuple(configs)
 
 
-def _via(table: Table) -> Literal["mqtt", "http", "amqp", "opcua"]:
-    return table.choice("via", ("mqtt", "http", "amqp", "opcua"), "mqtt")
+def _via(table: Table) -> Literal["mqtt", "sparkplug", "http", "amqp", "opcua"]:
+    return table.choice("via", ("mqtt", "sparkplug", "http", "amqp", "opcua"), "mqtt")
 
 
 def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
@@ -93,6 +99,10 @@ def _config(table: Table, folder: Path, number: int) -> CommandsConfig:
             way = MqttWay(link, table.boolean("responses", False))
             if way.responses and link.protocol != "5":
                 table.note("CONFIG_RANGE", "responses need protocol 5")
+        case "sparkplug":
+            way = SparkplugWay(
+                read_link(table, folder, f"twinmesh-{site}-commands-{number}", protocol="3.1.1")
+            )
         case "http":
             method: Literal["POST", "PUT"] = table.choice("method", ("POST", "PUT"), "POST")
             way = HttpWay(table.text("url"), method, table.optional_text("token_env"))

@@ -366,7 +366,8 @@ class CommandDesk:
         value = device_value(match, snapshot, row, record.value, self._units)
         address = match.rule.address.fill(match.values)
         left_s = (record.expires_ns - now_ns) / NS_PER_S
-        return Order(record.id, record.point, address, value, match.rule.payload, record.expires_ns, left_s)
+        rule, expires_ns = match.rule, record.expires_ns
+        return Order(record.id, record.point, address, value, rule.payload, expires_ns, left_s, rule.datatype)
 
     def _received(self, match: Match, command_id: str, receipt: Receipt) -> None:
         """A broker's word is none of the device: it counts only where nothing else is to come."""

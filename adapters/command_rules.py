@@ -11,7 +11,7 @@
     approvals = 1                           # 1: a second person has to agree
     roles = ["operator", "admin"]
 
-The rest: `name payload scale offset rate_max interval_s_min values readback tolerance confirm
+The rest: `name payload datatype scale offset rate_max interval_s_min values readback tolerance confirm
 readback_skew_s`.
 """
 
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from adapters.binding import Pattern
+from adapters.sparkplug.decode import DATATYPES
 from adapters.tables import Table, read_toml
 from graph.expressions import Expression
 from ontology.errors import InputError, Place, Problem
@@ -46,6 +47,7 @@ class CommandRule:
     point: Pattern
     address: Pattern
     payload: str
+    datatype: str | None  # of Sparkplug; None: as the value comes
     unit: str | None
     scale: float
     offset: float
@@ -115,6 +117,7 @@ def _rule(table: Table, number: int, units: Units) -> CommandRule:
         point=Pattern.of(point),
         address=Pattern.of(address),
         payload=table.choice("payload", ("json", "text"), "json"),
+        datatype=_datatype(table),
         unit=_unit(table, units),
         scale=table.number("scale", 1.0),
         offset=table.number("offset", 0.0),
@@ -163,6 +166,13 @@ def _unit(table: Table, units: Units) -> str | None:
     except InputError as error:
         table.note(error.code, error.message, error.hint)
         return None
+
+
+def _datatype(table: Table) -> str | None:
+    name = table.optional_text("datatype")
+    if name is not None and name not in DATATYPES:
+        table.note("CONFIG_RANGE", f"there is no datatype {name!r}", f"of {', '.join(DATATYPES)}")
+    return name
 
 
 def _interlocks(table: Table) -> tuple[Expression, ...]:

@@ -111,6 +111,7 @@ class Order:
     payload: str  # "json" or "text"
     expires_ns: int
     left_s: float
+    datatype: str | None = None  # as the rule names it, where a protocol has types of its own
 
 
 class Receipt(StrEnum):

@@ -84,7 +84,7 @@ def create_app(
     settings = settings or Settings()
     tokens = Tokens(mesh.folder / "tokens.json", kept_max=settings.auth.tokens_kept_max)
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
-        _ensure_admin(tokens, settings)
+        ensure_admin(tokens, settings)
     federating = Federating.over(mesh, units := load_units(), settings, is_shared=is_shared)
     services = Services(
         mesh,
@@ -120,7 +120,7 @@ def create_app(
             Middleware(Shortcut, path="/graphql", door=graphql),
             Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
         ],
-        exception_handlers={TwinmeshError: _refused, Exception: _failed},
+        exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
             _lifespan,
             services=services,
@@ -213,7 +213,7 @@ async def _metrics(request: Request, figures: Figures, health: Health, engine: E
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
-def _ensure_admin(tokens: Tokens, settings: Settings) -> None:
+def ensure_admin(tokens: Tokens, settings: Settings) -> None:
     """The admin token that the settings bring, once."""
     text = settings.auth.admin_token
     if text is None or any(record.name == "settings" for record in tokens.list()):
@@ -221,10 +221,10 @@ def _ensure_admin(tokens: Tokens, settings: Settings) -> None:
     tokens.create("settings", Role.ADMIN, lifetime_s=LIFETIME_DEFAULT_S, text=text)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def refused(_: Request, error: Exception) -> Response:
     return problem_response(error if isinstance(error, TwinmeshError) else UsageError(str(error)))
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def failed(request: Request, error: Exception) -> Response:
     _LOG.error("internal error at %s", request.url.path, exc_info=error)
     return problem_response(TwinmeshError("internal error; the log has it", code="INTERNAL"))

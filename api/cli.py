@@ -58,21 +58,31 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="With --follow: processes that share the port.")
     ] = 1,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Write in a shared Neo4j although another server does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Serve a data folder by GraphQL and HTTP; prints `ready http://HOST:PORT`."""
     if workers > 1 and not follow:
         hint = "one process writes a folder; add --follow for more that read it"
         raise UsageError("--workers needs --follow", code="WORKERS_WITHOUT_FOLLOW", hint=hint)
+    if take_over and follow:
+        hint = "a follower reads only; leave one of the two out"
+        raise UsageError("--take-over contradicts --follow", code="TAKE_OVER_WITH_FOLLOW", hint=hint)
     from api.commands.serve import ServeRequest, serve_folder
 
-    request = ServeRequest(data, config, dev, host, port)
-    if not follow:
-        serve_folder(request, as_json=as_json)
-        return
-    from api.commands.following import follow_folder
+    request = ServeRequest(data, config, dev, host, port, take_over)
+    if request.is_pushed:
+        from api.commands.pushed import serve_pushed
 
-    follow_folder(request, workers, as_json=as_json)
+        serve_pushed(request, as_json=as_json)
+    elif not follow:
+        serve_folder(request, as_json=as_json)
+    else:
+        from api.commands.following import follow_folder
+
+        follow_folder(request, workers, as_json=as_json)
 
 
 @app.command("import")

@@ -182,6 +182,7 @@ class StoreSettings:
     user: str = "neo4j"
     password: str | None = None  # give it as a file
     database: str = ""  # empty: the user's home database
+    mode: str = "memory"  # or "push-down": `serve` holds no graph, questions are answered inside Neo4j
 
 
 @dataclass(frozen=True, slots=True)

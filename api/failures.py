@@ -53,6 +53,7 @@ _STATUS_OF_CODE: Final = {
     "SPARQL_RESULT_TOO_LARGE": 500,
     "SPARQL_TOO_LARGE": 500,
     "SPARQL_FAILED": 500,
+    "PUSHDOWN_UNSUPPORTED": 501,
     "STORE_LOCKED": 421,  # the process that writes is another one; the hint has its URL
 }
 ERRORS_MAX: Final = 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ontology.errors import StoreError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from api.config import Follow
+    from graph.following import Lag
     from graph.mesh import Mesh
 
 _LOG = logging.getLogger("twinmesh.api")
@@ -48,9 +50,13 @@ class Following:
         """The code and the words of why this follower should not be asked now."""
         if not self._thread.is_alive():
             return "FOLLOWER_STOPPED", "the thread that follows has ended"
-        for error in (*self._errors.values(), *self._mesh.unreadable.values()):
+        unlisted = (self._mesh.unlisted,) if self._mesh.unlisted else ()
+        for error in (*self._errors.values(), *self._mesh.unreadable.values(), *unlisted):
             return error.code, error.message
-        age_s = max((self._mesh.twin(site).lag().age_s for site in self._mesh.sites), default=0.0)
+        try:
+            age_s = max((self._mesh.twin(site).lag().age_s for site in self._mesh.sites), default=0.0)
+        except StoreError as error:
+            return error.code, error.message
         if age_s > self._settings.lag_s_max:
             return "FOLLOWER_LAGGING", "what this follower shows may be older than is allowed"
         return None
@@ -58,7 +64,7 @@ class Following:
     def lines(self) -> Iterator[str]:
         """How far behind each site may be, in Prometheus' text format."""
         worker = f'worker="{self._worker}"'
-        lags = [(site, self._mesh.twin(site).lag()) for site in self._mesh.sites]
+        lags = list(self._lags())
         yield "# TYPE twinmesh_follower_lag_commits gauge"
         for site, lag in lags:
             yield f'twinmesh_follower_lag_commits{{site="{site}",{worker}}} {lag.commits}'
@@ -71,6 +77,12 @@ class Following:
         yield f"twinmesh_follower_failures_total{{{worker}}} {self._failures}"
         yield "# TYPE twinmesh_follower_sites_unreadable gauge"
         yield f"twinmesh_follower_sites_unreadable{{{worker}}} {len(self._mesh.unreadable)}"
+
+    def _lags(self) -> Iterator[tuple[str, Lag]]:
+        """Of the sites whose journals can be asked now."""
+        for site in self._mesh.sites:
+            with suppress(StoreError):
+                yield site, self._mesh.twin(site).lag()
 
     def _run(self) -> None:
         pause_s = self._settings.poll_s

@@ -114,7 +114,7 @@ class MqttRoute:
         try:
             taken = self._publisher.publish(topic, content, extras, qos=1, timeout_s=self._deadline_s)
         except TwinmeshError as error:
-            return Outcome.LATER, error.message
+            return (Outcome.REFUSED if error.code == "MQTT_REFUSED" else Outcome.LATER), error.message
         return (Outcome.DELIVERED, "") if taken else (Outcome.LATER, "the broker did not acknowledge it")
 
     def close(self) -> None:

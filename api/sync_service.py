@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("twinmesh.sync")
 BACKOFF_MAX: Final = 32  # times the interval
 JOIN_S: Final = 10.0
+MARKS: Final = b"twinmesh marks of journals 1\0"
 
 
 def sync_service(mesh: Mesh, settings: Federation) -> Service:
@@ -38,7 +39,8 @@ def _answer(mesh: Mesh, heard: Heard) -> Told:
     asked = read_asked(heard.body)
     contract = heard.grant.require(Purpose.SYNC, heard.now_ns)
     heard.node.rates.take(f"{contract.partner} contract", contract.per_minute)
-    source = open_source(mesh, heard.grant, asked.site, heard.now_ns)
+    key = heard.node.key.secret_for(MARKS)
+    source = open_source(mesh, heard.grant, asked.site, heard.now_ns, key)
     if asked.only_hash:
         return Told(answer_hash(source))
     return Told(*answer_page(source, asked))

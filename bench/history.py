@@ -5,7 +5,7 @@
 The data of notes/telemetry.md: 1,000 points, 7 days, one reading a minute with +-40 ms of jitter, 0.5 % of
 them BAD, a quarter of the points with full-precision floats, the others with one decimal. Every engine gets
 the same arrays in order of arrival; every answer is checked against numpy. twinmesh and SQLite (WAL,
-synchronous=FULL) sync each commit, DuckDB as it does by itself; Postgres, where there is one, by psql.
+synchronous=FULL) sync each commit, DuckDB as it does by itself; Postgres, if installed, through psql.
 
 TWINMESH_BENCH_QUICK=1 or --quick: 100 points. TWINMESH_BENCH_DIR: on the disk of that folder.
 """

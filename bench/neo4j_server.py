@@ -19,7 +19,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from neo4j import GraphDatabase
+from neo4j import GraphDatabase, NotificationMinimumSeverity
 from neo4j.exceptions import DriverError, Neo4jError
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class Server:
     heap_mb: int = 512
     pages_mb: int = 64
     process: subprocess.Popen[bytes] | None = field(default=None)
+    settings: str = ""  # further lines of neo4j.conf
 
     @classmethod
     def make(cls, home: Path, *, heap_mb: int = 512, pages_mb: int = 64) -> Server:
@@ -162,7 +163,12 @@ class Server:
         return self.home / "server.log"
 
     def driver(self) -> Driver:
-        return GraphDatabase.driver(self.url, auth=("neo4j", self.password))  # pyright: ignore[reportUnknownMemberType]
+        return GraphDatabase.driver(  # pyright: ignore[reportUnknownMemberType]
+            self.url,
+            auth=("neo4j", self.password),
+            notifications_min_severity=NotificationMinimumSeverity.OFF,
+            warn_notification_severity=NotificationMinimumSeverity.OFF,
+        )
 
     def run(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """What one statement gives, over a connection of its own."""
@@ -179,7 +185,7 @@ class Server:
     def start(self, *options: str) -> None:
         """Start it, and wait until it answers. ServerError."""
         settings = _SETTINGS.format(host=HOST, port=self.port, pages=f"{self.pages_mb}m")
-        (self.home / "conf" / "neo4j.conf").write_text(settings)
+        (self.home / "conf" / "neo4j.conf").write_text(settings + self.settings)
         archive = self.jars.parent / ARCHIVE
         quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]

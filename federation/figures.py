@@ -15,13 +15,14 @@ from federation.contract import Release
 from federation.predicates import from_wire, names_of, unitless_of
 from graph.exact_sums import packed
 from graph.execute import matching_rows
+from graph.grouping import sortable
 from graph.part_figures import run_parts, units_in_use
 from graph.plan import POINT_VALUE, GroupKey, TextField
 from graph.view import View
 from ontology.errors import AccessError, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from federation.asking import FiguresAsk
     from federation.contract import Contract
@@ -64,7 +65,7 @@ def _figures(
     rows = matching_rows(view, kind, where)
     found = run_parts(view, rows, [GroupKey(name) for name in ask.keys], ask.of)
     schema = view.snapshot.schema
-    told = tuple(_told(group, ask.keys, least, schema) for group in found if group.size >= least)
+    told = _in_order(_told(group, ask.keys, least, schema) for group in found if group.size >= least)
     is_plain = all(map(_is_plain, found))
     if not (is_plain or least):
         return FiguresTold((), is_less=True, code=NO_FIGURES)
@@ -72,6 +73,11 @@ def _figures(
     stated = units_in_use(view, names_beside(ask.keys, ask.of, where)) if not least else {}
     units = {name: tuple(sorted(found, key=str)) for name, found in stated.items()}
     return FiguresTold(told, is_less, units)
+
+
+def _in_order(groups: Iterable[GroupTold]) -> tuple[GroupTold, ...]:
+    """By their keys: as they are found, texts that came first to this server stand first, hidden or not."""
+    return tuple(sorted(groups, key=lambda group: [sortable(key) for key in group.keys]))
 
 
 def names_beside(keys: Sequence[str], of: Sequence[str], where: Predicate | None) -> list[str]:

@@ -9,10 +9,13 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from hashlib import sha256
+from hmac import digest
+from typing import TYPE_CHECKING, Final, cast
 
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+from joserfc.util import urlsafe_b64decode
 
 from graph.folders import sync_folder
 from ontology.errors import AccessError, Place, StoreError
@@ -63,6 +66,11 @@ class OwnKey:
     @property
     def fingerprint(self) -> str:
         return self.public.fingerprint
+
+    def secret_for(self, purpose: bytes) -> bytes:
+        """A key that follows from the private one, for one purpose: nothing else has to be kept."""
+        stated = cast("dict[str, str]", self.private.as_dict(private=True))
+        return digest(urlsafe_b64decode(stated["d"].encode()), purpose, sha256)
 
     def __repr__(self) -> str:
         return f"OwnKey({self.fingerprint})"

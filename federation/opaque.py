@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from hmac import digest
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from joserfc.util import urlsafe_b64decode
 
 from graph.keys import IdTable, SiteIds, SiteIdsView
 
@@ -43,9 +42,7 @@ class Names:
     @classmethod
     def of(cls, key: OwnKey, partner: str) -> Names:
         """By the private key of the folder and the fingerprint of a partner: nothing else has to be kept."""
-        stated = cast("dict[str, str]", key.private.as_dict(private=True))
-        folder = digest(urlsafe_b64decode(stated["d"].encode()), _PURPOSE, sha256)
-        return cls(digest(folder, partner.encode(), sha256))
+        return cls(digest(key.secret_for(_PURPOSE), partner.encode(), sha256))
 
     def __repr__(self) -> str:
         return "Names()"

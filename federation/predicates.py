@@ -24,6 +24,8 @@ TEXT_CHARS_MAX: Final = 10_000
 
 _EQUALITIES: Final = (Operator.EQ, Operator.NE, Operator.IN, Operator.NOT_IN)
 
+_PARTS: Final = (Operator.CONTAINS, Operator.STARTS_WITH)
+
 Judged: TypeAlias = "Predicate | bool"
 """A filter, or what it comes to whatever the twin."""
 
@@ -223,8 +225,10 @@ def _read(data: Any, depth: int, left: list[int]) -> Predicate:
         case ["not", part]:
             return Not(_read(part, depth + 1, left))
         case ["text", str(name), comparisons]:
-            field = _member(TextField, name)
-            return TextTest(field, _read_comparisons(comparisons))
+            field, read = _member(TextField, name), _read_comparisons(comparisons)
+            if not all(map(_is_of_texts, read)):
+                raise _invalid("compares a text with what is none")
+            return TextTest(field, read)
         case ["attribute", str(name), comparisons, None | str() as unit]:
             return AttributeTest(name, _read_comparisons(comparisons), unit)
         case _:
@@ -256,7 +260,15 @@ def _comparison(operator: Operator, operand: Any) -> Comparison:
         raise _invalid("says neither yes nor no")
     if not _is_plain(operand):
         raise _invalid("has operands that cannot be compared")
+    if operator in _PARTS and not isinstance(operand, str):
+        raise _invalid("looks for a part that is no text")
     return Comparison(operator, operand)
+
+
+def _is_of_texts(comparison: Comparison) -> bool:
+    operand = comparison.operand
+    items = operand if isinstance(operand, tuple) else (operand,)
+    return comparison.operator is Operator.EXISTS or all(isinstance(item, str) for item in items)
 
 
 def _is_plain(operand: object) -> bool:

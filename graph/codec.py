@@ -92,6 +92,29 @@ def decode(payload: bytes) -> tuple[Change, tuple[str, ...]]:
         raise StoreError(f"unreadable commit payload: {error}", code="JOURNAL_CORRUPT") from error
 
 
+class _Body(msgspec.Struct, array_like=True):
+    kinds: list[list[Any]]
+
+
+class _Payload(msgspec.Struct, array_like=True):
+    """Of a payload, what comes before twins; the rest is passed over."""
+
+    read_format: int
+    table: msgspec.Raw
+    body: _Body
+
+
+_PAYLOADS = msgspec.msgpack.Decoder(_Payload)
+
+
+def kinds_of(payload: bytes) -> tuple[KindRecord, ...]:
+    """The kinds that a commit brought, without reading anything else of it. Raises as `decode`."""
+    try:
+        return tuple(map(_Reader([]).kind, _PAYLOADS.decode(payload).body.kinds))
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise StoreError(f"unreadable commit payload: {error}", code="JOURNAL_CORRUPT") from error
+
+
 def request_bytes(change: Change) -> bytes:
     """What makes two requests the same: all they ask for, not who asks or under which key."""
     return encode(change) + msgspec.msgpack.encode(change.expected_revision)

@@ -24,14 +24,9 @@ TAKEN_AT_ONCE_MAX = 256
 LIGHT_TAIL_BYTES = 1 << 18
 # How long a reader waits for the newest commits to be taken over; after that it gets what is there.
 FRESH_WAIT_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A snapshot and the version of the state it shows."""
-
-    version: int
-    snapshot: Snapshot
+# So long a follower shows what it has while its journal cannot be reached, as long as /readyz lets it.
+AWAY_S_MAX = 10.0
+_AWAY = frozenset({"STORE_UNREACHABLE", "STORE_HALTED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +38,38 @@ class Lag:
 
     commits: int
     age_s: float
+
+
+class Away:
+    """Whether the journal can be looked at. Around every look; while it cannot be reached, a follower that
+    a thread keeps close behind shows for a while what it has."""
+
+    def __init__(self) -> None:
+        self._error: StoreError | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._error = None
+        if isinstance(error, StoreError) and error.code in _AWAY:
+            self._error = error
+
+    def bridged(self, fresh_s: float) -> bool:
+        """Whether to show what was there at `fresh_s`; raises why not once that is too long ago."""
+        if self._error is None:
+            return False
+        if time.monotonic() - fresh_s > AWAY_S_MAX:
+            raise self._error
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot and the version of the state it shows."""
+
+    version: int
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True, slots=True)

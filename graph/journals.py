@@ -83,6 +83,14 @@ class Journals(Protocol):
         """A site is about to be closed; what goes on beside it ends."""
         ...
 
+    def announce(self, url: str) -> None:
+        """Where the process that writes can be reached, for those that it keeps from writing."""
+        ...
+
+    def refusal(self, site: str) -> StoreError | None:
+        """What to tell who may not write a site; None: what the lock of its folder says. StoreError."""
+        ...
+
     def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
         """What else is kept of a site beside its journal, held against it: what is wrong, and what could not
         be compared. StoreError."""
@@ -143,6 +151,12 @@ class LocalJournals:
 
     def closing(self, twin: Twin) -> None:
         """Nothing went on beside."""
+
+    def announce(self, url: str) -> None:
+        """The locks of the folders say it."""
+
+    def refusal(self, site: str) -> StoreError | None:
+        return None
 
     def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
         return [], []

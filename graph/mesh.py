@@ -69,6 +69,7 @@ class Mesh:
         self._twins: dict[str, Twin] = {}
         self._lock = Lock()
         self.unreadable: dict[str, StoreError] = {}  # sites that a follower found and could not open
+        self.unlisted: StoreError | None = None  # why a follower does not know whether there are new ones
         self._journals = journals or LocalJournals(folder)
         self._joined: _Joined | None = None
 
@@ -119,8 +120,9 @@ class Mesh:
         if site not in self._twins:
             self._discover()
         found = self._twins.get(site)
-        if found is None and site in self.unreadable:
-            raise self.unreadable[site]
+        error = self.unreadable.get(site, self.unlisted)
+        if found is None and error is not None:
+            raise error
         if found is None:
             raise NotFoundError(f"no site {site!r}", code="SITE_UNKNOWN", hint=suggestion(site, self._twins))
         return found
@@ -182,6 +184,7 @@ class Mesh:
     def announce(self, url: str) -> None:
         """Tell processes that find the folder locked where to reach this one."""
         self._url = url
+        self._journals.announce(url)
         for twin in self._twins.values():
             twin.announce(url)
 
@@ -219,7 +222,13 @@ class Mesh:
         if not self.read_only or not self._journals.may_have_news():
             return
         with self._lock:
-            for site in self._journals.names():
+            try:
+                names = self._journals.names()
+            except StoreError as error:
+                self.unlisted = error
+                return
+            self.unlisted = None
+            for site in names:
                 if site not in self._twins:
                     self._try_open(site)
 
@@ -243,8 +252,12 @@ class Mesh:
 
     def _locked(self) -> StoreError:
         """The refusal of the first site that has a writer, else of any."""
-        refusals = [locked(self.folder / "sites" / site / LOCK) for site in self.sites or ("",)]
+        sites = self.sites or ("",)
+        refusals = [self._journals.refusal(site) or locked(self._lock_of(site)) for site in sites]
         return next((refusal for refusal in refusals if "url" in (refusal.hint or "")), refusals[0])
+
+    def _lock_of(self, site: str) -> Path:
+        return self.folder / "sites" / site / LOCK
 
     def _join(self, parts: tuple[Snapshot, ...]) -> _Joined:
         schemas = tuple(part.schema for part in parts)

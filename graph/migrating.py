@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 JOURNAL, LOCK = "journal.sqlite", "lock"
 _COMMITS_AT_ONCE = 4096
-_BYTES_AT_ONCE = 16 * 1024 * 1024
+_BYTES_AT_ONCE = 4 * 1024 * 1024
 _LOG = logging.getLogger("twinmesh.graph")
 
 

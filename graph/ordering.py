@@ -146,14 +146,22 @@ def _side(
     ranking: Ranking, columns: Sequence[KeyColumn], rank: npt.NDArray[np.int32], cursor: _Cursor
 ) -> npt.NDArray[np.int8]:
     """int8[n]: -1, 0 or 1 as rows stand before, at or after a cursor."""
-    place, is_there = ranking.place(cursor.twin)
+    first, behind = _span(ranking, cursor.twin)
     side = np.zeros(len(rank), np.int8)
     for column, value, unit in zip(columns, cursor.values, cursor.units, strict=True):
         side = np.where(side != 0, side, column.compare(value, unit))
-    by_id = np.sign(rank - np.int32(place)).astype(np.int8)
-    if not is_there:
-        by_id[by_id == 0] = 1
+    by_id = (rank >= behind).astype(np.int8) - (rank < first).astype(np.int8)
     return np.where(side != 0, side, by_id)
+
+
+def _span(ranking: Ranking, iri: str) -> tuple[int, int]:
+    """Places of an id, from the first to behind the last: a twin told by its site and the stub of it that
+    another site has are two rows."""
+    first, is_there = ranking.place(iri)
+    behind = first + is_there
+    while is_there and behind < len(ranking) and ranking.at(behind) == ranking.at(first):
+        behind += 1
+    return first, behind
 
 
 def least(keys: Sequence[npt.NDArray[np.number[Any]]], places: Places, size: int, *, forward: bool) -> Places:
@@ -191,10 +199,9 @@ def _walked(ranking: Ranking, rows: Rows, wanted: _Wanted) -> tuple[npt.NDArray[
     is_row[rows] = True
     low, high = 0, len(order)
     if wanted.after:
-        place, is_there = ranking.place(wanted.after.twin)
-        low = place + is_there
+        low = _span(ranking, wanted.after.twin)[1]
     if wanted.before:
-        high = max(low, ranking.place(wanted.before.twin)[0])
+        high = max(low, _span(ranking, wanted.before.twin)[0])
     places = _next(is_row, order, low, high, wanted.size, forward=wanted.forward)
     begin = low if wanted.forward else high
     first = int(places[0]) if len(places) else begin

@@ -14,7 +14,7 @@ from graph.check import Checker
 from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
 from graph.feed import Feed, Watch
-from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Lag, Published
+from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Away, Lag, Published
 from graph.housekeeping import Housekeeper
 from graph.ids import is_site_name
 from graph.journals import LocalJournal
@@ -85,7 +85,7 @@ class Twin:
         self._published: Published | None = None
         self._last_batch = 0
         self._numbers = PointNumbers()
-        self._pursued = False
+        self._pursued, self._away = False, Away()
         self.judge: Judge | None = None  # of live readings; sources ask it before `record`
         self._fresh_s = time.monotonic()  # when a follower last had everything
         self.media: tuple[Medium, ...] = (
@@ -265,7 +265,7 @@ class Twin:
         it. True: there is nothing more.
         """
         self._pursued = True
-        with self._lock:
+        with self._lock, self._away:
             return self._follow(None)
 
     def newest_revision(self) -> int:
@@ -420,11 +420,18 @@ class Twin:
 
         A reader never waits for a long tail to be replayed; what it gets is whole, only not the newest.
         """
-        until_s = time.monotonic() + FRESH_WAIT_S
-        while self._lock.acquire(timeout=FRESH_WAIT_S if self._published else -1):
+        until_s, pursued = time.monotonic() + FRESH_WAIT_S, self._pursued and self._published is not None
+        while not (pursued and self._away.bridged(self._fresh_s)) and self._lock.acquire(
+            timeout=FRESH_WAIT_S if self._published else -1
+        ):
             try:
-                caught_up = self._follow(LIGHT_TAIL_BYTES if self._pursued else None)
+                with self._away:
+                    caught_up = self._follow(LIGHT_TAIL_BYTES if self._pursued else None)
                 snapshot = self._publish()
+            except StoreError:
+                if pursued and self._away.bridged(self._fresh_s):
+                    break
+                raise
             finally:
                 self._lock.release()
             if caught_up or self._pursued or time.monotonic() > until_s:

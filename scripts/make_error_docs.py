@@ -129,6 +129,8 @@ SPOKEN = {
     "BACKUP_UNSUPPORTED": "the journals are in a database: back that up, or bring the sites into a folder",
     "MIGRATION_FOREIGN": "the target of a transfer holds another journal of that site; nothing was changed",
     "PUSHDOWN_UNSUPPORTED": "the question cannot be answered inside Neo4j as the columns would answer it",
+    "STORE_BEHIND": "the graph of a site in Neo4j is still being loaded; whoever writes the site does that",
+    "STORE_MODE": "[store] mode is none that there is, or one that needs a Neo4j",
     "STORE_AUTH": "Neo4j refuses the user or the password of [store]",
     "STORE_CONSTRAINT": "a constraint of another program's refuses what is to be written to Neo4j",
     "STORE_FOREIGN_CHANGE": "another program changed the graph of a site in Neo4j",

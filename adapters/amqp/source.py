@@ -15,6 +15,8 @@ import aio_pika
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
 from adapters.amqp.decode import message_of
+from adapters.line_trouble import failed_to_connect
+from adapters.line_trouble import lost as line_lost
 from adapters.loops import new_loop
 from adapters.mqtt.security import credentials, tls_context
 from adapters.pipeline import BoundDecoder, Link, Pipeline
@@ -94,7 +96,7 @@ class AmqpSource:
             try:
                 await self._listen_once()
             except FAULTS as error:
-                self._last_error = f"{self._config.address}: {error or type(error).__name__}"
+                self._last_error = failed_to_connect(self._config.address, error)
             self._connected = False
             if self._loop.time() - began_s > STEADY_S:
                 pause_s = float(self._config.reconnect_s_min)
@@ -112,7 +114,7 @@ class AmqpSource:
             for wait in waits:
                 wait.cancel()
             if lost.is_set():
-                self._last_error = self._last_error or "disconnected"
+                self._last_error = self._last_error or line_lost("by the broker")
         finally:
             self._connected = False
             await self._leave(connection)
@@ -143,7 +145,7 @@ class AmqpSource:
 
         def ended(_sender: object, error: BaseException | None) -> None:
             self._connected = False
-            self._last_error = f"disconnected: {error}" if error else "disconnected"
+            self._last_error = line_lost(error or "by the broker")
             lost.set()
 
         async def came(message: AbstractIncomingMessage) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import gmqtt
 from gmqtt.mqtt.package import Package
 
+from adapters.line_trouble import failed_to_connect, refused_subscription
+from adapters.line_trouble import lost as line_lost
 from adapters.loops import new_loop
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.decode import Message
@@ -31,6 +33,7 @@ FILTERS_PER_SUBSCRIBE_MAX = 500
 SEND_ON_NEW_SUBSCRIPTION = 1
 ANSWER_S_MAX = 15.0
 QOS_MAX = 2
+REFUSED = 128  # codes of SUBACK from here on say no
 STEADY_S = 5.0  # a connection that lasted as long was good: the next pause is the shortest again
 VERSIONS = {"5": 5, "3.1.1": 4}
 QUIET = logging.getLogger("twinmesh.mqtt")
@@ -45,6 +48,7 @@ class GmqttClient:
         self._taker = taker
         self._connected = False
         self._session = 0
+        self._unanswered = 0  # subscriptions: connected is who may wait for messages
         self._last_error: str | None = None
         self._loop = new_loop()
         self._stop = asyncio.Event()
@@ -123,7 +127,7 @@ class GmqttClient:
                 ANSWER_S_MAX,
             )
         except (OSError, TimeoutError, gmqtt.MQTTConnectError) as error:
-            self._last_error = f"no connection to {config.address}: {error or 'no answer'}"
+            self._last_error = failed_to_connect(config.address, error)
             return False
         return True
 
@@ -160,10 +164,13 @@ class GmqttClient:
 
         def connected(_client: Any, _flags: int, _code: int, _properties: Any) -> None:
             self._session += 1
-            self._connected, self._last_error = True, None
+            self._last_error = None
             self._read_packets_of(client)
             handling = SEND_ON_NEW_SUBSCRIPTION if config.protocol == "5" else 0
-            for start in range(0, len(self._filters), FILTERS_PER_SUBSCRIBE_MAX):
+            starts = range(0, len(self._filters), FILTERS_PER_SUBSCRIBE_MAX)
+            self._unanswered = len(starts)
+            self._connected = not starts
+            for start in starts:
                 client.subscribe(
                     [
                         gmqtt.Subscription(topic, qos, retain_handling_options=handling)
@@ -172,9 +179,17 @@ class GmqttClient:
                 )
 
         def disconnected(_client: Any, _packet: Any, exc: Exception | None = None) -> None:
-            self._connected = False
-            self._last_error = f"disconnected: {exc}" if exc else "disconnected"
+            if self._connected or self._unanswered:  # who was never let in is told why
+                self._last_error = line_lost(exc or "by the broker")
+            self._connected, self._unanswered = False, 0
             lost.set()
+
+        def subscribed(_client: Any, _mid: int, granted: Any, _properties: Any) -> None:
+            refused = [code for code in granted if code >= REFUSED]
+            if refused:
+                self._last_error = refused_subscription(config.address, f"code {refused[0]}")
+            self._unanswered -= 1
+            self._connected = self._unanswered <= 0
 
         def came(_client: Any, topic: str, payload: bytes, qos: int, properties: dict[str, Any]) -> None:
             self._taker.offer(
@@ -182,8 +197,11 @@ class GmqttClient:
             )
 
         client.on_connect, client.on_disconnect, client.on_message = connected, disconnected, came
+        client.on_subscribe = subscribed
         # gmqtt acknowledges by itself, or after a coroutine for each message; we know batches and their ends.
         handler = client._package_handler
+        # It would also connect again by itself, once, beside us.
+        handler._reconnect_callback = _never
         handler._handle_qos_1_publish_packet = self._promised(1)
         handler._handle_qos_2_publish_packet = self._promised(2)
 
@@ -215,8 +233,12 @@ class GmqttClient:
         return came
 
     def _send_acknowledgements(self, promised: Iterable[tuple[int, int]], session: int) -> None:
-        if session != self._session or not self._connected:
+        if session != self._session or not (self._connected or self._unanswered):
             return
         handler = self._client._package_handler
         for mid, qos in promised:
             (handler._send_puback if qos == 1 else handler._send_pubrec)(mid)
+
+
+async def _never(*, delay: bool = False) -> None:
+    """Reconnecting is our own loop's business."""

@@ -7,31 +7,31 @@ repeated behind our back, so a lost connection takes its client with it, and a n
 
 from __future__ import annotations
 
-import os
-import ssl
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from adapters.line_trouble import failed_to_connect
 from adapters.mqtt.config import PORT_PLAIN, PORT_TLS
-from ontology.errors import InputError, StoreError
+from adapters.mqtt.line import PahoLine
+from ontology.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
+    from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
     from paho.mqtt.reasoncodes import ReasonCode
 
     from adapters.tables import Table
 
 RETRY_S_MIN: Final = 0.2
 RETRY_S_MAX: Final = 10.0
+REFUSALS_MAX: Final = 1_000
 _SLICE_S: Final = 0.05
 
 
@@ -49,6 +49,10 @@ class MqttLink:
     protocol: Literal["5", "3.1.1"] = "5"
     keepalive_s: int = 30
 
+    @property
+    def address(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Extras:
@@ -61,7 +65,7 @@ class Extras:
     user: tuple[tuple[str, str], ...] = ()
 
 
-def read_link(table: Table, folder: Path, client_id: str) -> MqttLink:
+def read_link(table: Table, folder: Path, client_id: str, protocol: Literal["5", "3.1.1"] = "5") -> MqttLink:
     """The keys of a table that say where the broker is; what is wrong is noted in the table."""
     tls = table.boolean("tls", False)
     ca_file = table.optional_text("ca_file")
@@ -73,7 +77,7 @@ def read_link(table: Table, folder: Path, client_id: str) -> MqttLink:
         ca_file=folder.absolute() / ca_file if ca_file else None,
         username=table.optional_text("username"),
         password_env=table.optional_text("password_env"),
-        protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
+        protocol=table.choice("protocol", ("5", "3.1.1"), protocol),
         keepalive_s=table.integer("keepalive_s", 30, minimum=5, maximum=65_535),
     )
 
@@ -94,10 +98,11 @@ class MqttPublisher:
         self._on_reply = on_reply
         self._five = link.protocol == "5"
         self._client: Client | None = None
+        self._refused: dict[int, str] = {}  # by message: why the broker did not take it
         self._ready = threading.Event()
         self._stop = threading.Event()
         self.last_error: str | None = None
-        self._new_client()  # tells at once what is wrong with the settings
+        self._new_line()  # tells at once what is wrong with the settings
         self._thread = threading.Thread(target=self._run, name=f"mqtt-out-{link.client_id}", daemon=True)
         self._thread.start()
 
@@ -114,7 +119,7 @@ class MqttPublisher:
     ) -> bool:
         """Send once. True: the broker took it. False: the connection or the time ended first; it may have.
 
-        StoreError MQTT_NOT_CONNECTED: nothing left.
+        StoreError MQTT_NOT_CONNECTED: nothing left; MQTT_REFUSED: the broker did not take it (MQTT 5 tells).
         """
         client = self._client
         if client is None or not self._ready.is_set():
@@ -137,9 +142,19 @@ class MqttPublisher:
         while left_s > 0 and client is self._client:
             info.wait_for_publish(min(_SLICE_S, left_s))
             if info.is_published():
+                self._check_taken(info.mid)
                 return True
             left_s -= _SLICE_S
         return False
+
+    def _check_taken(self, mid: int) -> None:
+        reason = self._refused.pop(mid, None)
+        if reason is not None:
+            raise StoreError(
+                f"{self._link.address} did not take the message: {reason}",
+                code="MQTT_REFUSED",
+                hint="may this user publish to this topic?",
+            )
 
     def _properties(self, extras: Extras) -> Properties | None:
         if not self._five:
@@ -160,79 +175,48 @@ class MqttPublisher:
     def _run(self) -> None:
         wait_s = RETRY_S_MIN
         while not self._stop.is_set():
-            client = self._client = self._new_client()
+            line = self._new_line()
+            client = self._client = line.client
+            self._refused = {}
             try:
                 client.connect(self._link.host, self._link.port, self._link.keepalive_s)
                 client.loop_forever(retry_first_connection=False)
                 wait_s = RETRY_S_MIN
             except (OSError, ValueError) as error:
-                self.last_error = f"no connection to {self._link.host}:{self._link.port}: {error}"
+                line.last_error = failed_to_connect(self._link.address, error)
+            self.last_error = line.last_error
             self._ready.clear()
             self._client = None
             self._stop.wait(wait_s)
             wait_s = min(wait_s * 2, RETRY_S_MAX)
 
-    def _new_client(self) -> Client:
-        link = self._link
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=link.client_id,
-            clean_session=None if self._five else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
+    def _new_line(self) -> PahoLine:
+        line = PahoLine(
+            self._link, self._link.protocol, clean=True, on_up=self._on_up, on_message=self._on_message
         )
-        if link.tls:
-            client.tls_set_context(_context(link))
-        if link.username is not None:
-            client.username_pw_set(link.username, _password(link))
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        return client
+        line.secure()
+        line.client.on_publish = self._on_publish
+        return line
 
-    def _on_connect(
-        self,
-        client: Client,
-        _data: object,
-        _flags: ConnectFlags,
-        reason: ReasonCode,
-        _more: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self.last_error = f"refused: {reason}"
-            return
+    def _on_up(self, client: Client) -> int:
         if self._stop.is_set():  # closed while it was connecting
             client.disconnect()
-            return
+            return 0
         if self._reply_filter is not None:
             client.subscribe(self._reply_filter, 1)
         self.last_error = None
         self._ready.set()
+        return int(self._reply_filter is not None)
 
-    def _on_disconnect(
-        self,
-        _client: Client,
-        _data: object,
-        _flags: DisconnectFlags,
-        reason: ReasonCode,
-        _more: Properties | None,
+    def _on_publish(
+        self, _client: Client, _data: object, mid: int, reason: ReasonCode, _more: Properties | None
     ) -> None:
-        self._ready.clear()
-        self.last_error = f"disconnected: {reason}" if reason.is_failure else None
+        """MQTT 5 tells with the acknowledgement that a broker did not take a message."""
+        if reason.is_failure:
+            while len(self._refused) >= REFUSALS_MAX:
+                self._refused.pop(next(iter(self._refused)))
+            self._refused[mid] = str(reason)
 
-    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+    def _on_message(self, message: MQTTMessage) -> None:
         if self._on_reply is not None:
             self._on_reply(message)
-
-
-def _context(link: MqttLink) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=str(link.ca_file) if link.ca_file else None)
-    except (OSError, ssl.SSLError) as error:
-        raise InputError(f"{link.ca_file} cannot be used: {error}", code="MQTT_CA_FILE") from error
-
-
-def _password(link: MqttLink) -> str | None:
-    if link.password_env is not None and link.password_env not in os.environ:
-        raise InputError(f"environment variable {link.password_env} is not set", code="MQTT_PASSWORD")
-    return os.environ[link.password_env] if link.password_env else None

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself where the handshake fails; paho would leave it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class Secured(Protocol):
     """The part of a source's settings that is about trust."""
 
@@ -30,9 +41,11 @@ def tls_context(config: Secured) -> ssl.SSLContext | None:
     if not config.tls:
         return None
     try:
-        return ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{config.ca_file} cannot be used: {error}", code="MQTT_CA_FILE") from error
+    context.sslsocket_class = _TidySocket
+    return context
 
 
 def credentials(config: Secured) -> tuple[str | None, str | None]:

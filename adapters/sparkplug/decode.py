@@ -26,6 +26,11 @@ VALUE_TYPES: Mapping[int, ValueType] = {
     BOOLEAN: ValueType.BOOLEAN,
     **dict.fromkeys((STRING, TEXT, UUID), ValueType.TEXT),
 }
+DATATYPES: Mapping[str, int] = {
+    "Int8": INT8, "Int16": INT16, "Int32": INT32, "Int64": INT64,
+    "UInt8": UINT8, "UInt16": UINT16, "UInt32": UINT32, "UInt64": UINT64,
+    "Float": FLOAT, "Double": DOUBLE, "Boolean": BOOLEAN, "String": STRING, "Text": TEXT,
+}  # fmt: skip
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Plain: TypeAlias = "int | float | bool | str | None"

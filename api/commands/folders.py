@@ -24,38 +24,53 @@ def open_to_read(folder: Path, config: Path | None = None) -> Mesh:
 
     config: its settings; None: twinmesh.toml of the folder.
     """
-    return _open(folder, config, None, read_only=True)
+    with ExitStack() as undo:
+        journals = _held(journals_of(folder, config), undo)
+        return _open(folder, journals, None, undo, read_only=True)
 
 
-def open_to_write(folder: Path, config: Path | None = None, history: HistoryPolicy | None = None) -> Mesh:
+def open_to_write(
+    folder: Path, config: Path | None = None, history: HistoryPolicy | None = None, *, take_over: bool = False
+) -> Mesh:
     """The sites of a folder, as their one writer; a new folder is made. StoreError STORE_LOCKED.
 
-    history: how readings are kept; None: nothing is thinned.
+    history: how readings are kept; None: nothing is thinned. take_over: in a database that several servers
+    share, although another one writes, which is fenced off.
     """
-    return _open(folder, config, history, read_only=False)
+    with ExitStack() as undo:
+        journals = _held(journals_of(folder, config, take_over=take_over), undo)
+        return _open(folder, journals, history, undo, read_only=False)
 
 
-def journals_of(folder: Path, config: Path | None = None) -> Journals | None:
+def journals_of(folder: Path, config: Path | None = None, *, take_over: bool = False) -> Journals | None:
     """Where the settings of a folder say that journals are; None: in the folder itself."""
     path = config or folder / "twinmesh.toml"
     store = load_store(path if path.exists() else None, os.environ)
     return open_journals(
-        folder, store.url, user=store.user, password=store.password or "", database=store.database or None
+        folder,
+        store.url,
+        user=store.user,
+        password=store.password or "",
+        database=store.database or None,
+        take_over=take_over,
     )
 
 
-def _open(folder: Path, config: Path | None, history: HistoryPolicy | None, *, read_only: bool) -> Mesh:
-    with ExitStack() as undo:
-        journals = journals_of(folder, config)
-        if journals is not None:
-            undo.callback(journals.close)
-        mesh = Mesh.open(
-            folder,
-            load_schema(),
-            units=load_units(),
-            read_only=read_only,
-            journals=journals,
-            history=history,
-        )
-        undo.pop_all()
+def _held(journals: Journals | None, undo: ExitStack) -> Journals | None:
+    if journals is not None:
+        undo.callback(journals.close)
+    return journals
+
+
+def _open(
+    folder: Path,
+    journals: Journals | None,
+    history: HistoryPolicy | None,
+    undo: ExitStack,
+    *,
+    read_only: bool,
+) -> Mesh:
+    schema, units = load_schema(), load_units()
+    mesh = Mesh.open(folder, schema, units=units, read_only=read_only, journals=journals, history=history)
+    undo.pop_all()
     return mesh

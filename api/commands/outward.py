@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from adapters.alarm_desk import AlarmDesk
 from adapters.alarm_rules import parse_alarms
 from adapters.amqp_command_sender import AmqpCommandSender
-from adapters.command_config import AmqpWay, HttpWay, MqttWay, parse_commands
+from adapters.command_config import AmqpWay, HttpWay, MqttWay, SparkplugWay, parse_commands
 from adapters.command_desk import CommandDesk
 from adapters.command_rules import load_rules
 from adapters.mqtt.command_sender import MqttCommandSender
+from adapters.sparkplug.command_sender import SparkplugCommandSender, parse_target
 from adapters.tables import read_toml
 from api.alarming import Alarms
 from api.commanding import Commands
@@ -47,6 +48,9 @@ def commanding(mesh: Mesh, config: Path | None, settings: Settings) -> Generator
     units = load_units()
     configs = parse_commands(read_toml(path), path)
     rules = [load_rules(item.rules, units) for item in configs]
+    for item, each in zip(configs, rules, strict=True):
+        for rule in each if isinstance(item.way, SparkplugWay) else ():
+            parse_target(rule.address.text)
     with contextlib.ExitStack() as stack:
         routes: dict[str, list[Way]] = {}
         for item, each in zip(configs, rules, strict=True):
@@ -116,6 +120,8 @@ def _sender(config: CommandsConfig, settings: Settings) -> CommandSender:
     way = config.way
     if isinstance(way, MqttWay):
         return MqttCommandSender(way.link, responses=way.responses)
+    if isinstance(way, SparkplugWay):
+        return SparkplugCommandSender(way.link)
     if isinstance(way, HttpWay):
         return HttpCommandSender(way, frozenset(settings.federation.plain_hosts))
     if isinstance(way, AmqpWay):

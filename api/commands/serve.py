@@ -22,7 +22,7 @@ from api.commands.opcua_face import opcua_face
 from api.commands.outward import alarming, commanding, routing
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
-from api.config import load_settings
+from api.config import load_settings, load_store
 from api.tls import server_context
 from ontology.errors import StoreError, UsageError
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 READY_S_MAX = 120.0
 POLL_S = 0.05
+MODES = ("memory", "push-down")  # of [store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class ServeRequest:
     dev: bool
     host: str
     port: int
+    take_over: bool = False  # in a shared database, although another server writes
 
     @property
     def config_path(self) -> Path:
@@ -57,6 +59,15 @@ class ServeRequest:
     def settings_path(self) -> Path | None:
         """That file, None where none was named and there is none."""
         return self.config_path if self.config or self.config_path.exists() else None
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether questions are answered inside Neo4j. UsageError STORE_MODE."""
+        mode = load_store(self.settings_path, os.environ).mode
+        if mode not in MODES:
+            hint = " or ".join(f'mode = "{name}"' for name in MODES)
+            raise UsageError(f"[store] mode {mode!r} is none", code="STORE_MODE", hint=hint)
+        return mode != MODES[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,8 @@ def serve_folder(request: ServeRequest, *, as_json: bool) -> None:
     with contextlib.closing(bind(request.host, request.port)) as listener, contextlib.ExitStack() as stack:
         # A folder that is new gets its configuration when it is opened.
         settings = load_settings(request.settings_path, os.environ, foreign=SECTIONS)
-        opened = open_to_write(request.folder, request.config_path, settings.history.policy)
+        policy, forced = settings.history.policy, request.take_over
+        opened = open_to_write(request.folder, request.config_path, policy, take_over=forced)
         mesh = stack.enter_context(opened)
         stack.enter_context(kernels_compiling())
         listening = Listening(request.host, listener, request.dev, request.config_path, settings)
@@ -122,7 +134,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
             is_alone=True,
         )
         server = server_of(app, settings, server_context(settings.server, mesh.folder))
-        threading.Thread(target=_when_ready, args=(url, server, on_ready), daemon=True).start()
+        threading.Thread(target=when_ready, args=(url, server, on_ready), daemon=True).start()
         with quiet_signals():
             server.run(sockets=[listening.listener])
 
@@ -203,7 +215,8 @@ def _ignore(_number: int, _frame: object) -> None:
     """A handler that does nothing; SIG_IGN would be inherited by child processes."""
 
 
-def _when_ready(url: str, server: uvicorn.Server, on_ready: Callable[[str], None]) -> None:
+def when_ready(url: str, server: uvicorn.Server, on_ready: Callable[[str], None]) -> None:
+    """Tell once the server at a URL says that it is ready."""
     until = time.monotonic() + READY_S_MAX
     while time.monotonic() < until and not server.should_exit:
         if url.startswith("https:") and server.started:  # we are not whom our own certificate is for

@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from socket import gethostname
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ def run_transfer(command: TransferCommand, *, as_json: bool) -> int:
     """Interrupted at any moment, the same command goes on where it was. StoreError MIGRATION_FOREIGN."""
     schema = load_schema()
     done: list[Transferred] = []
-    with _place(command.source) as source, _place(command.target, make=True) as target:
+    holder = f"migrate {command.source} on {gethostname()}"
+    with _place(command.source) as source, _place(command.target, holder=holder, make=True) as target:
         for site in _sites(source, command.site):
             done.append(_transfer(source, target, site, schema, command))
             if not as_json:
@@ -100,14 +102,19 @@ def _locked(place: str, site: str) -> Generator[None]:
 
 
 @contextmanager
-def _place(place: str, *, make: bool = False) -> Generator[Journals]:
-    """The journals of a data folder, or of a Neo4j (user and password as in the settings)."""
+def _place(place: str, *, holder: str | None = None, make: bool = False) -> Generator[Journals]:
+    """The journals of a data folder, or of a Neo4j (user and password as in the settings).
+
+    holder: of what is written there; the same for a command that is repeated.
+    """
     with ExitStack() as stack:
         if _is_url(place):
             store = load_store(None, os.environ)
             scratch = Path(stack.enter_context(TemporaryDirectory(prefix="twinmesh-migrate-")))
             password, database = store.password or "", store.database or None
-            journals = open_journals(scratch, place, user=store.user, password=password, database=database)
+            journals = open_journals(
+                scratch, place, user=store.user, password=password, database=database, holder=holder
+            )
             assert journals is not None
         else:
             open_folder(Path(place), read_only=not make)

@@ -75,8 +75,8 @@ class Plans:
         key = (id(operation), id(schema))
         known = self._known.get(key)
         if known is None:
-            known = self._enter(key, _Known(operation, schema, _switches(document)))
-        values = _values(known.switches, variables)
+            known = self._enter(key, _Known(operation, schema, switches_of(document)))
+        values = values_of(known.switches, variables)
         if values is None:
             return None
         if values not in known.plans:
@@ -110,7 +110,7 @@ class Plans:
                 self._nbytes -= dropped.nbytes
 
 
-def _switches(document: DocumentNode) -> tuple[str, ...]:
+def switches_of(document: DocumentNode) -> tuple[str, ...]:
     """Names of the variables that directives use, anywhere in the document."""
     return tuple(sorted({each.name.value for each in _in_directives(document)}))
 
@@ -121,8 +121,8 @@ def _in_directives(document: DocumentNode) -> Iterator[VariableNode]:
             yield from (each for each in nodes_below(node) if isinstance(each, VariableNode))
 
 
-def _values(switches: tuple[str, ...], variables: Mapping[str, Any]) -> _Values | None:
-    """None where a switch is no boolean: the executor says what is wrong with it."""
+def values_of(switches: tuple[str, ...], variables: Mapping[str, Any]) -> _Values | None:
+    """The values of such variables; None where one is no boolean: the executor says what is wrong with it."""
     found = tuple(variables.get(name, _ABSENT) for name in switches)
     is_plain = all(value is None or value is _ABSENT or isinstance(value, bool) for value in found)
     return found if is_plain else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.policy import Principal
     from api.simulating import Simulations
     from graph.mesh import Mesh
+    from graph.plan import Grouping, Match
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
     from ontology.units import Units
@@ -60,9 +61,20 @@ class WorldRequest:
 PRESENT: Final = WorldRequest()
 
 
+class Elsewhere(Protocol):
+    """A graph that is not in memory: takes what resolvers were asked for, to be answered otherwise."""
+
+    def twins(self, world: WorldRequest, match: Match) -> object: ...
+    def node(self, world: WorldRequest, text: str) -> object: ...
+    def nodes(self, texts: tuple[str, ...]) -> object: ...
+    def groups(self, grouping: Grouping) -> object: ...
+
+
 @dataclass(eq=False)
 class RequestContext:
     """One operation. All its reads of the present see one snapshot."""
+
+    elsewhere: ClassVar[Elsewhere | None] = None  # where the graph is not in memory
 
     services: Services
     principal: Principal

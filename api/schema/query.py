@@ -175,6 +175,8 @@ def _node(
 ) -> Twin | None:
     context = info.context
     request = WorldRequest(as_of, at_revision, min_revision, scenario)
+    if context.elsewhere is not None:
+        return cast("Twin | None", context.elsewhere.node(request, id))
     site = None if at_revision is None else _home_of(context.present(), id)
     if at_revision is not None and site is None:
         return None
@@ -193,6 +195,8 @@ def _home_of(view: View, text: str) -> str | None:
 def _nodes(info: Info, ids: list[strawberry.ID]) -> list[Twin | None]:
     if len(ids) > plan.PAGE_MAX:
         raise LimitError(f"at most {plan.PAGE_MAX:,} ids at once", code="PAGE_TOO_LARGE")
+    if info.context.elsewhere is not None:
+        return cast("list[Twin | None]", info.context.elsewhere.nodes(tuple(ids)))
     view = info.context.present()
     found = [view.candidates(text) for text in ids]
     for text, rows in zip(ids, found, strict=True):
@@ -217,9 +221,12 @@ def _twins(
     min_revision: Revision | None = None,
     scenario: strawberry.ID | None = None,
 ) -> TwinConnection:
-    view = info.context.world(WorldRequest(as_of, at_revision, min_revision, scenario))
+    request = WorldRequest(as_of, at_revision, min_revision, scenario)
     page = plan.PageRequest(first, after, last, before)
     match = plan.Match(kind, FilterReader().predicate(filter), order_keys(order_by), page)
+    if info.context.elsewhere is not None:
+        return cast("TwinConnection", info.context.elsewhere.twins(request, match))
+    view = info.context.world(request)
     return cast("TwinConnection", TwinListing(view, run_match(view, match)))
 
 
@@ -288,15 +295,18 @@ def _aggregate(
     filter: TwinFilter | None = None,
     group_by: list[str] | None = None,
 ) -> list[AggregateRow]:
-    view = info.context.present()
+    elsewhere = info.context.elsewhere
+    schema = info.context.mesh.schema if elsewhere is not None else info.context.present().snapshot.schema
     if not 1 <= len(measures) <= 20 or len(group_by or ()) > 8:
         raise InputError("1 to 20 measures, at most 8 keys", code="AGGREGATE_INVALID")
     measured = tuple(_measured(item) for item in measures)
     if len({item.name for item in measured}) < len(measured):
         raise InputError("two measures have one name", code="AGGREGATE_INVALID", hint="name them with `as`")
-    keys = tuple(parse_group_key(view.snapshot.schema, text) for text in group_by or ())
+    keys = tuple(parse_group_key(schema, text) for text in group_by or ())
     grouping = plan.Grouping(kind, FilterReader().predicate(filter), keys, measured)
-    return cast("list[AggregateRow]", _grouped(view, grouping))
+    if elsewhere is not None:
+        return cast("list[AggregateRow]", elsewhere.groups(grouping))
+    return cast("list[AggregateRow]", _grouped(info.context.present(), grouping))
 
 
 def _grouped(view: View, grouping: plan.Grouping) -> tuple[GroupRow, ...]:

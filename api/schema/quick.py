@@ -34,7 +34,7 @@ def with_quick_way(field: GraphQLField) -> Callable[..., Any]:
         for graphql_name, argument in zip(field.args, definition.arguments, strict=True)
     }
 
-    def resolve_quickly(source: object, info: GraphQLResolveInfo[RequestContext], **arguments: Any) -> Any:
+    def resolve_quickly(source: object, info: GraphQLResolveInfo[RequestContext], /, **arguments: Any) -> Any:
         if not all(_is_plain(value) for value in arguments.values()):
             return resolve(source, info, **arguments)
         return function(info, **{names[name]: value for name, value in arguments.items()})

@@ -8,23 +8,23 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from federation.egress import kept_line
 from federation.http_peer import HttpPeer
+from federation.joint.agreeing import World
 from federation.joint.boundary import (
     coarse_for,
     foreign_rows,
     named_for,
     note_grants,
     readable_by,
-    stated_for,
     terms_of,
 )
-from federation.joint.cascading import CascadeSite, World
-from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic
+from federation.joint.cascading import CascadeSite
+from federation.joint.conducting import Bounds, Conductor, Here, PeerLost, Traffic, together
 from federation.joint.host import EPOCH
 from federation.joint.kept import NAME_BYTES, Ground, KeptPlans
 from federation.joint.remote import There
@@ -34,10 +34,9 @@ from federation.peer_bases import known_bases
 from ontology.errors import AccessError, LimitError, TwinmeshError
 from simulation.events import Elsewhere
 from simulation.impact import ranked, with_differences, with_uncertainty
-from simulation.network import has_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from federation.joint.wire import Row
     from federation.node import Node
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
     from simulation.result import Impact
     from simulation.scenario import Scenario
 
+T = TypeVar("T")
+U = TypeVar("U")
 _DENIED: Final = (
     "CONTRACT_", "PEER_UNKNOWN", "SCENARIOS_SPENT", "RATE_LIMITED", "JOINT_SESSIONS", "JOINT_MANY_WORKERS",
 )  # fmt: skip
@@ -226,10 +227,12 @@ class Asking:
             size = await conductor.run(planned.scenario.runs if is_random else 1, well=well)
             self.plans.note_block_runs(name, size)
             names = {peer.fingerprint: peer.name for peer in self.node.peers.list()}
-            impact = await asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
-            rows = {other.name: await self._rows_of(other) for other in others}
-            unclear = has_unknown(planned.snapshot) or any(other.has_unknown for other in others)
-            thin = stated_for(planned.snapshot, world.owners) | {o.name for o in others if o.is_thin}
+            told = asyncio.to_thread(site.impact, lambda owner, iri: _called(names, owner, iri))
+            impact, listed = await _both(told, together(map(self._rows_of, others)))
+            rows = {other.name: each for other, each in zip(others, listed, strict=True)}
+            facts = self.plans.facts.of(planned.snapshot, world.owners)
+            unclear = facts.has_unknown or any(other.has_unknown for other in others)
+            thin = facts.stated_for | {other.name for other in others if other.is_thin}
             return _Pass(impact, rows, is_bounded, unclear, conductor.traffic, conductor.coarse, thin)
 
     async def _rows_of(self, other: There) -> list[Row]:
@@ -316,6 +319,17 @@ class Asking:
         told = [twin for twin in told if twin.id not in own]
         summary = replace(done.impact.summary, twins_hit=done.impact.summary.twins_hit + len(told))
         return replace(done.impact, summary=summary, impacts=ranked([*done.impact.impacts, *told]))
+
+
+async def _both(one: Awaitable[T], other: Awaitable[U]) -> tuple[T, U]:
+    """At the same time: each server counts its runs when it is asked what they came to."""
+    first, second = asyncio.ensure_future(one), asyncio.ensure_future(other)
+    try:
+        return await first, await second
+    finally:
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
 
 
 def _called(names: Mapping[str, str], owner: str, iri: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from federation.contract import Purpose
 from federation.ledger import Disclosure
 from federation.masks import masks
 from federation.opaque import veiled
-from simulation.network import build_network
+from simulation.network import build_network, has_unknown
 from simulation.nodes import Nodes
 
 if TYPE_CHECKING:
@@ -53,6 +53,27 @@ def stated_for(snapshot: Snapshot, owners: Mapping[int, str]) -> frozenset[str]:
     dependent = build_network(Nodes(snapshot)).dependent
     rows: list[int] = np.unique(dependent[np.isin(dependent, np.array(list(owners), np.int32))]).tolist()
     return frozenset(owners[row] for row in rows)
+
+
+class Facts(NamedTuple):
+    """What holds of a snapshot in each pass: `stated_for`, and whether some direction is not known."""
+
+    stated_for: frozenset[str]
+    has_unknown: bool
+
+
+class LastFacts:
+    """The facts of the snapshot seen last: to find them takes a look at every relationship."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Snapshot, dict[int, str], Facts] | None = None
+
+    def of(self, snapshot: Snapshot, owners: Mapping[int, str]) -> Facts:
+        last = self._last  # whoever else writes it writes one that holds, too
+        if last is None or last[0] is not snapshot or last[1] != owners:
+            last = (snapshot, dict(owners), Facts(stated_for(snapshot, owners), has_unknown(snapshot)))
+            self._last = last
+        return last[2]
 
 
 def readable_by(node: Node, snapshot: Snapshot) -> Callable[[str], Bools]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-import numpy as np
 
-from federation.joint.kept import Boundary, KeptPlan
+from federation.joint.agreeing import Agreement
+from federation.joint.kept import KeptPlan
 from federation.joint.letters import (
     Act,
     Asked,
@@ -24,29 +24,27 @@ from federation.joint.letters import (
 )
 from federation.joint.messages import Phase, Stage, Wave, Waved, check_tokens
 from federation.joint.part import Part
-from federation.joint.running import KernelRuns, ReadableRuns, has_loops, kernel_case, pinned_rows
+from federation.joint.rising import LoopMap, RisingRuns
+from federation.joint.running import KernelRuns, has_loops, kernel_runs, pinned_rows
 from federation.joint.site import LocalSite
-from ontology.errors import InputError, LimitError, NotFoundError
-from simulation.cascade.given import GivenRuns
+from ontology.errors import InputError, NotFoundError
 from simulation.cascade.montecarlo import Merger
-from simulation.compile import draft_case, finish_case, reached_from
+from simulation.compile import finish_case
 from simulation.impact import tell
-from simulation.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from federation.coarse import Coarse
+    from federation.joint.agreeing import World
     from federation.joint.letters import Content
     from federation.joint.part import Token
     from federation.joint.plan import JointPlan
     from federation.joint.running import RunsAtSite
-    from graph.snapshot import Snapshot
+    from simulation.cascade.given import GivenRuns
     from simulation.cascade.montecarlo import Outcome
-    from simulation.compile import Compiled, Draft
+    from simulation.compile import Compiled
     from simulation.result import Impact
-    from simulation.scenario import Scenario
-    from simulation.world import Bools
 
 T = TypeVar("T")
 TOKEN_BYTES = 16
@@ -71,28 +69,6 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fell: list[int] = []
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class World:
-    """What a server brings to a cascade.
-
-    name: of the server (its fingerprint). owners: rows of the snapshot that stand for twins of other servers,
-    and whose. readable: bool[size] for a partner, what it may read of ours; called before anything is told.
-    named: the snapshot with the ids by which a partner knows our twins, of which it may read these.
-    granted: told once a partner was given tokens of these rows, by these ids, before any of them leaves.
-    coarse: how coarse levels are that a partner is told; None: exact.
-    """
-
-    name: str
-    snapshot: Snapshot
-    scenario: Scenario
-    owners: Mapping[int, str]
-    readable: Callable[[str], Bools]
-    granted: Callable[[str, list[int], list[str]], None]
-    unknown: bool = False
-    coarse: Callable[[str], Coarse | None] = lambda _: None
-    named: Callable[[str, Bools], Snapshot] | None = None  # None: by their own
-
-
 class CascadeSite:
     """See `federation.joint.coordinator.Site` for the shape: acts are opened, letters taken and answered."""
 
@@ -108,16 +84,15 @@ class CascadeSite:
         recalled: the plan for the act RECALL. keep: told the share of a plan that was made, once.
         """
         self._world, self._lit, self._recalled, self._keep = world, lit, recalled, keep
-        self._boundary = Boundary()
+        self._agreement = Agreement(world, lit)
+        self._boundary = self._agreement.boundary
         self._step = Step(0, Act.AGREE)
-        self._draft: Draft | None = None
-        self._hit: Bools = np.zeros(0, np.bool_)
-        self._said: set[Token] = set()
         self._compiled: Compiled | None = None
         self._part: Part | None = None
         self._local: LocalSite | None = None
         self._joint: JointPlan | None = None
         self._given: GivenRuns | None = None
+        self._loops: LoopMap | None = None
         self._runs: RunsAtSite | None = None
         self._merger: Merger | None = None
         self._fell: list[int] = []
@@ -134,6 +109,8 @@ class CascadeSite:
     def only(self, lit: frozenset[str]) -> None:
         """Before the first act: those who take part and have shown that they are who they say."""
         self._lit &= lit
+        self._agreement = Agreement(self._world, self._lit)
+        self._boundary = self._agreement.boundary
 
     def open(self, step: Step) -> dict[str, bytes]:
         """InputError JOINT_ORDER for an act out of its order."""
@@ -146,10 +123,10 @@ class CascadeSite:
             self._recall(is_late=is_late)
             return {}
         if step.act is Act.AGREE:
-            return self._ask()
+            return self._all_packed(self._agreement.ask())
         if step.act is Act.TOUCH:
-            self._begin_touch()
-            return self._touch_news()
+            self._agreement.begin_touch()
+            return self._all_packed(self._agreement.touch_news())
         if step.act in _PLAN_STAGES:
             return self._plan(step.act)
         self._work(step)
@@ -167,7 +144,7 @@ class CascadeSite:
             if letter.step == self._step.number:
                 outgoing |= self._absorb(sender, letter.content)
         if self._step.act is Act.TOUCH:
-            return self._touch_news()
+            return self._all_packed(self._agreement.touch_news())
         if self._step.act in _PLAN_STAGES:
             return self._planned(_there(self._local).take(self._plans))
         if self._step.act in _RUN_STAGES:
@@ -193,86 +170,6 @@ class CascadeSite:
 
         return tell(compiled, self._own_outcome(), world.scenario, name_of)
 
-    # Agreeing
-
-    def _ask(self) -> dict[str, bytes]:
-        wanted: dict[str, list[str]] = {}
-        for row, owner in self._world.owners.items():
-            if owner in self._lit:
-                wanted.setdefault(owner, []).append(self._world.snapshot.id(row))
-        if len(self._world.owners) > BOUNDARY_MAX:
-            message = f"{len(self._world.owners):,} twins of other servers; at most {BOUNDARY_MAX:,}"
-            raise LimitError(message, code="JOINT_BOUNDARY")
-        return {owner: self._packed(Asked(sorted(iris))) for owner, iris in wanted.items()}
-
-    def _grant(self, sender: str, asked: Asked) -> dict[str, bytes]:
-        """Tokens made anew for this cascade and reader. What is not there and not shown look alike."""
-        if len(asked.iris) > BOUNDARY_MAX:
-            raise LimitError(f"at most {BOUNDARY_MAX:,} twins may be read", code="JOINT_BOUNDARY")
-        snapshot, boundary = self._world.snapshot, self._boundary
-        readable = self._world.readable(sender)
-        named = self._named(sender, readable)
-        rows = [row for iri in sorted(set(asked.iris)) if (row := named.row(iri)) >= 0 and readable[row]]
-        rows = [row for row in rows if row not in self._world.owners]
-        if not rows:
-            return {sender: self._packed(Granted({}))}
-        self._world.granted(sender, rows, [named.id(row) for row in rows])
-        media = draft_media(snapshot, rows)
-        told: dict[str, tuple[bytes, str]] = {}
-        for row, medium in zip(rows, media, strict=True):
-            token = secrets.token_bytes(TOKEN_BYTES)
-            boundary.exports[token], boundary.reader[token] = row, sender
-            told[named.id(row)] = (token, medium)
-        return {sender: self._packed(Granted(told))}
-
-    def _named(self, partner: str, readable: Bools) -> Snapshot:
-        """Our snapshot with the ids that this partner knows."""
-        world = self._world
-        return world.named(partner, readable) if world.named else world.snapshot
-
-    def _take_grant(self, sender: str, granted: Granted) -> None:
-        for iri, (token, medium) in granted.twins.items():
-            row = self._world.snapshot.row(iri)
-            known = token in self._boundary.exports or token in self._boundary.tokens.values()
-            if self._world.owners.get(row) != sender or len(token) != TOKEN_BYTES or known:
-                raise InputError("a partner granted what was not asked", code="JOINT_MESSAGE_INVALID")
-            self._boundary.tokens[row], self._boundary.media[row] = token, medium
-
-    # Who can be hit
-
-    def _begin_touch(self) -> None:
-        world, boundary = self._world, self._boundary
-        foreign = {row: boundary.media.get(row, "") for row in world.owners}
-        draft = draft_case(world.snapshot, world.scenario, unknown=world.unknown, foreign=foreign)
-        wrong = draft.wrong.copy()
-        wrong[list(foreign)] = False  # what stands on a stub says nothing of the twin
-        wrong[[row for row in foreign if row not in boundary.tokens]] = True  # nobody says how it is
-        self._draft, self._hit = draft, reached_from(draft, wrong)
-        self._said = set()
-
-    def _touch_news(self) -> dict[str, bytes]:
-        news: dict[str, list[bytes]] = {}
-        for token, row in self._boundary.exports.items():
-            if self._hit[row] and token not in self._said:
-                news.setdefault(self._boundary.reader[token], []).append(token)
-        self._said |= {token for tokens in news.values() for token in tokens}
-        return {reader: self._packed(Touched(sorted(tokens))) for reader, tokens in news.items()}
-
-    def _take_touch(self, sender: str, touched: Touched) -> None:
-        rows = self._rows_of(sender)
-        if not rows.keys() >= set(touched.tokens):
-            raise InputError(
-                "a partner sent a token that was never agreed upon", code="JOINT_MESSAGE_INVALID"
-            )
-        hit = self._hit.copy()
-        hit[[rows[token] for token in touched.tokens]] = True
-        self._hit = reached_from(_there(self._draft), hit)
-
-    def _rows_of(self, sender: str) -> dict[Token, int]:
-        """Foreign rows of a sender by token."""
-        owners = self._world.owners
-        return {token: row for row, token in self._boundary.tokens.items() if owners[row] == sender}
-
     # The plan
 
     def _plan(self, act: Act) -> dict[str, bytes]:
@@ -285,8 +182,9 @@ class CascadeSite:
         return {reader: self._packed(Planned(letter)) for reader, letter in news.items()}
 
     def _compile(self) -> None:
-        compiled = finish_case(_there(self._draft), self._world.scenario, self._hit)
-        self._compiled, self._draft = compiled, None
+        compiled = finish_case(self._agreement.draft, self._world.scenario, self._agreement.hit)
+        self._compiled = compiled
+        self._agreement.close()
         self._part = self._part_of(compiled)
         self._coarse = self._coarse_readers(self._part)
         self._local = LocalSite(self._part)
@@ -297,8 +195,8 @@ class CascadeSite:
         place = {int(node): row for row, node in enumerate(compiled.node.tolist())}
         nodes = [int(node) for node in compiled.node.tolist()]
         own = sum(node not in world.owners for node in nodes)
-        outside = nodes[own:]
-        exports = {t: place[row] for t, row in boundary.exports.items() if row in place and self._hit[row]}
+        outside, hit = nodes[own:], self._agreement.hit
+        exports = {t: place[row] for t, row in boundary.exports.items() if row in place and hit[row]}
         return Part(
             name=world.name,
             world=compiled.case.world,
@@ -333,7 +231,7 @@ class CascadeSite:
         if kept is None or is_late or kept.lit != self._lit or not may_read:
             raise NotFoundError("no such plan is kept", code="JOINT_PLAN_UNKNOWN", hint="make a new one")
         for reader, rows in told.items():
-            named = self._named(reader, world.readable(reader))
+            named = self._agreement.named(reader, world.readable(reader))
             world.granted(reader, rows, [named.id(row) for row in rows])
         case = replace(kept.compiled.case, seed=world.scenario.seed)
         self._compiled = replace(kept.compiled, case=case)
@@ -367,11 +265,14 @@ class CascadeSite:
         joint = self._joint_plan()
         part, case = _there(self._part), _there(self._compiled).case
         if self._given is None:
-            shown = list(part.exports.values())
-            self._given = GivenRuns(kernel_case(case, part, joint), len(part.imports), shown)
+            if has_loops(joint):
+                self._loops = LoopMap(part, joint)
+                self._given = self._loops.runs_of(case, part, joint)
+            else:
+                self._given = kernel_runs(case, part, joint)
         pinned = pinned_rows(part, self._lit, well=step.well)
-        if has_loops(joint):
-            return ReadableRuns(part, joint, self._given, step.runs, pinned)
+        if self._loops is not None:
+            return RisingRuns(part, joint, self._loops, self._given, step.runs, pinned)
         return KernelRuns(part, self._given, step.runs, pinned, case.horizon_us)
 
     def _run_news(self) -> dict[str, bytes]:
@@ -380,8 +281,8 @@ class CascadeSite:
         news, part = _there(self._runs).news(), _there(self._part)
         told: dict[str, dict[int, Waved]] = {}
         for number, body in news.items():
-            for reader in {site for token in (*body.service, *body.mains) for site in part.readers[token]}:
-                told.setdefault(reader, {})[number] = self._told(_for_reader(body, part, reader), reader)
+            for reader, mine in _by_reader(body, part).items():
+                told.setdefault(reader, {})[number] = self._told(mine, reader)
         return {reader: self._packed(Levels(runs)) for reader, runs in told.items()}
 
     def _told(self, body: Waved, reader: str) -> Waved:
@@ -410,11 +311,11 @@ class CascadeSite:
     def _absorb(self, sender: str, content: Content) -> dict[str, bytes]:
         act = self._step.act
         if isinstance(content, Asked) and act is Act.AGREE:
-            return self._grant(sender, content)
+            return self._all_packed(self._agreement.grant(sender, content))
         if isinstance(content, Granted) and act is Act.AGREE:
-            self._take_grant(sender, content)
+            self._agreement.take_grant(sender, content)
         elif isinstance(content, Touched) and act is Act.TOUCH:
-            self._take_touch(sender, content)
+            self._agreement.take_touch(sender, content)
         elif isinstance(content, Planned) and act in _PLAN_STAGES:
             self._plans.append(content.letter)
         elif isinstance(content, Levels) and act in _RUN_STAGES:
@@ -432,20 +333,24 @@ class CascadeSite:
             check_tokens(body, owned)
         _there(self._runs).take(levels.runs)
 
+    def _all_packed(self, contents: Mapping[str, Content]) -> dict[str, bytes]:
+        return {receiver: self._packed(content) for receiver, content in contents.items()}
+
     def _packed(self, content: Content) -> bytes:
         return pack(Letter(self._step.number, content))
 
 
-def draft_media(snapshot: Snapshot, rows: list[int]) -> list[str]:
-    """What each twin gives as a source, by its kinds."""
-    return Nodes(snapshot).media(np.array(rows, np.int32))
-
-
-def _for_reader(body: Waved, part: Part, reader: str) -> Waved:
-    return Waved(
-        {token: wave for token, wave in body.service.items() if reader in part.readers[token]},
-        {token: wave for token, wave in body.mains.items() if reader in part.readers[token]},
-    )
+def _by_reader(body: Waved, part: Part) -> dict[str, Waved]:
+    """Each reader gets what is about the tokens that it reads, and nothing else."""
+    found: dict[str, Waved] = {}
+    for waves, name in ((body.service, "service"), (body.mains, "mains")):
+        for token, wave in waves.items():
+            for reader in part.readers[token]:
+                if reader not in found:
+                    found[reader] = Waved({}, {})
+                mine: dict[Token, Wave] = getattr(found[reader], name)
+                mine[token] = wave
+    return found
 
 
 def _there(found: T | None) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from federation.joint.letters import Act, Step
 from ontology.errors import LimitError, TwinmeshError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from federation.joint.cascading import CascadeSite, Report
 
+T = TypeVar("T")
 BLOCK_RUNS = 128
 BLOCK_RUNS_MAX = 1_024
 QUICK_S, SLOW_S = 0.5, 4.0
@@ -227,7 +228,7 @@ class Conductor:
         return waiting
 
 
-async def together(calls: Iterable[Awaitable[Heard]]) -> list[Heard]:
+async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
     """All at once; the first error cancels the others."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

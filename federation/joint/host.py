@@ -15,6 +15,7 @@ import msgspec
 from federation.coarse import Coarse
 from federation.contract import Purpose
 from federation.joint.accounts import spend_scenario
+from federation.joint.agreeing import World
 from federation.joint.boundary import (
     as_named,
     coarse_for,
@@ -22,10 +23,9 @@ from federation.joint.boundary import (
     named_for,
     note_grants,
     readable_by,
-    stated_for,
     terms_of,
 )
-from federation.joint.cascading import CascadeSite, World
+from federation.joint.cascading import CascadeSite
 from federation.joint.kept import NAME_BYTES, Ground, KeptPlans
 from federation.joint.rows import shown_rows
 from federation.joint.sealing import Sealer
@@ -33,9 +33,9 @@ from federation.joint.wire import ASKED, Act, Begin, Begun, Done, End, Fetch, Ta
 from federation.ledger import Disclosure
 from federation.masks import masks
 from federation.peer_bases import known_bases
+from federation.sharing import share
 from ontology.errors import AccessError, InputError, LimitError, NotFoundError, StoreError, TwinmeshError
 from simulation.events import Elsewhere
-from simulation.network import has_unknown
 from simulation.scenario import Scenario, check_limits, parse_scenario
 from simulation.world import Grid
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from federation.contract import Grant
     from federation.joint.kept import KeptPlan
     from federation.node import Node
+    from federation.sharing import Shared
     from graph.snapshot import Snapshot
     from simulation.events import Event
 
@@ -113,7 +114,10 @@ class CascadeHost:
                 return msgspec.msgpack.encode(Done()), None
             with _in_other_words():
                 if isinstance(asked, Fetch):
-                    return self._fetch(session, grant, partner, now_ns)
+                    told = self._fetch(session, grant, partner, now_ns)
+                    if asked.is_last:
+                        self._end(node, asked.session)
+                    return told
                 return msgspec.msgpack.encode(self._work(node, session, asked)), None
 
     # Sessions
@@ -155,8 +159,8 @@ class CascadeHost:
                     "too many cascades are under way", code="JOINT_SESSIONS", hint="try again later"
                 )
             self._sessions[number] = session
-        is_thin = bool(stated_for(snapshot, world.owners))
-        return Begun(number, sealer.key, has_unknown(snapshot), is_thin, recalled is not None)
+        facts = self._plans.facts.of(snapshot, world.owners)
+        return Begun(number, sealer.key, facts.has_unknown, bool(facts.stated_for), recalled is not None)
 
     def _admit(self, node: Node, partner: str, grant: Grant, asked: Begin, now_ns: int) -> None:
         """Count a scenario once, whatever passes it takes: all have its events, or (a baseline) none."""
@@ -265,12 +269,16 @@ def _in_other_words() -> Generator[None]:
         raise StoreError("this server's part cannot be computed", code="JOINT_PART_FAILED") from error
 
 
-def _row_of(snapshot: Snapshot, text: object) -> int:
-    """The twin that an event names; -1 if there is none, or several."""
-    try:
-        return snapshot.find(text) if isinstance(text, str) else -1
-    except (NotFoundError, InputError):
+def _row_of(shared: Shared, text: object) -> int:
+    """The twin that an event names; -1 if there is none, or several.
+
+    It is looked for in what the partner may see: by a local id that is hidden, or that hidden twins have too,
+    it would learn of them.
+    """
+    if not isinstance(text, str):
         return -1
+    found = [row for row in shared.snapshot.candidates(text) if shared.masks.shown[row]]
+    return found[0] if len(found) == 1 else -1
 
 
 def _met(node: Node, sealer: Sealer, asked: Act, partner: str) -> frozenset[str]:
@@ -308,16 +316,16 @@ def _document(data: bytes) -> Mapping[str, object]:
 
 def _with_events(asked: Begin, scenario: Scenario, snapshot: Snapshot, grant: Grant, now_ns: int) -> Scenario:
     """Only to twins that the contract shows, only what it names, by our ids. All refusals look alike."""
-    shown = masks(grant, snapshot, Purpose.CASCADE, now_ns).shown
-    named = as_named(grant, snapshot, shown) if asked.events else snapshot
+    if not asked.events:
+        return scenario
+    shared = share(grant, snapshot, Purpose.CASCADE, now_ns)
     events = list(scenario.events)
     for planned in asked.events:
         stated = str(_document(planned.document).get("type"))
         event = events[planned.number]
-        row = _row_of(named, getattr(event, "twin", None))
-        if row < 0 or not shown[row] or not grant.may_event(stated, now_ns):
+        row = _row_of(shared, getattr(event, "twin", None))
+        if row < 0 or not grant.may_event(stated, now_ns):
             hint = "the partner's contract names types of events and kinds of twins"
             raise AccessError("an event that is not agreed", code="JOINT_EVENT_DENIED", hint=hint)
-        if named is not snapshot:
-            events[planned.number] = replace(event, twin=snapshot.id(row))
+        events[planned.number] = replace(event, twin=snapshot.id(row))
     return replace(scenario, events=tuple(events))

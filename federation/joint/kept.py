@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from federation.joint.boundary import LastFacts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -91,12 +93,16 @@ class _Entry:
 
 
 class KeptPlans:
-    """The plans that one server keeps, newest last; the oldest go. Thread-safe."""
+    """The plans that one server keeps, newest last; the oldest go. Thread-safe.
+
+    facts: of its snapshot, kept beside them.
+    """
 
     def __init__(self, plans_max: int = PLANS_MAX, twins_max: int = TWINS_MAX) -> None:
         self._plans_max, self._twins_max = plans_max, twins_max
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = Lock()
+        self.facts = LastFacts()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -6,7 +6,8 @@ A letter is msgpack bytes, so that any transport can carry it. Fields that are n
 from __future__ import annotations
 
 from enum import Enum
-from itertools import pairwise
+from itertools import islice
+from operator import lt
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
@@ -48,16 +49,21 @@ class Wave(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     @classmethod
     def of(cls, pieces: Pieces) -> Wave:
-        return cls([time_us for time_us, _ in pieces], [level for _, level in pieces])
+        if not pieces:
+            return cls([], [])
+        times, levels = zip(*pieces, strict=True)
+        return cls(list(times), list(levels))
 
     def pieces(self, horizon_us: int) -> Pieces:
         """As (time_us, level). Raises InputError JOINT_MESSAGE_INVALID where it is no waveform."""
-        found = list(zip(self.times, self.levels, strict=False))
-        holds = len(self.times) == len(self.levels)
-        holds = holds and all(0 <= time_us < horizon_us and 0 <= level <= FULL for time_us, level in found)
-        if not holds or any(before >= after for before, after in pairwise(self.times)):
+        times, levels = self.times, self.levels
+        holds = len(times) == len(levels)
+        if holds and times:  # there are many of them: no loop here
+            holds = times[0] >= 0 and times[-1] < horizon_us and min(levels) >= 0 and max(levels) <= FULL
+            holds = holds and all(map(lt, times, islice(times, 1, None)))
+        if not holds:
             raise InputError("a partner sent levels that are no waveform", code="JOINT_MESSAGE_INVALID")
-        return found
+        return list(zip(times, levels, strict=True))
 
 
 class Reached(msgspec.Struct, frozen=True, tag="reach", forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from simulation.tracks import Track
+from simulation.world import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,19 @@ def highest(one: Pieces, other: Pieces) -> Pieces:
 
 
 def _merged(one: Pieces, other: Pieces, choose: Callable[[int, int], int]) -> Pieces:
-    left, right, merged = Track(pieces=one), Track(pieces=other), Track()
-    for time_us in sorted({*left.times, *right.times}):
-        merged.put(time_us, choose(left.within(time_us, time_us)[0], right.within(time_us, time_us)[0]))
-    return merged.pieces
+    merged: Pieces = []
+    last = left = right = FULL
+    at, beside, count, others = 0, 0, len(one), len(other)
+    while at < count or beside < others:
+        time_us = one[at][0] if at < count else other[beside][0]
+        if beside < others and other[beside][0] < time_us:
+            time_us = other[beside][0]
+        if at < count and one[at][0] == time_us:
+            left, at = one[at][1], at + 1
+        if beside < others and other[beside][0] == time_us:
+            right, beside = other[beside][1], beside + 1
+        level = choose(left, right)
+        if level != last:
+            merged.append((time_us, level))
+            last = level
+    return merged

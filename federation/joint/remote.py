@@ -72,7 +72,10 @@ class There:
         return Heard(wrote.letters, wrote.report)
 
     async def rows(self) -> list[Row]:
-        return (await self._call(Fetch(self.session), ROWS)).rows
+        """What it shows of its Impact; with that the session is over."""
+        rows = (await self._call(Fetch(self.session, is_last=True), ROWS)).rows
+        self.session = b""
+        return rows
 
     async def end(self) -> None:
         await self._call(End(self.session), DONE)

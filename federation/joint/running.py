@@ -12,6 +12,7 @@ from federation.joint.messages import Phase, Stage, Wave, Waved
 from federation.joint.pieces import DOWN, WELL, lowest
 from simulation.cascade.blocks import block_runs
 from simulation.cascade.causes import new_causes
+from simulation.cascade.given import GivenRuns
 from simulation.cascade.layout import POOL, POOL_FULL, STRIKES, STRIKES_FULL
 from simulation.cascade.loading import enlarged
 from simulation.cascade.montecarlo import reduced
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from federation.joint.part import Part, Token
     from federation.joint.pieces import Pieces
     from federation.joint.plan import JointPlan
-    from simulation.cascade.given import GivenRuns
     from simulation.cascade.layout import Tables
     from simulation.cascade.montecarlo import Block
     from simulation.case import Case
@@ -61,21 +61,34 @@ def kernel_case(case: Case, part: Part, joint: JointPlan) -> Case:
     """The case with its share of the joint plan: rows from outside are components of their own.
 
     A circle that closes through other sites is cut here and solved by turns, on the grid like any other.
+    Founded loops that do are components that read nothing: they rise by themselves.
     """
     plan, world = joint.plan, part.world
-    component = components(world.edge_source, part.edge_target, world.twins)
-    own = np.arange(world.twins) < part.own
+    own, rising = np.arange(world.twins) < part.own, np.zeros(world.twins, np.bool_)
+    rings = [np.array(rows, np.int32) for rows in joint.loops.values()]
+    for ring in rings:
+        rising[ring] = True
+    kept = ~rising[part.edge_target]
+    source = np.concatenate([world.edge_source[kept], *rings])
+    target = np.concatenate([part.edge_target[kept], *(np.roll(ring, 1) for ring in rings)])
+    component = components(source, target, world.twins)
     count = int(component.max(initial=-1)) + 1
     start = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(component, minlength=count), out=start[1:])
     cut: Plan = replace(
         plan,
+        loop=np.where(own, plan.loop, -1).astype(np.int32),
         component=component,
         gridded=plan.gridded & own,
         member_start=start,
         members=np.lexsort((plan.rank, component)).astype(np.int32),
     )
     return replace(case, plan=cut)
+
+
+def kernel_runs(case: Case, part: Part, joint: JointPlan) -> GivenRuns:
+    """A part's runs for the kernels where no founded loop leads outside."""
+    return GivenRuns(kernel_case(case, part, joint), len(part.imports), part.exports.values())
 
 
 @dataclass(slots=True)
@@ -100,7 +113,7 @@ class KernelRuns:
         outside = [pinned.get(row, WELL) for row in range(part.own, part.world.twins)]
         self.known = {number: _Known(list(outside), [WELL] * len(part.exports)) for number in numbers}
         self._place = {token: place for place, token in enumerate(part.imports)}
-        self._stale = set(self.known)
+        self._stale, self._tokens = set(self.known), list(part.exports)
         self._is_falling = True
 
     def open(self, stage: Stage, runs: Sequence[int], loops: Mapping[int, list[Token]]) -> None:
@@ -122,15 +135,16 @@ class KernelRuns:
         self._stale.clear()
         if not stale or not self._part.exports:
             return {}
-        found = self._runs.levels({number: self.known[number].outside for number in stale})
+        found = self._runs.fallen({number: self.known[number].outside for number in stale})
         told: dict[int, Waved] = {}
-        for number, now in found.items():
-            known = self.known[number]
-            pairs = zip(self._part.exports, known.said, now, strict=True)
-            changed = {token: Wave.of(after) for token, before, after in pairs if before != after}
+        for number, now in found.items():  # what is full now was never said to be anything else: all falls
+            said, changed = self.known[number].said, dict[bytes, Wave]()
+            for place, (after, _) in now.items():
+                if said[place] != after:
+                    said[place] = after
+                    changed[self._tokens[place]] = Wave.of(after)
             if changed:
                 told[number] = Waved(changed)
-                known.said = now
         return told
 
     def touched(self) -> dict[int, list[Token]]:
@@ -142,7 +156,7 @@ class KernelRuns:
     def tally(self) -> list[Block]:
         return [
             reduced(len(part), *self._runs.tally({number: self.known[number].outside for number in part}))
-            for part in _parts(sorted(self.known), self._runs.case.world.twins)
+            for part in at_once(sorted(self.known), self._runs.case.world.twins)
         ]
 
 
@@ -192,7 +206,7 @@ class ReadableRuns:
         return [number for number in sorted(self._open) if self.exchanges[number].close().fell]
 
     def tally(self) -> list[Block]:
-        return [self._tally(part) for part in _parts(sorted(self.exchanges), self._runs.case.world.twins)]
+        return [self._tally(part) for part in at_once(sorted(self.exchanges), self._runs.case.world.twins)]
 
     def _tally(self, numbers: Sequence[int]) -> Block:
         """The solved runs put where the kernels leave theirs, and counted by them."""
@@ -213,8 +227,8 @@ class ReadableRuns:
         return reduced(count, tally, causes)
 
 
-def _parts(numbers: Sequence[int], twins: int) -> list[Sequence[int]]:
-    """Runs counted at once take memory for each twin."""
+def at_once(numbers: Sequence[int], twins: int) -> list[Sequence[int]]:
+    """Runs that are counted together: they take memory for each twin."""
     size = block_runs(twins)
     return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
@@ -274,5 +288,6 @@ __all__ = [
     "has_loops",
     "inputs_of",
     "kernel_case",
+    "kernel_runs",
     "pinned_rows",
 ]

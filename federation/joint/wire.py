@@ -67,9 +67,10 @@ class Take(msgspec.Struct, frozen=True, tag="take", forbid_unknown_fields=True):
 
 
 class Fetch(msgspec.Struct, frozen=True, tag="fetch", forbid_unknown_fields=True):
-    """What of the receiver's Impact its contract shows."""
+    """What of the receiver's Impact its contract shows. is_last: end the session with that."""
 
     session: Session
+    is_last: bool = False
 
 
 class End(msgspec.Struct, frozen=True, tag="end", forbid_unknown_fields=True):

@@ -49,16 +49,22 @@ class OldHistory:
     def __init__(self, site: Path) -> None:
         self._path = site / OLD
 
+    def numbers(self, points: Sequence[str]) -> npt.NDArray[np.int32]:
+        raise self._read_only()
+
     def append(
         self,
-        points: Sequence[str],
+        points: Sequence[str] | npt.NDArray[np.int32],
         times_ns: npt.NDArray[np.int64],
         words: npt.NDArray[np.uint64],
         quality: npt.NDArray[np.uint8],
         texts: Sequence[str | None],
         kinds: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        raise StoreError("this history is only read", code="STORE_LOCKED", place=Place(path=str(self._path)))
+        raise self._read_only()
+
+    def _read_only(self) -> StoreError:
+        return StoreError("this history is only read", code="STORE_LOCKED", place=Place(path=str(self._path)))
 
     def range(
         self, point: str, from_ns: int, to_ns: int, limit: int = RANGE_ROWS_MAX, *, newest: bool = False

@@ -16,10 +16,18 @@ NEO4J_SCHEMES: Final = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j
 
 
 def open_journals(
-    folder: Path, url: str, *, user: str = "neo4j", password: str = "", database: str | None = None
+    folder: Path,
+    url: str,
+    *,
+    user: str = "neo4j",
+    password: str = "",
+    database: str | None = None,
+    holder: str | None = None,
+    take_over: bool = False,
 ) -> Journals | None:
     """The journals at a URL; None for those in the folder (no URL). UsageError STORE_URL.
 
+    holder: who writes there, as others are told; None: the folder's process. take_over: from another one.
     The driver is imported here and not before: most folders need none.
     """
     if not url:
@@ -29,4 +37,6 @@ def open_journals(
         hint = "bolt://HOST:7687 or neo4j://HOST; leave it out for SQLite"
         raise UsageError(f"[store] url {url!r} names no store", code="STORE_URL", hint=hint)
     place = import_module("graph.stores.neo4j.connection").Neo4jPlace(url, user, password, database)
-    return import_module("graph.stores.neo4j.journals").Neo4jJournals(folder, place)
+    return import_module("graph.stores.neo4j.journals").Neo4jJournals(
+        folder, place, holder, take_over=take_over
+    )

@@ -59,10 +59,16 @@ def _longest_delay(pieces: Table, edge: Row, first: int, last: int) -> int:
 def _look(tables: Tables, cells: Cells, edge: Row, first: int, last: int) -> None:
     """Rule 1: a delay between two cells takes the lower of both."""
     edge.known = lowest(tables.pieces, edge.first_cap, edge.end_cap, first, last)
-    edge.live = edge.looped
-    if edge.looped:
-        return
+    edge.live = edge.looped and not edge.given
     source = tables.twins[edge.source]
+    if edge.looped:
+        if edge.given:
+            end = source.first_mains + source.mains_pieces
+            mains = lowest(tables.pool, source.first_mains, end, first, last)
+            end = source.first_inner + source.inner_pieces
+            service = lowest(tables.pool, source.first_inner, end, first, last)
+            edge.known_mains, edge.known = min(edge.known, mains), min(edge.known, service)
+        return
     sent_first, sent_last = first - _longest_delay(tables.pieces, edge, first, last), last - edge.delay
     if edge.inside:
         edge.live = sent_last >= first
@@ -108,6 +114,10 @@ def close_cell(tables: Tables, cells: Cells, twin: Row, cell: int) -> bool:
     changed = twin.service != (tables.links[twin.changes].level if twin.changes >= 0 else FULL)
     if changed:
         twin.changes = _linked(tables, cell, twin.service, twin.changes)
+    if twin.tells:
+        said = tables.links[twin.mains_changes].level if twin.mains_changes >= 0 else FULL
+        if twin.mains != said:
+            twin.mains_changes = _linked(tables, cell, twin.mains, twin.mains_changes)
     if twin.restart > 0 or twin.first_setting < twin.end_setting:
         twin.service_lows = _with_low(tables, twin.service_lows, cell, twin.raw_service)
         twin.mains_lows = _with_low(tables, twin.mains_lows, cell, twin.raw_mains)
@@ -203,6 +213,12 @@ def next_visit(tables: Tables, cells: Cells, twin: Row, cell: int) -> int:
             if not edge.looped:
                 found = min(found, next_cell(pieces, edge.first_extra, edge.end_extra, cell, us))
                 found = min(found, _arrival_changes(tables, cells, edge, cell))
+            elif edge.given:
+                source = tables.twins[edge.source]
+                end = source.first_mains + source.mains_pieces
+                found = min(found, next_cell(tables.pool, source.first_mains, end, cell, us))
+                end = source.first_inner + source.inner_pieces
+                found = min(found, next_cell(tables.pool, source.first_inner, end, cell, us))
     return found
 
 

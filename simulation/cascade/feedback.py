@@ -82,7 +82,10 @@ def _disturbed(tables: Tables, twin: Row) -> bool:
             return True
         for number in range(group.first_edge, group.end_edge):
             edge = tables.edges[number]
-            if edge.first_cap < edge.end_cap or tables.twins[edge.source].pieces > 0:
+            source = tables.twins[edge.source]
+            if edge.first_cap < edge.end_cap or source.pieces > 0:
+                return True
+            if edge.given and (source.mains_pieces > 0 or source.inner_pieces > 0):
                 return True
     return False
 
@@ -135,7 +138,7 @@ def _enlist(tables: Tables, cells: Cells, number: int, cell: int) -> None:
     twin.armed = True
     twin.since = cell
     twin.mains = twin.service = FULL
-    twin.changes = twin.mains_lows = twin.service_lows = -1
+    twin.changes = twin.mains_changes = twin.mains_lows = twin.service_lows = -1
     for place in range(twin.first_group, twin.end_group):
         group = tables.groups[tables.groups_of[place]]
         group.content, group.spell, group.down_until = full_buffer(cells, group), -1, 0
@@ -289,7 +292,7 @@ def _seen(twins: Table, twin: Row, edge: Row, mains: bool) -> int:
     """Rule 9: mains sees mains inside the loop; service sees mains on back edges only. Outside is service."""
     source = twins[edge.source]
     if not edge.live or not source.armed:
-        return edge.known
+        return edge.known_mains if edge.given and (mains or edge.back) else edge.known
     if not edge.looped:
         return min(edge.known, source.service)
     rising = twin.rises and source.rises
@@ -321,19 +324,32 @@ def _leave(tables: Tables, cells: Cells, cell: int) -> int:
 
 @bare
 def _publish(tables: Tables, cells: Cells, twin: Row) -> bool:
-    """Turn a chain of changes, newest first, into pieces in the pool. False: no room."""
-    count, link = 0, twin.changes
+    """Turn chains of changes, newest first, into pieces in the pool. False: no room."""
+    twin.first_piece = tables.used[POOL]
+    twin.pieces = _unchained(tables, cells, twin.changes)
+    if twin.pieces < 0:
+        return False
+    if twin.tells:
+        twin.first_inner, twin.inner_pieces = twin.first_piece, twin.pieces
+        twin.first_mains = tables.used[POOL]
+        twin.mains_pieces = _unchained(tables, cells, twin.mains_changes)
+    return twin.mains_pieces >= 0
+
+
+@bare
+def _unchained(tables: Tables, cells: Cells, newest: int) -> int:
+    """How many pieces a chain became, at the end of the pool; -1: no room."""
+    count, link = 0, newest
     while link >= 0:
         count += 1
         link = tables.links[link].previous
-    twin.first_piece, twin.pieces = tables.used[POOL], count
-    if twin.first_piece + count > len(tables.pool):
-        return False
-    place, link = twin.first_piece + count, twin.changes
+    place, link = tables.used[POOL] + count, newest
+    if place > len(tables.pool):
+        return -1
+    tables.used[POOL] = place
     while link >= 0:
         place -= 1
         change = tables.links[link]
         tables.pool[place].time, tables.pool[place].value = change.cell * cells.cell_us, change.level
         link = change.previous
-    tables.used[POOL] += count
-    return True
+    return count

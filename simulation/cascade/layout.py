@@ -64,9 +64,13 @@ TWIN = _record(
         # feedback, chains of links, newest first, -1: none. Changes of service; lows of raw levels
         "changes mains_lows service_lows "
         # feedback: the cell for which the twin was opened last, and the next for which it has to be
-        "since due"
+        "since due "
+        # parts of a world, in the pool: mains; service as it is seen within a founded loop that leads
+        # outside; service as all others see it. Chain of links of mains
+        "first_mains mains_pieces first_inner inner_pieces first_outer outer_pieces mains_changes"
     ),
-    flags="rises armed opened queued stale",
+    # parts of a world: its levels are given; it tells its mains
+    flags="rises armed opened queued stale given tells",
 )
 GROUP = _record(
     numbers=(
@@ -84,9 +88,11 @@ EDGE = _record(
     numbers=(
         "source target group weight "  # the plan
         "delay first_cap end_cap first_extra end_extra "  # this run
-        "known"  # the lowest of what arrives in a cell, without what is being settled
+        # the lowest of what arrives in a cell, without what is being settled; the same of mains, if given
+        "known known_mains"
     ),
-    flags="looped back inside live",  # live: what is being settled arrives in this cell
+    # live: what is being settled arrives in this cell; given: looped, from a twin that is settled elsewhere
+    flags="looped back inside live given",
 )
 COMPONENT = _record(numbers="first_member end_member seeds", flags="gridded dirty")
 PIECE = _record(numbers="time value")

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -29,20 +30,22 @@ def server_program() -> str:
 class Rabbit:
     """A broker that can be killed and started again with what it holds."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, secure=None):
+        """secure: (CA file, certificate, key, user, password); then it listens by TLS alone."""
         self._folder = folder
         self._program = server_program()
+        self._secure = secure is not None
         self.port, distribution, mapper = free_ports(3)
         (folder / "enabled_plugins").write_text("[].\n")
         (folder / "rabbit.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users.guest = false\n"
-            "disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 400MB\n"
+            f"{self._listener(secure)}disk_free_limit.absolute = 50MB\n"
+            "vm_memory_high_watermark.absolute = 400MB\n"
         )
         self._environment = {
             **os.environ,
             "HOME": str(folder),
             "RABBITMQ_NODENAME": f"twinmesh{self.port}@localhost",
-            "RABBITMQ_NODE_PORT": str(self.port),
+            **({} if secure else {"RABBITMQ_NODE_PORT": str(self.port)}),
             "RABBITMQ_DIST_PORT": str(distribution),
             "ERL_EPMD_PORT": str(mapper),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -86,6 +89,17 @@ class Rabbit:
             self._mapper.kill()
             self._mapper.wait(30)
 
+    def _listener(self, secure):
+        if secure is None:
+            return f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users.guest = false\n"
+        authority, certificate, key, user, password = secure
+        return (
+            f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{self.port}\n"
+            f"ssl_options.cacertfile = {authority}\nssl_options.certfile = {certificate}\n"
+            f"ssl_options.keyfile = {key}\nssl_options.verify = verify_none\n"
+            f"default_user = {user}\ndefault_pass = {password}\n"
+        )
+
     def _start_mapper(self, port):
         """Erlang's port mapper on a port of our own, so that none is left behind when we end."""
         program = shutil.which("epmd") or "/usr/bin/epmd"
@@ -93,10 +107,18 @@ class Rabbit:
         quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
         return subprocess.Popen([program, "-relaxed_command_check"], env=environment, **quiet)
 
+    def _line(self):
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=2)
+        if not self._secure:
+            return line
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only whether it is up
+        return context.wrap_socket(line)
+
     def _answers(self):
         """It speaks AMQP: a header that no version has is answered with the one it speaks."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as probe:
+            with self._line() as probe:
                 probe.sendall(b"AMQP\x00\x00\x09\x00")
                 return probe.recv(8) == b"AMQP\x00\x00\x09\x01"
         except OSError:

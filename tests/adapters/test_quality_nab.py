@@ -40,7 +40,10 @@ class Series:
 
     def judged(self) -> npt.NDArray[np.int64]:
         """Flags by the rules that its first part gives."""
-        rules = learn(self.times_ns[: self.learnt], self.values[: self.learnt])
+        return self.flags(learn(self.times_ns[: self.learnt], self.values[: self.learnt]))
+
+    def flags(self, rules: PointRules) -> npt.NDArray[np.int64]:
+        """Flags by some rules."""
         count = len(self.values)
         batch = Readings(
             np.zeros(count, np.int32), self.times_ns, self.values.view(np.uint64), np.zeros(count, np.uint8)
@@ -98,9 +101,18 @@ def test_a_jump_is_out_of_range_and_too_fast(nab: Path) -> None:
     assert (flags >> Reason.RATE & 1).any()
 
 
+def test_the_flat_line_is_stuck_where_its_operator_says_that_it_moves(nab: Path) -> None:
+    """Of a line that was always flat nothing is learnt; by a rule of six hours it is stuck from then on."""
+    series = read(nab, FLATLINE)
+    stuck = series.flags(PointRules(stuck_after_s=6 * 3_600)) >> Reason.STUCK & 1
+    elapsed_ns = series.times_ns - series.times_ns[0]
+    assert np.array_equal(stuck.astype(bool), elapsed_ns >= 6 * 3_600 * 10**9)
+    assert len(np.unique(series.values)) == 1
+
+
 @pytest.mark.parametrize("key", [JUMPS, TEMPERATURE])
 def test_a_sensor_that_stands_still_is_stuck(nab: Path, key: str) -> None:
-    """The files hold no stuck window, so one is put in: twelve hours of one value."""
+    """These files hold no stuck window, so one is put in: twelve hours of one value."""
     series = read(nab, key)
     still = slice(series.learnt + 200, series.learnt + 200 + 144)
     series.values[still] = series.values[still.start]

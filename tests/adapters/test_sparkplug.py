@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
 import threading
-import time
 
 import pytest
 from paho.mqtt.client import Client
@@ -18,62 +18,12 @@ from adapters.sparkplug.source import SparkplugSource
 from graph.values import Quality
 from ontology.errors import InputError
 from ontology.units import load_units
-from tests.adapters.brokers import Broker, wait_for
+from tests.adapters.brokers import Broker, secure_broker, wait_for
+from tests.adapters.sparkplug_edges import CLIENT, WAIT_S, Edge, metric
+from tests.api.certificates import Authority
 from tests.outside.npm import node, package, trusting
 
 UNITS = load_units()
-CLIENT = ("sparkplug-client", "3.2.4")
-WAIT_S = 60.0
-
-
-class Edge:
-    """The edge of sparkplug_edge.cjs: tells what happened to it until it ends."""
-
-    def __init__(self, port, modules, program, name="press"):
-        command = [node(), str(program), str(modules), f"mqtt://127.0.0.1:{port}", "line", name]
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self._process = subprocess.Popen(command, text=True, env=trusting(), **pipes)
-        self._events = queue.Queue()
-        self._errors = []
-        self._threads = [threading.Thread(target=self._listen), threading.Thread(target=self._keep_errors)]
-        for thread in self._threads:
-            thread.start()
-        self.expect("connect")
-
-    def tell(self, do, **more):
-        self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
-        self._process.stdin.flush()
-        self.expect("did")
-
-    def expect(self, event):
-        """Wait for an event; others before it are passed over. An edge that ended fails the test."""
-        until = time.monotonic() + WAIT_S
-        while True:
-            try:
-                found = self._events.get(timeout=max(until - time.monotonic(), 0.01))
-            except queue.Empty:
-                pytest.fail(f"the edge did not tell {event!r} in time: {''.join(self._errors)}")
-            if found is None or found["event"] == "error":
-                pytest.fail(f"the edge ended or failed: {found} {''.join(self._errors)}")
-            if found["event"] == event:
-                return found
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait(30)
-        for thread in self._threads:
-            thread.join(30)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            pipe.close()
-
-    def _listen(self):
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                self._events.put(json.loads(line))
-        self._events.put(None)
-
-    def _keep_errors(self):
-        self._errors.extend(self._process.stderr)
 
 
 @pytest.fixture
@@ -118,10 +68,6 @@ def listen(broker, campus_twin):
         source.stop()
 
 
-def metric(name, value, kind="Double", **more):
-    return {"name": name, "value": value, "type": kind, **more}
-
-
 BORN = [
     metric("Temperature", 20.5, alias=1, properties={"engUnit": {"type": "String", "value": "Cel"}}),
     metric("Running", True, "Boolean", alias=2),
@@ -129,6 +75,22 @@ BORN = [
     metric("Offset", -5, "Int16", alias=4),
     metric("Node Control/Rebirth", False, "Boolean"),
 ]
+
+
+@contextlib.contextmanager
+def listening(broker, topic):
+    """What comes on a topic, from a subscription on that the broker has confirmed."""
+    heard, subscribed = queue.Queue(), threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _c, _d, message: heard.put(message.payload)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe(topic, 1)
+    assert subscribed.wait(WAIT_S)
+    yield heard
+    client.disconnect()
+    client.loop_stop()
 
 
 def last(twin, name):
@@ -182,9 +144,11 @@ def test_a_death_makes_quality_bad_and_a_new_birth_makes_it_good(listen, edges, 
     expect(campus_twin, "line/press/Temperature", 20.5)
 
 
-def test_a_host_that_missed_the_birth_asks_for_it(listen, edges, campus_twin):
+def test_a_host_that_missed_the_birth_asks_for_it(listen, edges, broker, campus_twin):
     edge = edges()
-    edge.tell("born", metrics=[dict(each) for each in BORN])
+    with listening(broker, "spBv1.0/line/NBIRTH/press") as heard:
+        edge.tell("born", metrics=[dict(each) for each in BORN])
+        heard.get(timeout=WAIT_S)  # else the birth may still be on its way, and is not missed
     listen()
     edge.tell("data", metrics=[{"alias": 1, "value": 30.5, "type": "Double", "name": ""}])
     edge.expect("rebirth")
@@ -203,6 +167,43 @@ def test_a_broker_that_was_away_leaves_no_hole(listen, edges, broker, campus_twi
     broker.start()
     expect(campus_twin, "line/press/Temperature", 25.5)
     assert source.health().reconnects >= 1
+
+
+def test_by_tls_and_password_a_kill_of_the_broker_leaves_no_hole(
+    mosquitto, tmp_path, campus_twin, request, monkeypatch
+):
+    """The broker forgets everything with kill -9; the edge bears again and nothing stays old or bad."""
+    monkeypatch.setenv("TEST_PASSWORD", "s3cret")
+    authority = Authority(tmp_path, "site")
+    rights = "user edge\ntopic readwrite spBv1.0/#\nuser twin\ntopic readwrite spBv1.0/#\n"
+    users = {"edge": "3dge", "twin": "s3cret"}
+    broker = secure_broker(mosquitto, tmp_path / "secure", authority, users, rights)
+    secrets = (authority.file, "edge", "3dge")
+    edge = None
+    config = SparkplugConfig(
+        "campus", "127.0.0.1", port=broker.port, tls=True, ca_file=authority.file, username="twin",
+        password_env="TEST_PASSWORD", reconnect_s_max=1, rebirth_s_min=0.2,
+    )  # fmt: skip
+    source = SparkplugSource.start(campus_twin, config, UNITS)
+    try:
+        wait_for(lambda: source.health().connected)
+        program = request.path.parent / "sparkplug_edge.cjs"
+        edge = Edge(broker.port, package(*CLIENT).parent, program, secure=secrets)
+        edge.tell("born", metrics=[dict(each) for each in BORN])
+        expect(campus_twin, "line/press/Temperature", 20.5)
+        broker.kill()
+        wait_for(lambda: not source.health().connected)
+        edge.tell("data", metrics=[metric("Temperature", 26.5)], silent=True)
+        broker.start()
+        expect(campus_twin, "line/press/Temperature", 26.5)
+        edge.tell("data", metrics=[metric("Temperature", 27.5)])
+        expect(campus_twin, "line/press/Temperature", 27.5)
+        assert (source.health().shed, source.health().last_error) == (0, None)
+    finally:
+        if edge is not None:
+            edge.kill()
+        source.stop()
+        broker.stop()
 
 
 def frames(*payloads):

@@ -171,6 +171,35 @@ def compared(pair: tuple[Running, Running], principal: str, queries: Sequence[st
     return told
 
 
+BY_CURSOR = """query q($after: String, $by: [TwinOrder!]) { twins(first: 2, after: $after, orderBy: $by) {
+  totalCount edges { cursor node { id } } pageInfo { startCursor endCursor hasNextPage } } }"""
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+@pytest.mark.parametrize("by", [None, "ratedPower"])
+def test_a_cursor_of_somebody_else_tells_nothing(
+    pair: tuple[Running, Running], principal: str, by: str | None
+) -> None:
+    """Cursors at twins out of sight, given to who does not see them: pages are those of what is in sight."""
+    role, share = PRINCIPALS[principal]
+    order = None if by is None else [{"by": by}]
+    whole = "query q($by: [TwinOrder!]) { twins(first: 100, orderBy: $by) { edges { cursor } } }"
+    cursors = list[str]()
+    for number, each in enumerate(pair):
+        token = each.tokens.create(f"cursors {principal} {by} {number}", Role.ADMIN)
+        found = each.data(whole, {"by": order}, token)["twins"]["edges"]
+        cursors += [edge["cursor"] for edge in found]
+    tokens = [each.tokens.create(f"given {principal} {by}", role, **share) for each in pair]
+    drawn = Random(fresh_seed(f"cursors {principal}")).sample(cursors, 8)
+    with pair[0].client(tokens[0]) as first, pair[1].client(tokens[1]) as second:
+        for cursor in drawn:
+            asked = {"query": BY_CURSOR, "variables": {"after": cursor, "by": order}}
+            one, other = (client.post("/graphql", json=asked) for client in (first, second))
+            assert one.text == other.text, cursor
+            seen = {edge["node"]["id"].rpartition("/")[2] for edge in one.json()["data"]["twins"]["edges"]}
+            assert seen <= SEEN[principal] | {"R-2", "VAV-2"}
+
+
 ALWAYS = (
     "{ twins(first: 1000) { totalCount nodes { id localId name kind attributes { name value } "
     "in { totalCount nodes { twin { id } } } out { totalCount nodes { twin { id } } } } } }",

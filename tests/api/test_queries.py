@@ -351,3 +351,9 @@ def test_a_job_that_has_ended_stays_as_it_is(reader: Any) -> None:
     cancel = "mutation m($id: ID!) { cancelSimulation(id: $id) { status } }"
     assert reader.data(cancel, {"id": job["id"]}) == {"cancelSimulation": {"status": "DONE"}}
     assert reader.code(cancel, {"id": "nothing"}) == "JOB_UNKNOWN"
+
+
+def test_an_argument_may_be_called_as_what_resolves_it(reader: Any) -> None:
+    """`source` is also what graphql-core calls the parent object."""
+    answer = reader.ask('{ bindings(source: "nothing") { __typename } }')
+    assert all(error["extensions"]["code"] != "INTERNAL" for error in answer.get("errors", ())), answer

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from federation.coarse import Coarse
-from federation.joint.cascading import CascadeSite, World
+from federation.joint.agreeing import World
+from federation.joint.cascading import CascadeSite
 from federation.joint.conducting import Bounds, Conductor, Here, Traffic, Waiting
 from graph.snapshot import Snapshot
 from simulation.events import Elsewhere

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from federation.joint.cascading import CascadeSite, World
+from federation.joint.agreeing import World
+from federation.joint.cascading import CascadeSite
 from federation.joint.conducting import Bounds, Conductor, Here, Traffic
 from federation.joint.cutting import Cut, cut_inputs, cut_world
 from federation.joint.letters import Act, Step
-from federation.joint.running import KernelRuns, ReadableRuns, kernel_case
+from federation.joint.rising import LoopMap, RisingRuns
+from federation.joint.running import KernelRuns, kernel_case
 from federation.joint.site import LocalSite
 from simulation.cascade.given import GivenRuns, Pieces
 from simulation.cascade.montecarlo import Merger, Outcome, run_case
@@ -127,13 +129,15 @@ class CutSite(CascadeSite):
         """Of all own twins by run, as they stand."""
         part, runs = self.cut.part, self._runs
         self.kind = type(runs).__name__
-        if isinstance(runs, ReadableRuns):
-            solvers = {number: exchange.solver for number, exchange in runs.exchanges.items()}
-            return {n: [w.service.pieces for w in s.outer[: part.own]] for n, s in solvers.items()}
-        assert isinstance(runs, KernelRuns) and self._local is not None
-        case = kernel_case(self._case, part, self._local.plan)
-        everything = GivenRuns(case, len(part.imports), range(part.own))
-        return everything.levels({number: known.outside for number, known in runs.known.items()})
+        assert isinstance(runs, KernelRuns | RisingRuns) and self._local is not None
+        joint = self._local.plan
+        case, loops = kernel_case(self._case, part, joint), LoopMap(part, joint).loops
+        everything = GivenRuns(case, len(part.imports), range(part.own), loops)
+        if isinstance(runs, KernelRuns):
+            return everything.levels({number: known.outside for number, known in runs.known.items()})
+        known = {number: run.known for number, run in runs.runs.items()}
+        found, well = everything.fall(known)[0], ([], [])
+        return {n: [rows.get(row, well)[0] for row in range(part.own)] for n, rows in found.items()}
 
     @property
     def outcome(self) -> Outcome:

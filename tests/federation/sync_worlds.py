@@ -114,7 +114,7 @@ class World:
 
 def ask(world: World, site: str, cursor: bytes, limit: int = 1_000) -> Page:
     """A page as it comes from the wire."""
-    source = open_source(world.mesh, world.grant, site, NOW_NS)
+    source = open_source(world.mesh, world.grant, site, NOW_NS, b"key")
     body, disclosure = answer_page(source, SyncAsked(site, cursor, limit))
     page = read_answer(body, "peer")
     assert isinstance(page, Page)

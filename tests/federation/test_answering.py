@@ -219,6 +219,10 @@ def test_what_is_sent_of_a_filter_is_never_stricter(tmp_path: Path) -> None:
         ["text", "id", "eq"],
         ["attribute", "area", [], 5],
         ["attribute", 5, [], None],
+        ["text", "name", [["gt", 5]]],
+        ["text", "id", [["in", ["x", None]]]],
+        ["attribute", "area", [["contains", 5]], None],
+        ["attribute", "area", [["startsWith", True]], None],
     ],
 )
 def test_filters_that_nobody_writes_are_refused(data: object) -> None:

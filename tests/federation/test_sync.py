@@ -76,7 +76,7 @@ def play(world: World, replica: Replica, site: str, rounds: int) -> None:
 
 
 def hash_now(world: World, site: str) -> SharedHash:
-    told = read_answer(answer_hash(open_source(world.mesh, world.grant, site, NOW_NS)), "peer")
+    told = read_answer(answer_hash(open_source(world.mesh, world.grant, site, NOW_NS, b"key")), "peer")
     assert isinstance(told, SharedHash)
     return told
 

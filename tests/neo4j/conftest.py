@@ -28,11 +28,12 @@ def open_mesh(neo4j, tmp_path, schema):
     units = load_units()
     with ExitStack() as stack:
 
-        def open_one(name="first", *, read_only=False, password=None):
+        def open_one(name="first", *, read_only=False, password=None, take_over=False):
             folder = tmp_path / name
             folder.mkdir(exist_ok=True)
             (folder / "twinmesh.toml").write_text("format = 1\n")
-            journals = open_journals(folder, neo4j.url, password=password or neo4j.password)
+            secret = password or neo4j.password
+            journals = open_journals(folder, neo4j.url, password=secret, take_over=take_over)
             undo = ExitStack()
             undo.callback(journals.close)
             with undo:

@@ -7,11 +7,11 @@ import time
 WAIT_S_MAX = 120.0
 
 
-def wait_until(holds, what="it"):
+def wait_until(holds, what="it", wait_s_max=WAIT_S_MAX):
     """Wait for something that will be true; the deadline is for a machine that is busy."""
-    until_s = time.monotonic() + WAIT_S_MAX
+    until_s = time.monotonic() + wait_s_max
     while not holds():
-        assert time.monotonic() < until_s, f"{what} did not come true in {WAIT_S_MAX:.0f} s"
+        assert time.monotonic() < until_s, f"{what} did not come true in {wait_s_max:.0f} s"
         time.sleep(0.01)
 
 

@@ -73,6 +73,14 @@ def test_the_command_line_works_on_a_neo4j_as_on_files(neo4j, environment, tmp_p
     assert sound["sound"] and sound["sites"][0]["revision"] == "1" and sound["sites"][0]["gaps"] == []
     told = run(environment, "backup", str(tmp_path / "kept"), "--data", data, code=1)
     assert "BACKUP_UNSUPPORTED" in told.stderr and not (tmp_path / "kept").exists()
+    told = json.loads(run(environment, "doctor", "--data", data, "--json", code=0).stdout)["findings"]
+    assert {"neo4j", "neo4j clock", "neo4j apoc", "neo4j constraints"} <= {one["name"] for one in told}
+    states = {one["name"]: one for one in told if one["name"].startswith("neo4j ")}
+    assert states["neo4j graph campus"]["detail"] == "no foreign change"
+    assert states["neo4j site campus"]["detail"].endswith("its graph is complete; nobody writes it")
+    neo4j.run("CREATE (:Entity)")
+    assert "have no id" in run(environment, "doctor", "--data", data, code=1).stdout
+    neo4j.run("MATCH (n:Entity) WHERE n.id IS NULL DELETE n")
     neo4j.run("MATCH (n:`brick:AHU`) SET n.name = 'Two'")
     told = run(environment, "verify", "--data", data, code=1)
     assert "STORE_FOREIGN_CHANGE" in told.stderr

@@ -13,7 +13,7 @@ from neo4j_waiting import mirror_of, wait_shown, wait_until
 from api.config import Follow
 from api.following import Following
 from graph.content import content_of
-from graph.stores.neo4j import projection
+from graph.stores.neo4j import lease, projection
 from graph.values import Change, RelationshipRecord, TwinRecord, Value
 from ontology.errors import StoreError
 
@@ -70,12 +70,45 @@ def test_a_second_writer_fences_the_first_one_and_its_graph_off(open_mesh, neo4j
     first = open_mesh("first")
     first.create_site("campus").apply(Change(put_twins=twins(schema, range(3))))
     wait_shown(first)
-    second = open_mesh("second")
+    with pytest.raises(StoreError) as caught:
+        open_mesh("second")
+    assert caught.value.code == "STORE_LOCKED" and "first" in caught.value.message
+    second = open_mesh("second", take_over=True)
     with pytest.raises(StoreError) as caught:
         first.twin("campus").apply(Change(put_twins=twins(schema, ["late"])))
     assert caught.value.code == "STORE_FENCED"
     second.twin("campus").apply(Change(put_twins=twins(schema, range(3), note="new")))
     assert_shown(neo4j, second)
+
+
+def test_a_writer_that_lost_its_lease_says_so_before_it_writes(open_mesh, schema, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    first = open_mesh("first").create_site("campus")
+    open_mesh("second", take_over=True)
+    wait_until(lambda: first.troubles, "the loss")
+    assert {trouble.code for trouble in first.troubles} == {"STORE_FENCED"}
+
+
+def test_a_lease_is_given_back_or_runs_out(open_mesh, neo4j, schema):
+    first = open_mesh("first")
+    first.announce("http://first.example")
+    first.create_site("campus")
+    with pytest.raises(StoreError) as caught:
+        open_mesh("follower", read_only=True).check_writable()
+    assert (caught.value.code, "http://first.example" in caught.value.message) == ("STORE_LOCKED", True)
+    first.close()
+    second = open_mesh("second")  # which needs not wait
+    second.twin("campus").apply(Change(put_twins=twins(schema, ["one"])))
+    # As a server leaves it whose machine was switched off.
+    second.close()
+    neo4j.run("MATCH (j:_Journal) SET j.held_until = timestamp() + 600000, j.holder_name = 'dead'")
+    with pytest.raises(StoreError) as caught:
+        open_mesh("third")
+    assert caught.value.code == "STORE_LOCKED" and "dead" in caught.value.message
+    open_mesh("second").close()  # its own folder goes on at once
+    neo4j.run("MATCH (j:_Journal) SET j.holder = 'dead', j.held_until = timestamp() - 1")
+    third = open_mesh("third").twin("campus")
+    assert third.apply(Change(put_twins=twins(schema, ["two"]))).revision == 2
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -142,7 +175,7 @@ def test_a_first_load_that_broke_off_goes_on_at_opening(open_mesh, neo4j, schema
     shown = neo4j.run("MATCH (p:_Projection) RETURN p.sequence AS s, p.edges AS e")
     assert shown[0]["s"] == -1 and shown[0]["e"] > 0, shown
     monkeypatch.undo()
-    assert_shown(neo4j, open_mesh("again"))
+    assert_shown(neo4j, open_mesh("again", take_over=True))
 
 
 def _break_off(monkeypatch, batches, open_mesh, name):
@@ -158,6 +191,6 @@ def _break_off(monkeypatch, batches, open_mesh, name):
 
     with monkeypatch.context() as patch:
         patch.setattr(projection.Projection, "_move", failing)
-        mesh = open_mesh(name)
+        mesh = open_mesh(name, take_over=True)
         wait_until(lambda: mirror_of(mesh).medium.trouble is not None, "the break")
         mesh.close()

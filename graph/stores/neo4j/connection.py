@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from neo4j import GraphDatabase, NotificationMinimumSeverity
+from neo4j import GraphDatabase, NotificationMinimumSeverity, Query
 from neo4j.exceptions import (
     AuthError,
+    ClientError,
     ConfigurationError,
     ConstraintError,
     DriverError,
@@ -17,10 +18,10 @@ from neo4j.exceptions import (
     SessionExpired,
 )
 
-from ontology.errors import Place, StoreError, UsageError
+from ontology.errors import LimitError, Place, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from neo4j import Driver, Session
     from neo4j import Transaction as DriverTransaction
@@ -30,9 +31,24 @@ ACQUIRE_S_MAX: Final = 30.0
 # Rows of a journal that the driver holds at a time: payloads may be large.
 FETCH_ROWS: Final = 32
 _UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
+_TIMED_OUT: Final = (
+    "Neo.ClientError.Transaction.TransactionTimedOut",
+    "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
+)
+# Errors of the way to the journal, not of the journal.
+ELSEWHERE: Final = frozenset({"STORE_AUTH", "STORE_HALTED", "STORE_UNREACHABLE"})
+_CODES: Final = {
+    "Neo.TransientError.General.DatabaseUnavailable": "STORE_UNREACHABLE",
+    "Neo.ClientError.Database.DatabaseNotFound": "STORE_UNREACHABLE",
+    # Of the change whose log entry could not be written, and of all that come after it.
+    "Neo.DatabaseError.Transaction.TransactionLogError": "STORE_HALTED",
+    "Neo.DatabaseError.Transaction.TransactionCommitFailed": "STORE_HALTED",
+    "Neo.DatabaseError.Transaction.TransactionStartFailed": "STORE_HALTED",
+}
 _HINTS: Final = {
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
+    "STORE_HALTED": "its disk is full, most often: make room, then restart Neo4j (docs/neo4j.md)",
     "STORE_CONSTRAINT": "a constraint of somebody else's refuses what twinmesh writes: SHOW CONSTRAINTS",
 }
 
@@ -77,6 +93,18 @@ class Connection:
         """All rows that a statement gives; what it wrote is durable on return. StoreError."""
         with self.errors(), self._session() as session:
             return session.run(statement, values).values()  # pyright: ignore[reportArgumentType]
+
+    def read(self, statement: str, values: Mapping[str, Any], wall_s: float) -> list[list[Any]]:
+        """All rows of a statement that only reads, and may take so long. LimitError TIME_BUDGET."""
+        # The driver wants statements as literals, because others may hold text of a request: ours never do.
+        query = Query(statement, timeout=wall_s)  # pyright: ignore[reportArgumentType]
+        with self.errors(), self._session() as session:
+            try:
+                return session.run(query, dict(values)).values()
+            except ClientError as error:
+                if error.code not in _TIMED_OUT:
+                    raise
+                raise LimitError(f"the answer took more than {wall_s:g} s", code="TIME_BUDGET") from error
 
     def stream(self, statement: str, **values: Any) -> Iterator[list[Any]]:
         """The same row by row, few of them in memory."""
@@ -127,7 +155,7 @@ def _driver(place: Neo4jPlace) -> Driver:
 
 
 def as_store_error(error: DriverError | Neo4jError, place: str) -> StoreError:
-    """STORE_AUTH, STORE_UNREACHABLE, STORE_CONSTRAINT or STORE_FAILED, with what the server said."""
+    """STORE_AUTH, -UNREACHABLE, -HALTED, -CONSTRAINT or -FAILED, with what the server said."""
     code = _code(error)
     said = (error.message if isinstance(error, Neo4jError) else str(error)) or type(error).__name__
     message = f"Neo4j: {said.splitlines()[0]}"
@@ -142,4 +170,4 @@ def _code(error: DriverError | Neo4jError) -> str:
     if isinstance(error, ConstraintError):
         return "STORE_CONSTRAINT"
     server = (error.code or "") if isinstance(error, Neo4jError) else ""
-    return "STORE_AUTH" if ".Security." in server else "STORE_FAILED"
+    return "STORE_AUTH" if ".Security." in server else _CODES.get(server, "STORE_FAILED")

@@ -15,6 +15,7 @@ from graph.journals import check_header
 from graph.stores.neo4j import layout
 from graph.stores.neo4j.connection import Connection
 from graph.stores.neo4j.differences import contents, foreign_change
+from graph.stores.neo4j.lease import Holder, Leases
 from graph.stores.neo4j.mirror import Mirror
 from graph.stores.neo4j.projection import Projection
 from graph.stores.neo4j.store import Neo4jStore
@@ -22,6 +23,7 @@ from graph.stores.protocol import Head, Header
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from graph.snapshot import Snapshot
@@ -33,14 +35,18 @@ if TYPE_CHECKING:
 
 # How often a follower asks for new sites.
 DISCOVER_S: Final = 0.5
+# The same while Neo4j cannot be reached: to find that out may take seconds.
+AWAY_S: Final = 5.0
 
 
 class Neo4jJournal:
     """The journal of one site."""
 
-    def __init__(self, connection: Connection, site: str) -> None:
+    def __init__(self, connection: Connection, site: str, lease: Callable[[], None]) -> None:
+        """lease: called before the journal is written, takes its lease."""
         self._connection = connection
         self._site = site
+        self._lease = lease
 
     def prepare(self, schema: Schema) -> None:
         """There is one format so far."""
@@ -49,6 +55,7 @@ class Neo4jJournal:
         with ExitStack() as undo:
             made = Neo4jStore.create(self._connection, Header(site, base or default_base(site)))
             store = undo.enter_context(closing(made))
+            self._lease()
             check_header(store, site, base, self._connection.place.url)
             undo.pop_all()
         return store
@@ -79,22 +86,29 @@ class Neo4jJournal:
 class Neo4jJournals:
     """The journals in one database. `opened` and `closing` keep the graphs of its sites up to date."""
 
-    def __init__(self, folder: Path, place: Neo4jPlace) -> None:
+    def __init__(
+        self, folder: Path, place: Neo4jPlace, holder: str | None = None, *, take_over: bool = False
+    ) -> None:
+        """holder: who writes, None: the process that has the folder. take_over: although another does."""
         self._folder = folder
         self._connection = Connection(place)
+        self._leases = Leases(self._connection)
+        self._holder, self._take_over = holder, take_over
         self._mirrors: dict[str, Mirror] = {}
-        self._listed_s = 0.0
+        self._list_at_s = 0.0
 
     @property
     def connection(self) -> Connection:
         return self._connection
 
     def names(self) -> list[str]:
-        self._listed_s = time.monotonic()
-        return [name for (name,) in self._connection.run(layout.SITES)]
+        self._list_at_s = time.monotonic() + AWAY_S  # unless it answers
+        names = [name for (name,) in self._connection.run(layout.SITES)]
+        self._list_at_s = time.monotonic() + DISCOVER_S
+        return names
 
     def may_have_news(self) -> bool:
-        return time.monotonic() - self._listed_s > DISCOVER_S
+        return time.monotonic() > self._list_at_s
 
     def journal(self, site: str) -> Neo4jJournal:
         folder = self._folder / "sites" / site
@@ -102,7 +116,7 @@ class Neo4jJournals:
             make_folder(folder)
         except OSError as error:
             raise StoreError(f"cannot write here: {error}", place=Place(path=str(folder))) from error
-        return Neo4jJournal(self._connection, site)
+        return Neo4jJournal(self._connection, site, lambda: self._leases.take(site, self._who()))
 
     def is_being_made(self, site: str) -> bool:
         """A journal is made in one transaction."""
@@ -114,11 +128,19 @@ class Neo4jJournals:
             # Its trouble is the site's: told by /readyz and /metrics.
             twin.media = (*twin.media, mirror.medium)
             mirror.start()
+            self._leases.keep(twin)
 
     def closing(self, twin: Twin) -> None:
         mirror = self._mirrors.pop(twin.site, None)
         if mirror is not None:
             mirror.finish()
+        self._leases.leave(twin.site)
+
+    def announce(self, url: str) -> None:
+        self._leases.url = url
+
+    def refusal(self, site: str) -> StoreError | None:
+        return self._leases.refusal(site)
 
     def mirror(self, site: str) -> Mirror | None:
         """What keeps the graph of a site; None where this process does not write it."""
@@ -135,4 +157,10 @@ class Neo4jJournals:
         return ([foreign_change(self._connection, told).problem] if told else []), []
 
     def close(self) -> None:
+        self._leases.close()
         self._connection.close()
+
+    def _who(self) -> Holder:
+        if self._holder is not None:
+            return Holder(self._holder, self._holder, self._take_over)
+        return Holder.of_folder(self._folder, force=self._take_over)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from graph.values import Commit
 
 COMMITS_AT_ONCE: Final = 64
+# How long the graph waits for more commits.
+SETTLE_S: Final = 0.03
 # How long closing a site waits for its graph; what is missing then follows when it is opened again.
 FINISH_S_MAX: Final = 30.0
 # How often the graph is compared with the columns; the pause is so many times longer than comparing took.
@@ -97,6 +99,8 @@ class Mirror:
             while not self._stop.is_set():
                 self._wake.wait(max(0.0, self._check_at_s - time.monotonic()))
                 self._wake.clear()
+                # Commits that come close together are shown together, and those who wait for them go first.
+                self._stop.wait(SETTLE_S)
                 is_due = self._is_due(watch) or time.monotonic() >= self._check_at_s
                 if is_due and self.medium.trouble is None:
                     try:
@@ -122,10 +126,13 @@ class Mirror:
             if self._sequence < 0:
                 self._sequence = self._loaded()
             while self._sequence >= 0 and not self._stop.is_set():
-                commits = self._twin.commits(self._sequence, COMMITS_AT_ONCE)
-                if not commits:
+                if not self._behind():
                     self._check()
                     return
+                commits = self._twin.commits(self._sequence, COMMITS_AT_ONCE)
+                if not commits:
+                    message = f"the journal of site {self._twin.site} ends at commit {self._sequence}"
+                    raise StoreError(message, hint="was an older copy of the database restored?")
                 snapshot = self._twin.snapshot()
                 touched = _touched(commits, snapshot)
                 if self._projection.update(snapshot, touched, commits[-1].sequence):

@@ -58,6 +58,11 @@ def condition(script: Script, variable: str, predicate: Predicate, *, negated: b
     return _link(script, variable, predicate)
 
 
+def link_condition(script: Script, variable: str, test: AttributeTest) -> str:
+    """A condition on a relationship; may be null. Raises as `condition`."""
+    return _attribute(script, variable, test)
+
+
 def checked_attribute(script: Script, name: str) -> str:
     """The property of an attribute whose numbers have no unit to be converted."""
     declared = script.schema.attribute(name)
@@ -161,7 +166,7 @@ def _link(script: Script, variable: str, test: LinkTest) -> str:
     fits = [_never_null(_attribute(script, link, each), negated=negated) for each in test.link]
     if test.twin is not None:
         fits.append(condition(script, other, test.twin, negated=negated))
-    here, wanted = f"{other}._kind IS NOT NULL", _all(fits)
+    here, wanted = script.here(other), _all(fits)
     if test.quantifier is Quantifier.EVERY:
         return f"NOT EXISTS {{ MATCH {pattern} WHERE {here} AND NOT {wanted} }}"
     found = f"EXISTS {{ MATCH {pattern} WHERE {here} AND {wanted} }}"

@@ -131,14 +131,15 @@ class Projection:
 
     def update(self, snapshot: Snapshot, touched: Sequence[str], sequence: int) -> bool:
         """Bring what commits up to `sequence` touched to what the snapshot says; False where stopped."""
-        for first in range(0, len(touched), TOUCHED_PER_BATCH):
+        for first in range(0, max(1, len(touched)), TOUCHED_PER_BATCH):
             if self.stopped():
                 return False
+            until = first + TOUCHED_PER_BATCH
+            done = {"sequence": sequence} if until >= len(touched) else {}
             with self._connection.transaction() as transaction:
-                self._update(transaction, snapshot, list(touched[first : first + TOUCHED_PER_BATCH]))
-                self._move(transaction)
-        with self._connection.transaction() as transaction:
-            self._move(transaction, sequence=sequence)
+                if touched:
+                    self._update(transaction, snapshot, list(touched[first:until]))
+                self._move(transaction, **done)
         return True
 
     # The first load

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from graph.ordering import checked_size, encode_cursor, read_cursor, signature_of
+from graph.stores.neo4j.anchors import found
 from graph.stores.neo4j.orders import beyond, keys_of, order_text
-from graph.stores.neo4j.predicates import condition
 from graph.stores.neo4j.script import Script, refuse
 
 if TYPE_CHECKING:
     from graph.order_keys import Scalar
     from graph.plan import Match
+    from graph.stores.neo4j.anchors import Found
     from graph.stores.neo4j.connection import Connection
     from ontology.schema import Schema
 
@@ -71,20 +72,18 @@ class PushDown:
     def count(self, match: Match) -> int:
         """How many twins a plan matches, whatever the page."""
         script = Script(self._schema)
-        text = f"MATCH (n:Entity) WHERE {self._where(script, match)} RETURN count(n)"
+        text = f"{self._found(script, match).clauses} RETURN count(n)"
         return self._connection.run(text, **script.values)[0][0]
 
     def explain(self, match: Match) -> str:
         """The statement of a plan, without its values."""
         return self._translate(match).text
 
-    def _where(self, script: Script, match: Match) -> str:
-        parts = ["n._kind IS NOT NULL" if match.kind is None else f"n{script.kind(match.kind)}"]
-        if self._site is not None:
-            parts.append(f"n._site = {script.value(self._site)}")
-        if match.where is not None:
-            parts.append(condition(script, "n", match.where))
-        return " AND ".join(parts)
+    def _found(self, script: Script, match: Match) -> Found:
+        return found(script, match, *self._of_site(script))
+
+    def _of_site(self, script: Script) -> list[str]:
+        return [] if self._site is None else [f"n._site = {script.value(self._site)}"]
 
     def _translate(self, match: Match) -> _Statement:
         script, page = Script(self._schema), match.page
@@ -96,7 +95,7 @@ class PushDown:
         keys = keys_of(script, "n", match.order)
         columns = [f"{key.group} AS g{place}, {key.value} AS v{place}" for place, key in enumerate(keys)]
         lines = [
-            f"MATCH (n:Entity) WHERE {self._where(script, match)}",
+            self._found(script, match).clauses,
             f"WITH {', '.join(['n.id AS id', *columns])}",
         ]
         if edge is not None:

@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from graph.plan import Way
 from graph.stores.neo4j.naming import label_text, types_text
+from graph.values import Way
 from ontology.errors import LimitError
 
 if TYPE_CHECKING:
     from ontology.schema import Schema
 
-_REFUSED_HINT = "ask a server that holds the graph in memory ([store] mode memory)"
+_REFUSED_HINT: Final = 'ask a server that holds the graph in memory ([store] mode = "memory")'
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Which twins there are for who asks: of some sites, of some kinds (prefixed names); None: of all."""
+
+    sites: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+
+
+EVERYTHING: Final = Sight()
 
 
 class Script:
-    """Names for parameters and variables of one statement; what the schema says of kinds and relations."""
+    """Names for parameters and variables of one statement; what the schema says of kinds and relations.
 
-    def __init__(self, schema: Schema) -> None:
+    prefix: of parameters, where a statement is written by two scripts.
+    """
+
+    def __init__(self, schema: Schema, sight: Sight = EVERYTHING, prefix: str = "p") -> None:
         self.schema = schema
         self.values: dict[str, Any] = {}
+        self._sight = sight
+        self._prefix = prefix
         self._variables = 0
 
     def value(self, value: object) -> str:
         """A parameter that holds a value."""
-        name = f"p{len(self.values)}"
+        name = f"{self._prefix}{len(self.values)}"
         self.values[name] = value
         return f"${name}"
+
+    def here(self, variable: str, *, is_labelled: bool = False) -> str:
+        """That a node is a living twin in sight; others do not exist for this statement.
+
+        is_labelled: the node is known to have the label of a kind, which no tombstone has.
+        """
+        parts = [] if is_labelled else [f"{variable}._kind IS NOT NULL"]
+        if self._sight.sites is not None:
+            parts.append(f"{variable}._site IN {self.value(list(self._sight.sites))}")
+        if self._sight.kinds is not None:
+            tests = [f"{variable}{label_text((name,))}" for name in self._sight.kinds]
+            parts.append("(" + " OR ".join(tests) + ")" if tests else "false")
+        return " AND ".join(parts) or "true"
 
     def variable(self, letter: str) -> str:
         """A variable that nothing else in the statement has."""
@@ -39,14 +69,18 @@ class Script:
 
     def hop(self, source: str, relation: str, way: Way, link: str, target: str) -> str:
         """A pattern along a relation by name: inverse names turn round, symmetric ones go both ways."""
+        types, way = self.along(relation, way)
+        before, after = ("<" if way is Way.IN else ""), (">" if way is Way.OUT else "")
+        return f"({source}){before}-[{link}{types}]-{after}({target}:Entity)"
+
+    def along(self, relation: str, way: Way) -> tuple[str, Way]:
+        """The types of a relation by name and the way they are followed. NotFoundError."""
         named = self.schema.relation(relation)
         if named.inverse_of is not None:
             way = {Way.OUT: Way.IN, Way.IN: Way.OUT}.get(way, way)
             named = self.schema.relations[named.inverse_of]
         way = Way.BOTH if named.symmetric else way
-        types = types_text(self.schema, self.schema.relations_below(named.index))
-        before, after = ("<" if way is Way.IN else ""), (">" if way is Way.OUT else "")
-        return f"({source}){before}-[{link}{types}]-{after}({target}:Entity)"
+        return types_text(self.schema, self.schema.relations_below(named.index)), way
 
 
 def refuse(what: str) -> NoReturn:

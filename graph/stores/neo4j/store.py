@@ -13,6 +13,7 @@ from uuid import uuid4
 from graph.stores.chain import first_digest
 from graph.stores.layout import HeadRow, answer_digest
 from graph.stores.neo4j import layout
+from graph.stores.neo4j.connection import ELSEWHERE
 from graph.stores.protocol import Answer, Entry, Head, Header
 from graph.stores.proving import answer_problems, chain_problems
 from ontology.errors import Place, Problem, StoreError
@@ -165,6 +166,8 @@ class Neo4jStore:
                 *answer_problems(head, seal, answers, self._problem),
             ]
         except StoreError as error:
+            if error.code in ELSEWHERE:
+                raise  # which says nothing about the journal
             return [self._problem(f"unreadable: {error}", None)]
         except (TypeError, ValueError, OverflowError) as error:
             # Somebody else may give a property another type.

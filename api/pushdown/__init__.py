@@ -1,0 +1,1 @@
+"""GraphQL answered inside Neo4j, for graphs that no memory holds: see `api.pushdown.engine`."""
