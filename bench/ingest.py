@@ -6,7 +6,7 @@ A real mosquitto deals out messages of 40 bytes on 10,000 topics, as fast as it 
 counts them; twinmesh (a `serve` in a process of its own) decodes, binds and records each, durably, before it
 counts. They take turns; ratios are medians of paired rounds. HTTP: bodies of 100 lines on 16 connections,
 each answered when it is durable. Broker, sender and receiver share the processors.
-TWINMESH_BENCH_QUICK=1: small sizes.
+--quick or TWINMESH_BENCH_QUICK=1: small sizes.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def tell(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    found = run(QUICK if os.environ.get("TWINMESH_BENCH_QUICK") else FULL)
+    quick = "--quick" in arguments or os.environ.get("TWINMESH_BENCH_QUICK", "0") not in ("", "0")
+    found = run(QUICK if quick else FULL)
     if "--json" in arguments:
         print(json.dumps(found))
         return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from adapters.opcua.plain import plain_readings, plain_routes
 from adapters.quality import flag_times, flag_values
 from graph.quality import Reason, quality_byte, severity_of
 from graph.values import Quality, Readings, ValueType
@@ -86,8 +87,31 @@ class _Columns:
 def decode(
     changes: Sequence[DataChange], router: Router, memory: Memory, intern: Interner
 ) -> tuple[Readings, list[Route]]:
-    """Readings of all changes in their order, and the route of each row; refusals are counted in the states
-    of `router`. A bad value keeps the last word of its point: what is bad is its quality."""
+    """Readings of all changes, those of a point in their order, and the route of each row.
+
+    Refusals are counted in the states of `router`. A bad value keeps the last word of its point: what is bad
+    is its quality."""
+    found, all_plain = plain_routes(changes, router, memory)
+    routes = [route for route in found if route is not None]
+    plain = [change for change, route in zip(changes, found, strict=True) if route is not None]
+    try:
+        readings = plain_readings(plain, routes, router)
+    except OverflowError:  # a whole number beyond all floats
+        return decode_each(changes, router, memory, intern)
+    if not all_plain:
+        odd = [change for change, route in zip(changes, found, strict=True) if route is None]
+        more, more_routes = decode_each(odd, router, memory, intern)
+        readings, routes = _concatenated(readings, more), [*routes, *more_routes]
+    now_ns = max((change.arrival_ns for change in changes), default=0)
+    quality = flag_times(readings.times_ns, now_ns, readings.quality)
+    memory.words.update(zip(readings.points.tolist(), readings.words.tolist(), strict=True))
+    return Readings(readings.points, readings.times_ns, readings.words, quality), routes
+
+
+def decode_each(
+    changes: Sequence[DataChange], router: Router, memory: Memory, intern: Interner
+) -> tuple[Readings, list[Route]]:
+    """As `decode`, one change after the other: the reference."""
     columns = _Columns()
     for change in changes:
         if change.status:
@@ -98,6 +122,16 @@ def decode(
     readings = _readings(columns, router.bindings, memory, intern, now_ns)
     memory.words.update(zip(readings.points.tolist(), readings.words.tolist(), strict=True))
     return readings, columns.routes
+
+
+def _concatenated(first: Readings, second: Readings) -> Readings:
+    """One after the other: no point is in both."""
+    return Readings(
+        np.concatenate((first.points, second.points)),
+        np.concatenate((first.times_ns, second.times_ns)),
+        np.concatenate((first.words, second.words)),
+        np.concatenate((first.quality, second.quality)),
+    )
 
 
 def line_down(rows: Sequence[int], down: LineDown, quality: Mapping[int, int], memory: Memory) -> Readings:

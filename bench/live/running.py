@@ -24,6 +24,8 @@ READY_S_MAX = 180.0
 DONE_S_MAX = 300.0
 POLL_S = 0.02
 FIGURES_S = 0.25  # to tell figures costs the server some milliseconds: it looks at every point
+# Queues are large: what is measured is speed.
+FAST = "queue_rows_max = 10000000\nqueue_bytes_max = 4294967296\nbatch_rows_max = 50000\n"
 BINDINGS = """
 [[binding]]
 topic = "one/{point}"
@@ -41,6 +43,15 @@ time_pointer = "/t"
 time_unit = "ns"
 series = true
 qos = 0
+
+[[binding]]
+topic = "alarm/{point}"
+point = "{point}"
+pointer = "/value"
+time_pointer = "/time"
+time_unit = "ns"
+qos = 0
+keep = true
 """
 
 
@@ -102,13 +113,11 @@ def make_site(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def served(data: Path, port: int, client: str) -> Generator[Live]:
-    """The server, once its source has heard something. Queues are large: what is measured is speed."""
+def served(data: Path, port: int, client: str, flow: str = FAST) -> Generator[Live]:
+    """The server, once its source has heard something. flow: settings of its queue and its batches."""
     settings = (
         f'[[mqtt]]\nsite = "campus"\nhost = "{HOST}"\nport = {port}\nbindings = "bindings.toml"\n'
-        f'client = "{client}"\nsession_expiry_s = 0\nqueue_rows_max = 10000000\n'
-        f"queue_bytes_max = 4294967296\n"
-        f'client_id = "bench-{client}"\nbatch_rows_max = 50000\n'
+        f'client = "{client}"\nsession_expiry_s = 0\nclient_id = "bench-{client}"\n{flow}'
     )
     first = data / "twinmesh.first"
     if not first.exists():

@@ -2,10 +2,13 @@
 
 python -m bench.live.sending mqtt PORT MESSAGES PER_MESSAGE      blast messages of QoS 0; 0: for others
 python -m bench.live.sending http PORT REQUESTS LINES            post bodies on a few connections
+python -m bench.live.sending steady PORT SECONDS                 every point once a second, evenly
+python -m bench.live.sending flood PORT SECONDS                  messages of QoS 0, as fast as can be
 """
 
 from __future__ import annotations
 
+import os
 import random
 import selectors
 import socket
@@ -16,6 +19,7 @@ import time
 POINTS = 10_000
 CHUNK_BYTES = 1 << 18
 CONNECTIONS = 16
+SLICES = 20  # of a second
 HOST = "127.0.0.1"
 START_NS = 1_768_219_200_000_000_000
 
@@ -68,6 +72,40 @@ def blast(port: int, messages: int, per_message: int) -> None:
             broker.sendall(data[start : start + CHUNK_BYTES])
         broker.sendall(b"\xe0\x00")
     print(f"ended {time.time_ns()}", flush=True)
+
+
+def steady(port: int, seconds: int) -> None:
+    """Every point once a second, in slices; a value is the time at which it was sent, in seconds."""
+    size = POINTS // SLICES
+    with connect(port, b"steady") as broker:
+        print(f"began {time.time_ns()}", flush=True)
+        began_s = time.monotonic()
+        for number in range(seconds * SLICES):
+            time.sleep(max(0.0, began_s + number / SLICES - time.monotonic()))
+            now_ns, first = time.time_ns(), number % SLICES * size
+            text = b'{"value":%.6f,"time":%d}' % (now_ns / 1e9, now_ns)
+            broker.sendall(
+                b"".join([packet(b"one/p-%d" % point, text) for point in range(first, first + size)])
+            )
+        broker.sendall(b"\xe0\x00")
+    print(f"ended {time.time_ns()}", flush=True)
+
+
+def flood(port: int, seconds: int) -> None:
+    """The same messages again and again; says how many there were."""
+    draw = random.Random(7)
+    pieces = [packet(b"one/p-%d" % point, payload(draw, point, 1)) for point in range(1, POINTS)]
+    parts = [b"".join(pieces[start : start + 500]) for start in range(0, len(pieces), 500)]
+    sent = 0
+    with connect(port, b"flood-%d" % os.getpid()) as broker:
+        print(f"began {time.time_ns()}", flush=True)
+        ends_s = time.monotonic() + seconds
+        while time.monotonic() < ends_s:
+            for number, part in enumerate(parts):
+                broker.sendall(part)
+                sent += len(pieces[number * 500 : number * 500 + 500])
+        broker.sendall(b"\xe0\x00")
+    print(f"ended {time.time_ns()} {sent}", flush=True)
 
 
 def body_of(draw: random.Random, request: int, lines: int) -> bytes:
@@ -131,4 +169,4 @@ def accepted_of(answer: bytes) -> int:
 
 if __name__ == "__main__":
     way, *numbers = sys.argv[1:]
-    (blast if way == "mqtt" else post)(*map(int, numbers))
+    {"mqtt": blast, "http": post, "steady": steady, "flood": flood}[way](*map(int, numbers))

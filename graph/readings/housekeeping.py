@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from contextlib import suppress
-from threading import Condition, Thread, get_native_id
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
 
 from graph.readings.catalog import HOUR_NS, MINUTE_NS, NOTHING_LEFT, SegmentEntry
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("twinmesh.history")
 _PAUSE_FIRST_S: Final = 0.1
-_NICENESS: Final = 5
 _PAUSE_LONGEST_S: Final = 30.0
 
 
@@ -85,8 +82,6 @@ class Keeper:
             self._thread.join()
 
     def _run(self) -> None:
-        with suppress(OSError):  # what is new comes first; Linux keeps a niceness for each thread
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)
         pause_s = 0.0
         while self._wait(pause_s):
             asked = self._asked

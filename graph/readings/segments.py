@@ -7,7 +7,7 @@ in `value` and all else in `word`, and the index says which IRI a point is.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUP_ROWS: Final = 32_768
 UNIT_NS: Final = {"ms": 1_000_000, "us": 1_000, "ns": 1}
+_KIND_COLUMN: Final = 5
 PART_NS: Final = {"minute": MINUTE_NS, "hour": HOUR_NS}
 
 
@@ -82,14 +83,25 @@ class Segment:
         with self._opened("") as file:
             for group in reversed(groups) if newest else groups:
                 first = group * GROUP_ROWS
-                columns = self._decoded(file.read_row_group(group, use_threads=False))
-                columns = columns.take(slice(max(start - first, 0), end - first))
+                columns = self._group(file, group).take(slice(max(start - first, 0), end - first))
                 low, high = np.searchsorted(columns.times_ns, [from_ns, to_ns])
                 found.append(columns.take(slice(int(low), int(high))))
                 rows += len(found[-1])
                 if limit is not None and rows >= limit:
                     break
-        return joined(found[::-1] if newest else found)
+        found = found[::-1] if newest else found
+        return replace(whole := joined(found), points=np.full(len(whole), point, np.int32))
+
+    def _group(self, file: Any, group: int) -> Columns:
+        """A row group without its points: who asks for one point knows which rows are of it."""
+        kinds = file.metadata.row_group(group).column(_KIND_COLUMN).statistics
+        is_numbers = kinds is not None and kinds.has_min_max and kinds.max == NUMBER
+        names = ["time", "value", "quality", *([] if is_numbers else ["word", "kind"])]
+        table = file.read_row_group(group, columns=names, use_threads=False)
+        nothing = np.zeros(table.num_rows, np.uint8)
+        kinds = pa.array(nothing)
+        table = table.append_column("kind", kinds) if is_numbers else table
+        return decoded(table.append_column("point", pa.array(nothing.astype(np.int32))), self.entry.unit)
 
     def streamed(self) -> Iterator[Columns]:
         """All readings, a part at a time."""

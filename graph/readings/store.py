@@ -39,7 +39,7 @@ GROUP_MAX: Final = 256
 GROUP_ROWS_MAX: Final = 1_000_000
 # So many times `flush_rows` may wait in memory for a segment; then appends wait.
 BEHIND_MAX: Final = 4
-BEHIND_S_MAX: Final = 30.0
+BEHIND_S_MAX: Final = 120.0
 # Of room that the log takes before it is needed.
 AHEAD_BYTES_MAX: Final = 4 << 20
 

@@ -112,6 +112,19 @@ def test_equals_the_reference(campus_twin, spoiled):
     assert len(found.readings) > 100
 
 
+@pytest.mark.parametrize("most", [0, 3])
+def test_series_of_the_time_of_arrival(campus_twin, most):
+    rule = {"topic": "f/{x}", "point": "{x}", "pointer": "/v", "series": True}
+    table = parse_bindings({"binding": [rule]}, "b.toml", UNITS)
+    bodies = [json.dumps({"v": [float(n)] * (n % (most + 1))}).encode() for n in range(300)]
+    messages = [Message("f/FREE", body, NOW_NS + n) for n, body in enumerate(bodies)]
+    routers = [Router(table, campus_twin.snapshot(), UNITS) for _ in range(2)]
+    expected = decode(messages, routers[0], campus_twin.intern_texts)
+    found = decode_batch(messages, routers[1], campus_twin.intern_texts)
+    assert columns(found.readings) == columns(expected.readings)
+    assert (found.refused, len(found.readings)) == (expected.refused, sum(n % (most + 1) for n in range(300)))
+
+
 def test_texts_of_times_mean_what_datetime_says():
     seed = random.randrange(2**32)
     print("seed", seed)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.opcua.bindings import parse_opcua_bindings
-from adapters.opcua.decode import DataChange, LineDown, Memory, decode, line_down
+from adapters.opcua.decode import DataChange, LineDown, Memory, decode, decode_each, line_down
 from adapters.routing import Router
 from graph.quality import Reason, quality_byte
 from graph.twin import Twin
@@ -63,6 +63,45 @@ def test_severity_becomes_quality_and_a_bad_value_keeps_the_last_one(campus_twin
     assert (bench.memory.overflows, bench.memory.statuses) == (
         1, {UNCERTAIN: 1, BAD: 1, 0xC0000000: 1},
     )  # fmt: skip
+
+
+def test_columns_at_once_are_what_single_changes_are(campus_twin: Twin) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    tables = [
+        {"node": "i=1", "point": "FREE", "minimum": -5, "maximum": 50, "scale": 0.1, "offset": 2},
+        {"node": "i=2", "point": "T-1"},
+        {"node": "i=3", "point": "nobody"},
+    ]
+    values: list[Any] = [1, 2.5, -60.0, float("nan"), float("inf"), 2**70, True, "x", None, [1.0]]
+    weights = [20, 20, 20, 2, 2, 0.1, 1, 1, 2, 1]
+    first, second = Bench(campus_twin, *tables), Bench(campus_twin, *tables)
+    time_ns = T0
+    for _ in range(200):
+        changes: list[DataChange] = []
+        for _ in range(draw.randint(0, 20)):
+            time_ns += draw.choice([0, 1, 1_000])
+            status = draw.choices([GOOD, UNCERTAIN, BAD, 0x480], [30, 1, 1, 1])[0]
+            value = draw.choices(values, weights)[0]
+            stamp = draw.choice([time_ns, time_ns, 0])
+            changes.append(DataChange(f"i={draw.randint(1, 4)}", value, status, stamp, time_ns + 5))
+        told = []
+        for bench, way in ((first, decode), (second, decode_each)):
+            readings, routes = way(changes, bench.router, bench.memory, bench.twin.intern_texts)
+            rows = zip(readings.points.tolist(), readings.times_ns.tolist(), readings.words.tolist(),
+                       readings.quality.tolist(), [route.slot for route in routes], strict=True)  # fmt: skip
+            found = list(rows)
+            told.append(
+                [[row for row in found if row[0] == point] for point in sorted({r[0] for r in found})]
+            )
+        assert told[0] == told[1]
+        if draw.random() < 0.1:
+            for bench in (first, second):
+                line_down(sorted(bench.memory.words), LineDown(time_ns + 1), {}, bench.memory)
+    assert first.memory == second.memory
+    assert first.refused() == second.refused()
+    assert [s.messages for s in first.router.states] == [s.messages for s in second.router.states]
 
 
 @pytest.mark.parametrize(
