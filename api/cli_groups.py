@@ -85,12 +85,17 @@ def routes_replay(
     data: DataDir,
     route: Annotated[str | None, typer.Option("--route", metavar="NAME", help="Only of this one.")] = None,
     number: Annotated[int | None, typer.Option(min=1, help="Only this dead letter.")] = None,
+    start: Annotated[
+        int | None, typer.Option("--from", metavar="N", min=1, help="All events of --route from N on.")
+    ] = None,
+    site: Annotated[str | None, typer.Option("--site", help="With --from: only of this site.")] = None,
+    events: Annotated[str | None, typer.Option("--events", help="With --from: only this kind.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Have dead letters tried once more by the server of the folder, now or when it starts."""
-    from api.commands.routing import run_replay
+    """Have dead letters, or all events from one on, sent once more by the server of the folder."""
+    from api.commands.routing import ReplayCommand, run_replay
 
-    run_replay(data, route, number, as_json=as_json)
+    run_replay(data, ReplayCommand(route, number, start, site, events), as_json=as_json)
 
 
 @peers.command("add")

@@ -10,7 +10,7 @@ from adapters.commands import Receipt
 from adapters.mqtt.command_sender import payload_of
 from federation.egress import Egress, Request, place_of, send_out
 from graph.times import time_text
-from ontology.errors import InputError, LimitError, StoreError
+from ontology.errors import AccessError, InputError, LimitError, StoreError
 
 if TYPE_CHECKING:
     from adapters.command_config import HttpWay
@@ -47,6 +47,10 @@ class HttpCommandSender:
         request = Request(self._place, self._way.method, path, self._headers(order), payload_of(order))
         try:
             reply = asyncio.run(send_out(egress, request))
+        except AccessError as error:
+            if error.code != "PEER_REDIRECTS":
+                raise
+            raise StoreError(error.message, code="COMMAND_REJECTED") from error
         except (LimitError, StoreError) as error:
             if error.code == "PEER_UNREACHABLE":
                 raise StoreError(error.message, code="COMMAND_NOT_SENT") from error

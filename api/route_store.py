@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from graph.stores.side_file import Format, SideFile
+from graph.stores.site_files import ROUTES_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from graph.stores.side_file import Row
 
-ROUTES_FILE: Final = "routes.sqlite"
+REPLAY: Final = "!"  # behind the kind of a cursor: where somebody asked a route to begin again
 DEAD_MAX: Final = 10_000
 """Dead letters of one route; with so many its target refuses everything, and the route waits."""
 TABLES: Final = """
@@ -76,6 +77,33 @@ class RouteStore(SideFile):
                 "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (route, site, kind, position)
             )
 
+    def ask_from(self, route: str, number: int, site: str | None = None, kind: str | None = None) -> int:
+        """Have a route send its events from a number on once more, in order; of how many logs.
+
+        Only back: what was not delivered yet comes anyway. Readings are not kept, so they cannot come again.
+        """
+        query = (
+            "INSERT OR REPLACE INTO cursors SELECT route, site, kind || ?, ? FROM cursors"
+            " WHERE route = ? AND ? IN (site, '') AND ? IN (kind, '') AND position >= ?"
+            " AND kind <> 'readings' AND kind NOT LIKE '%' || ?"
+        )
+        with self.writing() as connection:
+            values = (REPLAY, number - 1, route, site or "", kind or "", number, REPLAY)
+            return connection.execute(query, values).rowcount
+
+    def begin_again(self, route: str, site: str, kind: str) -> None:
+        """Move a cursor back to where somebody asked for, once. Called by the route alone, who moves it."""
+        asked = self.position(route, site, kind + REPLAY)
+        if asked is None:
+            return
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (route, site, kind, asked)
+            )
+            connection.execute(
+                "DELETE FROM cursors WHERE route = ? AND site = ? AND kind = ?", (route, site, kind + REPLAY)
+            )
+
     def bury(self, route: str, site: str, kind: str, event: str, reason: str, content: bytes) -> None:
         """Keep what a target refused; durable on return."""
         values = (route, site, kind, event, time.time_ns(), reason[:500], content)
@@ -118,7 +146,7 @@ class RouteStore(SideFile):
     def cursors(self) -> list[tuple[str, str, str, int]]:
         """(route, site, kind, position) of all routes that ever were."""
         query = "SELECT route, site, kind, position FROM cursors ORDER BY route, site, kind LIMIT 10000"
-        return [(row[0], row[1], row[2], row[3]) for row in self.rows(query)]
+        return [(row[0], row[1], row[2], row[3]) for row in self.rows(query) if not row[2].endswith(REPLAY)]
 
 
 def _dead(row: Row) -> Dead:

@@ -116,6 +116,7 @@ class Route:
         """One page of every source; whether there was anything."""
         found = False
         for source in self._sources:
+            self._store.begin_again(self.config.name, source.site, source.kind)
             position = self._store.position(self.config.name, source.site, source.kind) or 0
             for event in source.read(position):
                 found = True

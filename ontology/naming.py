@@ -44,7 +44,7 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ItemStatus", "ChangeInput", "TwinInput", "RelationshipInput", "ExternalIdInput",
         "ChangeResult", "ItemResult", "CascadeInput", "EventInput", "Simulation", "ImpactConnection",
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
-        "CommandInput", "CommandResult", "CommandStep", "CommandEdge", "CommandConnection",
+        "CommandInput", "CommandResult", "CommandStep", "DesiredState", "CommandEdge", "CommandConnection",
         "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection",
         "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",

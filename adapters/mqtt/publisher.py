@@ -8,7 +8,9 @@ repeated behind our back, so a lost connection takes its client with it, and a n
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal
 
 from paho.mqtt.enums import MQTTErrorCode
@@ -21,7 +23,7 @@ from adapters.mqtt.line import PahoLine
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
@@ -82,6 +84,14 @@ def read_link(table: Table, folder: Path, client_id: str, protocol: Literal["5",
     )
 
 
+class Fate(Enum):
+    """What became of a message. LOST: the line or the time ended first; it may have arrived."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    LOST = "lost"
+
+
 class MqttPublisher:
     """One connection, made anew in the background whenever it is lost. Safe from several threads."""
 
@@ -128,6 +138,34 @@ class MqttPublisher:
         if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise StoreError(f"{self._link.host}: {info.rc.name}", code="MQTT_NOT_CONNECTED")
         return self._taken(client, info, timeout_s)
+
+    def publish_many(
+        self,
+        messages: Sequence[tuple[str, bytes]],
+        extras: Extras,
+        *,
+        qos: int,
+        timeout_s: float,
+        retain: bool,
+    ) -> list[Fate]:
+        """Send several at once and wait for all of them together; what became of each, in their order."""
+        client = self._client
+        if client is None or not self._ready.is_set():
+            return [Fate.LOST] * len(messages)
+        properties = self._properties(extras)
+        infos = [client.publish(topic, payload, qos, retain, properties) for topic, payload in messages]
+        until_s = time.monotonic() + timeout_s
+        return [self._fate(client, info, until_s) for info in infos]
+
+    def _fate(self, client: Client, info: MQTTMessageInfo, until_s: float) -> Fate:
+        if info.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return Fate.LOST
+        try:
+            taken = info.is_published() or self._taken(client, info, until_s - time.monotonic())
+            self._check_taken(info.mid)
+        except StoreError:
+            return Fate.REFUSED
+        return Fate.TAKEN if taken else Fate.LOST
 
     def close(self) -> None:
         self._stop.set()

@@ -20,6 +20,7 @@ from api.commands.console import say, say_json
 from api.commands.folders import open_to_write
 from api.commands.opcua_face import opcua_face
 from api.commands.outward import alarming, commanding, routing
+from api.commands.publishing import publishing
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings, load_store
@@ -117,11 +118,12 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
         commanding(mesh, config, settings) as commands,
         routing(mesh, config, settings, commands, alarms) as routes,
         opcua_face(mesh, config, commands) as face,
+        publishing(mesh, config) as published,
     ):
 
         def health() -> dict[str, dict[str, object]]:
             shown = {"opcua_server": asdict(face.health())} if face is not None else {}
-            return {**sources.health(), **shown}
+            return {**sources.health(), **shown, **published()}
 
         app = create_app(
             mesh,

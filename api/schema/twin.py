@@ -10,13 +10,14 @@ from typing import Annotated, TypeAlias, cast
 import strawberry
 
 from api.schema.context import RequestContext
-from api.schema.enums import AggregateOp, Fill, Quality
+from api.schema.enums import AggregateOp, CommandStatus, Fill, Quality
 from api.schema.history import read_history
 from api.schema.rows import LinkListing, TwinRow
 from api.schema.scalars import DurationNs, Json, Revision, TimeNs
 from graph.values import Way
 
 Info: TypeAlias = strawberry.Info[RequestContext, None]
+_DESIRED_COST = 10  # a look into the log of commands
 _REASON = "Why it is doubted, or what is to know about it; null: nothing, or nobody told."
 
 
@@ -40,6 +41,14 @@ class PageInfo:
     has_previous_page: bool
     start_cursor: str | None
     end_cursor: str | None
+
+
+@strawberry.type(description="What a point was last asked to be, and how far that came.")
+class DesiredState:
+    value: Json
+    status: CommandStatus
+    time: TimeNs = strawberry.field(description="When the command was given.")
+    command: strawberry.ID
 
 
 @strawberry.type(description="A reading, or an aggregate of the readings in a bucket of time.")
@@ -120,6 +129,25 @@ def _history(
     return cast("list[Sample]", samples)
 
 
+def _desired(root: strawberry.Parent[TwinRow], info: Info) -> DesiredState | None:
+    """Of the present, whatever time the query is of: a command is no part of the graph."""
+    if root.site not in info.context.mesh.sites:
+        reads = root.cohort.view.reads
+        if reads is not None:
+            reads.unread.add("desired")
+        return None
+    root.cohort.view.budget.spend(_DESIRED_COST)
+    record = info.context.services.commands.desired(root.site, root.id)
+    if record is None:
+        return None
+    return DesiredState(
+        value=record.value,
+        status=CommandStatus(record.status),
+        time=cast("TimeNs", record.accepted_ns),
+        command=strawberry.ID(record.id),
+    )
+
+
 def _unread_history(root: TwinRow) -> list[Sample]:
     """Of a point of a peer: readings over time do not travel yet; the answer says that it is not whole."""
     reads = root.cohort.view.reads
@@ -159,6 +187,10 @@ class Point(Twin):
     quality: Quality | None
     quality_reason: str | None = strawberry.field(description=_REASON)
     history: list[Sample] = strawberry.field(resolver=_history)
+    desired: DesiredState | None = strawberry.field(
+        resolver=_desired,
+        description="What the newest command that was not refused asks for; `value` is what is reported.",
+    )
 
 
 @strawberry.type(description="A relationship, seen from one of its ends.")

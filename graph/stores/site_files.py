@@ -11,3 +11,5 @@ COMMANDS: Final = Format("commands", 0x7457_4D43, 1, TABLES, "COMMANDS_FAILED", 
 ALARMS: Final = Format("alarms", 0x7457_4D41, 1, TABLES, "ALARMS_FAILED", "ALARMS_CORRUPT")  # "tWMA"
 SIDE_FILES: Final = {"commands.sqlite": COMMANDS, "alarms.sqlite": ALARMS}
 """By name in the folder of a site: what backup copies and verify checks besides journal and history."""
+ROUTES_FILE: Final = "routes.sqlite"
+"""In the data folder itself: how far events went out to others (`api.route_store`)."""

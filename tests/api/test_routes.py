@@ -18,14 +18,17 @@ from starlette.routing import Route as Path
 
 from adapters.alarm_desk import AlarmDesk
 from adapters.alarm_rules import parse_alarms
+from api.commands.routing import ReplayCommand, run_replay
 from api.route_config import parse_routes
 from api.route_store import RouteStore
 from api.route_targets import open_target
 from api.routes import Route, sources_of
+from graph.backup import make_backup
+from graph.restore import restore_backup
 from graph.stores.site_files import ALARMS
 from graph.stores.state_log import StateLog
 from graph.values import Change, TwinRecord
-from ontology.errors import InputError
+from ontology.errors import InputError, UsageError
 
 DEADLINE_S = 90.0
 SECRET = "a secret of thirty-two bytes, here"
@@ -162,6 +165,53 @@ def test_what_is_refused_becomes_a_dead_letter_and_comes_again_when_asked(mesh, 
         wait_for(lambda: [event["data"]["message"] for event in receiver.events] == ["good", "bad"])
         wait_for(lambda: not store.dead())
         assert route.delivered == 2
+
+
+def test_events_come_again_from_a_number_on_while_the_route_is_at_work(mesh, routes):
+    receiver = Receiver()
+    with receiver.open() as port, routes(port) as (route, store):
+        first = put(mesh, "A")
+        revisions = [str(first), str(put(mesh, "B")), str(put(mesh, "C"))]
+        wait_for(lambda: route.behind() == 0 and len(receiver.events) == 3)
+        assert store.ask_from("hook", first + 1, "plant") == 0
+        assert store.ask_from("hook", first + 1, "campus", "alarms") == 0
+        assert store.ask_from("hook", first + 1, "campus") == 1
+        wait_for(lambda: len(receiver.events) == 5)
+        assert store.ask_from("other", 1) == 0
+        last = str(put(mesh, "D"))
+        wait_for(lambda: len(receiver.events) == 6)
+        told = [event["data"]["revision"] for event in receiver.events]
+        assert told == [*revisions, *revisions[1:], last]
+        assert len({event["id"] for event in receiver.events}) == 4
+        assert {kind for _, _, kind, _ in store.cursors()} == {"changes"}
+
+
+def test_the_verb_asks_beside_a_server_and_takes_nothing_unclear(mesh, routes, capsys):
+    receiver = Receiver()
+    with receiver.open() as port, routes(port) as (route, _):
+        first = put(mesh, "A")
+        wait_for(lambda: route.behind() == 0 and receiver.events)
+        run_replay(mesh.folder, ReplayCommand("hook", start=first), as_json=True)
+        assert json.loads(capsys.readouterr().out) == {"asked": 1}
+        wait_for(lambda: len(receiver.events) == 2)
+    for unclear in (
+        ReplayCommand(None, start=1),
+        ReplayCommand("hook", letter=1, start=1),
+        ReplayCommand("hook", site="campus"),
+    ):
+        with pytest.raises(UsageError, match="ROUTE_REPLAY"):
+            run_replay(mesh.folder, unclear, as_json=True)
+
+
+def test_a_backup_holds_how_far_a_route_came(mesh, routes, tmp_path):
+    receiver = Receiver()
+    with receiver.open() as port, routes(port) as (route, _):
+        put(mesh, "A")
+        wait_for(lambda: route.behind() == 0 and receiver.events)
+        make_backup(mesh.folder, tmp_path / "backup", mesh.schema)
+    restore_backup(tmp_path / "backup", tmp_path / "back", mesh.schema, verify=True)
+    with RouteStore.open(mesh.folder) as kept, RouteStore.open(tmp_path / "back") as back:
+        assert back.cursors() == kept.cursors() != []
 
 
 def test_a_server_that_fails_is_tried_again_a_limited_number_of_times(mesh, routes):

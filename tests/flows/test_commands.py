@@ -159,6 +159,14 @@ def executed(log):
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def desired(server):
+    text = """{ on: node(id: "AHU-1-SP") { ... on Point { desired { value status command } } }
+      off: node(id: "AHU-1-RUN") { ... on Point { desired { value } } } }"""
+    found = server.graphql(text)
+    assert found["off"]["desired"] is None
+    return found["on"]["desired"]
+
+
 def test_a_set_point_reaches_the_device_or_is_refused_and_the_log_is_kept(cli, serve, data, broker, tmp_path):
     log = tmp_path / "device.log"
     server = serve(data)
@@ -178,6 +186,7 @@ def test_a_set_point_reaches_the_device_or_is_refused_and_the_log_is_kept(cli, s
         assert (done["status"], done["reported"], done["twin"]["value"]) == ("CONFIRMED", 22.5, 22.5)
         steps = [step["status"] for step in done["steps"]]
         assert [step for step in steps if step != "ACKNOWLEDGED"] == ["ACCEPTED", "SENT", "CONFIRMED"]
+        assert desired(server) == {"value": 22.5, "status": "CONFIRMED", "command": first["id"]}
         again = send(server, 22.5, "k-1")
         assert (again["id"], again["status"]) == (first["id"], "CONFIRMED")
         page = server.graphql(PAGE)["commands"]

@@ -165,3 +165,26 @@ def test_bindings_that_cannot_work_stop_the_start_with_their_place(cli, data):
     assert done.code == 1
     assert "CONFIG_UNKNOWN_KEY: bindings.toml (binding 1, topic 'a/{x}')" in done.err
     assert "did you mean pointer" in done.err
+
+
+def test_others_read_the_twin_by_mqtt(serve, data, broker, publisher):
+    """What came in by one topic goes out by another, in the point's unit, and stays for who comes later."""
+    with (data / "twinmesh.toml").open("a") as settings:
+        settings.write(f'[[publish]]\nsite = "campus"\nhost = "127.0.0.1"\nport = {broker}\n')
+    server = serve(data)
+    publish(publisher, broker, messages()[:10])
+    text = '{ node(id: "AHU-3-SAT") { ... on Point { history(last: 1000) { value } } } }'
+    wait_for(lambda: len(server.graphql(text)["node"]["history"]) == 10)
+    listener = shutil.which("mosquitto_sub")
+    assert listener, "mosquitto_sub comes with mosquitto_pub"
+
+    def retained():
+        topic = ("-t", "twin/campus/AHU-3-SAT")
+        command = [listener, "-h", "127.0.0.1", "-p", str(broker), "-C", "1", *topic]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return json.loads(done.stdout)
+
+    wait_for(lambda: retained()["value"] == pytest.approx(20.09))
+    assert retained()["quality"] == "GOOD"
+    sources = server.graphql("{ liveSources { name connected lastError } }")["liveSources"]
+    assert {each["name"]: each["connected"] for each in sources}["publish 1 campus"]
