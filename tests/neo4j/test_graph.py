@@ -152,3 +152,36 @@ def test_a_property_changed_by_another_program_is_found_by_reading_all(open_mesh
     neo4j.run("MATCH (n:Entity {id: $id}) SET n.name = 'somebody'", id=work.names[7])
     found = contents(mesh._journals.connection, work.twin.snapshot())
     assert found == [f"{work.names[7]} is not what was written"]
+
+
+def test_a_stub_never_hides_the_twin_of_another_site(open_mesh, neo4j, schema):
+    """In whatever order sites tell of it: the node is the twin, and no site takes it for a foreign change."""
+    mesh = open_mesh()
+    campus, plant = mesh.create_site("campus"), mesh.create_site("plant")
+    ahu, line = iri("AHU-1"), "https://twinmesh.invalid/plant/LINE-1"
+    kind = schema.kind("brick:AHU").iri
+
+    def told():
+        for site in ("campus", "plant"):
+            wait_shown(mesh, site)
+        connection = mesh._journals.connection
+        differences = [contents(connection, twin.snapshot()) for twin in (campus, plant)]
+        found = neo4j.run("MATCH (n:Entity {id: $id}) RETURN n._site AS site, labels(n) AS labels", id=ahu)
+        labels = {label for row in found for label in row["labels"]}
+        return differences, [row["site"] for row in found], "tm:External" in labels, "brick:AHU" in labels
+
+    needs = RelationshipRecord(line, schema.relation("tm:dependsOn").iri, ahu)
+    plant.apply(Change(put_twins=(TwinRecord(line, (kind,)),), put_relationships=(needs,)))
+    assert told() == ([[], []], ["plant"], True, False)  # nobody has it: the stub
+    campus.apply(Change(put_twins=(TwinRecord(ahu, (kind,), "AHU 1"),)))
+    assert told() == ([[], []], ["campus"], False, True)
+    plant.apply(Change(merge_twins=(TwinRecord(line, attributes={"xnote": Value("again")}),)))
+    plant.apply(Change(put_relationships=(RelationshipRecord(line, schema.relation("tm:feeds").iri, ahu),)))
+    assert told() == ([[], []], ["campus"], False, True)
+    neo4j.run("MATCH (p:_Projection) DELETE p")  # both graphs are made anew, whichever is first
+    mesh.close()
+    mesh = open_mesh()
+    campus, plant = mesh.twin("campus"), mesh.twin("plant")
+    assert told() == ([[], []], ["campus"], False, True)
+    edges = neo4j.run("MATCH ({id: $line})-[r]->({id: $ahu}) RETURN type(r) AS t", line=line, ahu=ahu)
+    assert sorted(row["t"] for row in edges) == ["tm:dependsOn", "tm:feeds"]

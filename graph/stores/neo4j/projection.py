@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from graph.stores.neo4j.naming import GONE, label_text, labels_of, quoted
-from graph.stores.neo4j.rows import edge_properties, twin_rows
+from graph.stores.neo4j.rows import edge_properties, stub_rows, twin_rows
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.snapshot import Snapshot
     from graph.stores.neo4j.connection import Connection, Transaction
-    from graph.stores.neo4j.rows import Row
+    from graph.stores.neo4j.rows import Row, TwinRows
 
 TWINS_PER_BATCH: Final = 10_000
 EDGES_PER_BATCH: Final = 20_000
@@ -48,8 +48,12 @@ _CLEAR: Final = (
 # Takes the lock on the projection, so that two writers never work on one batch at the same time.
 _MOVE: Final = """MATCH (p:_Projection {site: $site}) SET p += $fields
 WITH p MATCH (j:_Journal {site: $site}) WHERE j.epoch = $epoch RETURN p.twins"""
-_NODES: Final = """UNWIND $rows AS row MERGE (n:Entity {{id: row.id}}) SET n = row{labels}
+_NODES: Final = """UNWIND $rows AS row MERGE (n:Entity {{id: row.id}}) SET n = row{labels}{faded}
 RETURN collect(id(n))"""
+# A stub of a twin of another site: only where nobody has told more of that twin.
+_STUBS: Final = f"""UNWIND $rows AS row MERGE (n:Entity {{{{id: row.id}}}})
+WITH n, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
+REMOVE n:{GONE} SET n = row{{labels}}"""
 _NUMBERS: Final = """MATCH (n:Entity) WHERE n._site = $site AND n._kind IS NOT NULL
 RETURN collect(n.id), collect(id(n))"""
 _EDGES: Final = """UNWIND $rows AS row
@@ -57,9 +61,11 @@ MATCH (a:Entity) WHERE id(a) = row[0] MATCH (b:Entity) WHERE id(b) = row[1]
 CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
 _EDGES_BY_ID: Final = """UNWIND $rows AS row MERGE (a:Entity {{id: row[0]}}) MERGE (b:Entity {{id: row[1]}})
 CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
-_LABELS: Final = "UNWIND $ids AS id MATCH (n:Entity {id: id}) RETURN id, labels(n)"
+_LABELS: Final = """UNWIND $ids AS id MATCH (n:Entity {id: id})
+RETURN id, labels(n), coalesce(n._site = $site, true)"""
 _FADE: Final = "UNWIND $ids AS id MATCH (n:Entity {{id: id}}) REMOVE n{labels}"
-_BURY: Final = f"""UNWIND $rows AS row MATCH (n:Entity {{id: row.id}}) SET n = row, n:{GONE}
+_BURY: Final = f"""UNWIND $rows AS row MATCH (n:Entity {{id: row.id}})
+WHERE n._site IS NULL OR n._site = row._site SET n = row, n:{GONE}
 WITH n OPTIONAL MATCH (n)-[r]-() WHERE r._site = n._site DELETE r"""
 _FOUND: Final = """UNWIND $ids AS id MATCH (a:Entity {id: id})-[r]->(b:Entity) WHERE r._site = $site
 RETURN a.id, type(r), b.id, properties(r), id(r)"""
@@ -152,7 +158,7 @@ class Projection:
             rows = first + np.flatnonzero(snapshot.alive[first:until])
             with self._connection.transaction() as transaction:
                 for group in twin_rows(snapshot, rows):
-                    numbers[group.rows] = _write_nodes(transaction, group.labels, group.properties)
+                    numbers[group.rows] = _write(transaction, snapshot, group)
                 self._move(transaction, twins=until)
         return True
 
@@ -199,6 +205,8 @@ class Projection:
         ids, found = self._connection.run(_NUMBERS, site=self._site)[0]
         rows = snapshot.rows(ids) if ids else np.empty(0, np.int32)
         numbers[rows[rows >= 0]] = np.array(found, np.int64)[rows >= 0]
+        # The node of a stub may be another site's: relationships go to it by its id.
+        numbers[stub_rows(snapshot)] = -1
 
     def _finish(self, snapshot: Snapshot, numbers: npt.NDArray[np.int64], revision: int) -> bool:
         """Neo4j may give the number of a deleted node to another: then the load begins again."""
@@ -229,23 +237,28 @@ class Projection:
         self._connect(transaction, snapshot, rows[rows >= 0])
 
     def _put(self, transaction: Transaction, snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> None:
+        """Of a twin that is only a stub here the node is changed where it is ours, as `_STUBS` does."""
         ids = snapshot.ids(rows)
-        known = {iri: set(labels) for iri, labels in transaction.run(_LABELS, ids=ids)}
+        found = transaction.run(_LABELS, ids=ids, site=self._site)
+        known = {iri: (set(labels), is_own) for iri, labels, is_own in found}
+        stubs = set(stub_rows(snapshot).tolist())
         fading: dict[tuple[str, ...], list[str]] = {}
         for iri, row in zip(ids, rows.tolist(), strict=True):
-            old = known.get(iri, set()) - {"Entity", *labels_of(snapshot.schema, snapshot.kind_iris(row))}
-            if old:
+            labels, is_own = known.get(iri, (set[str](), True))
+            old = labels - {"Entity", *labels_of(snapshot.schema, snapshot.kind_iris(row))}
+            if old and (is_own or row not in stubs):
                 fading.setdefault(tuple(sorted(old)), []).append(iri)
         for labels, mine in fading.items():
             transaction.run(_FADE.format(labels=label_text(labels)), ids=mine)
         for group in twin_rows(snapshot, rows):
-            _write_nodes(transaction, group.labels, group.properties)
+            _write(transaction, snapshot, group)
 
     def _bury(self, transaction: Transaction, snapshot: Snapshot, rows: npt.NDArray[np.int32]) -> None:
         """Leave tombstones, so that whoever reads by revision sees what went."""
         by_labels: dict[tuple[str, ...], list[str]] = {}
-        for iri, labels in transaction.run(_LABELS, ids=snapshot.ids(rows)):
-            by_labels.setdefault(tuple(sorted({*labels} - {"Entity"})), []).append(iri)
+        for iri, labels, is_own in transaction.run(_LABELS, ids=snapshot.ids(rows), site=self._site):
+            if is_own:
+                by_labels.setdefault(tuple(sorted({*labels} - {"Entity"})), []).append(iri)
         for labels, ids in by_labels.items():
             if labels:
                 transaction.run(_FADE.format(labels=label_text(labels)), ids=ids)
@@ -298,7 +311,14 @@ def _wanted(snapshot: Snapshot, edges: Rows) -> dict[_Key, Row]:
     return wanted
 
 
-def _write_nodes(transaction: Transaction, labels: tuple[str, ...], rows: list[Row]) -> list[int]:
-    """Neo4j's own numbers of the nodes, in the order of the rows."""
-    text = f", n{label_text(labels)}" if labels else ""
-    return transaction.run(_NODES.format(labels=text), rows=rows)[0][0]
+def _write(transaction: Transaction, snapshot: Snapshot, group: TwinRows) -> list[int] | int:
+    """Neo4j's own numbers of the nodes, in the order of the rows; -1 for stubs."""
+    text = f", n{label_text(group.labels)}" if group.labels else ""
+    if group.is_stub:
+        transaction.run(_STUBS.format(labels=text), rows=group.properties)
+        return -1
+    # Another site may have written a stub of it before.
+    schema = snapshot.schema
+    faded = label_text(set(labels_of(schema, (schema.kinds[schema.external_kind].iri,))) - {*group.labels})
+    statement = _NODES.format(labels=text, faded=f" REMOVE n{faded}" if faded else "")
+    return transaction.run(statement, rows=group.properties)[0][0]

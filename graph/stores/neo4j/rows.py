@@ -32,9 +32,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinRows:
-    """Living twins with the same labels: their rows in the snapshot, and their properties."""
+    """Living twins with the same labels: their rows in the snapshot, and their properties.
+
+    is_stub: they are twins of other sites, of which this one has only the ids.
+    """
 
     labels: tuple[str, ...]
+    is_stub: bool
     rows: npt.NDArray[np.int64]
     properties: list[Row]
 
@@ -54,15 +58,30 @@ def twin_rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[TwinRows]
     """Living rows, grouped by labels."""
     properties = _twin_properties(snapshot, rows)
     codes = snapshot.twins.kind_set.take(rows)
-    by_labels: dict[tuple[str, ...], list[int]] = {}
+    stub = _stub_kinds(snapshot)
+    by_labels: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     distinct: list[int] = np.unique(codes).tolist()
     for code in distinct:
-        labels = labels_of(snapshot.schema, snapshot.pools.kind_sets.value(code) or ())
-        by_labels.setdefault(labels, []).extend(np.flatnonzero(codes == code).tolist())
+        kinds = snapshot.pools.kind_sets.value(code) or ()
+        key = labels_of(snapshot.schema, kinds), kinds == stub
+        by_labels.setdefault(key, []).extend(np.flatnonzero(codes == code).tolist())
     return [
-        TwinRows(labels, rows[places], [properties[place] for place in places])
-        for labels, places in by_labels.items()
+        TwinRows(labels, is_stub, rows[places], [properties[place] for place in places])
+        for (labels, is_stub), places in by_labels.items()
     ]
+
+
+def stub_rows(snapshot: Snapshot) -> npt.NDArray[np.int32]:
+    """Living rows of twins of which this site has only the ids: they stand in another one, or nowhere."""
+    rows = snapshot.rows_of_kind(snapshot.schema.external_kind)
+    stub, kind_sets = _stub_kinds(snapshot), snapshot.pools.kind_sets
+    kinds = kind_sets.values(snapshot.twins.kind_set.take(rows).tolist())
+    return rows[np.fromiter((each == stub for each in kinds), np.bool_, len(rows))]
+
+
+def _stub_kinds(snapshot: Snapshot) -> tuple[str, ...]:
+    schema = snapshot.schema
+    return (schema.kinds[schema.external_kind].iri,)
 
 
 def _twin_properties(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[Row]:
