@@ -62,7 +62,10 @@ bench: setup-dev   ## First ratios beside the peers
 	@$(UV) run twinmesh bench history
 	@$(UV) run twinmesh bench quality
 	@$(UV) run twinmesh bench opcua
+	@$(UV) run twinmesh bench soak
+	@$(UV) run twinmesh bench overload
 	@$(UV) run twinmesh bench neo4j
+	@$(UV) run twinmesh bench neo4j_followers
 
 tables: setup-dev  ## Make ontology/data anew from ../shared/data/ontologies
 	@$(UV) run python scripts/make_ontology_tables.py
