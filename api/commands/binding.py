@@ -16,6 +16,7 @@ from adapters.opcua.config import read_line
 from adapters.opcua.connecting import LINE_ERRORS
 from adapters.opcua.proposing import browsed
 from adapters.proposing import bindings_file, propose
+from adapters.rdf.references import propose_references
 from adapters.tables import Table
 from api.commands.console import note, progress, say, say_json
 from api.commands.folders import open_to_read
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adapters.proposing import Candidate, Proposals
+    from graph.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class ProposeCommand:
-    """`where` is what the protocol calls an address: a URL, a file. `options` are KEY=VALUE."""
+    """`where` is what the protocol calls an address: a URL, a file, "" where it needs none. `options` are
+    KEY=VALUE."""
 
     protocol: str
     where: str
@@ -38,10 +41,18 @@ class ProposeCommand:
     options: tuple[str, ...]
 
 
-class Propose(Protocol):
+class Look(Protocol):
     """Lists what could be bound. Raises TwinmeshError; knows its options and refuses others."""
 
     def __call__(self, where: str, options: Mapping[str, str], folder: Path) -> Sequence[Candidate]: ...
+
+
+class Propose(Protocol):
+    """Says what could be bound to which point. Raises TwinmeshError; knows its options and refuses others."""
+
+    def __call__(
+        self, where: str, options: Mapping[str, str], folder: Path, snapshot: Snapshot
+    ) -> Proposals: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +61,28 @@ class Proposer:
 
     propose: Propose
     address_key: str
+    needs_where: bool = True
 
 
 def run_propose(command: ProposeCommand, *, as_json: bool) -> None:
-    """Print a bindings file of what is clear, and notes on what is not. UsageError PROTOCOL_UNKNOWN."""
+    """Print a bindings file of what is clear, and notes on what is not.
+
+    Raises UsageError PROTOCOL_UNKNOWN, WHERE_MISSING, OPTION_SYNTAX; NotFoundError SITE_UNKNOWN.
+    """
     proposer = PROPOSERS.get(command.protocol)
     if proposer is None:
         hint = suggestion(command.protocol, PROPOSERS) or f"one of {', '.join(PROPOSERS)}"
         raise UsageError(f"no proposals for {command.protocol!r}", code="PROTOCOL_UNKNOWN", hint=hint)
-    with progress("looking", quiet=as_json):
-        candidates = proposer.propose(command.where, _options(command.options), command.folder)
+    if proposer.needs_where and not command.where:
+        raise UsageError(f"{command.protocol} needs to know where", code="WHERE_MISSING", hint="its address")
+    options = _options(command.options)
     with open_to_read(command.folder) as mesh:
         if command.site not in mesh.sites:
             hint = suggestion(command.site, mesh.sites)
             raise NotFoundError(f"no site {command.site!r}", code="SITE_UNKNOWN", hint=hint)
-        found = propose(candidates, mesh.twin(command.site).snapshot())
+        snapshot = mesh.twin(command.site).snapshot()
+        with progress("looking", quiet=as_json):
+            found = proposer.propose(command.where, options, command.folder, snapshot)
     text = bindings_file(found.proposals, proposer.address_key)
     if as_json:
         say_json({**asdict(found), "bindings": text})
@@ -114,6 +132,29 @@ def _homeassistant(where: str, options: Mapping[str, str], folder: Path) -> Sequ
         raise InputError(f"{where} cannot be read: {error}", code="DISCOVERY_FILE") from error
 
 
+def _brick(where: str, options: Mapping[str, str], folder: Path, snapshot: Snapshot) -> Proposals:
+    """Of the model alone; `where` is the broker that is meant. Options: `topic`, where time series come."""
+    table = Table({**options}, Place(item="options"))
+    topic = table.optional_text("topic") or ""
+    if topic and "{id}" not in topic:
+        table.note("CONFIG_RANGE", f"topic {topic!r} would be that of all time series", "put {id} into it")
+    table.finish()
+    return propose_references(snapshot, broker=where, topic=topic)
+
+
+def _by_name(look: Look) -> Propose:
+    """Candidates of a protocol matched to points by name."""
+
+    def named(where: str, options: Mapping[str, str], folder: Path, snapshot: Snapshot) -> Proposals:
+        return propose(look(where, options, folder), snapshot)
+
+    return named
+
+
 PROPOSERS: Mapping[str, Proposer] = MappingProxyType(
-    {"opcua": Proposer(_opcua, "node"), "homeassistant": Proposer(_homeassistant, "topic")}
+    {
+        "opcua": Proposer(_by_name(_opcua), "node"),
+        "homeassistant": Proposer(_by_name(_homeassistant), "topic"),
+        "brick": Proposer(_brick, "topic", needs_where=False),
+    }
 )
