@@ -51,7 +51,7 @@ def tokens_revoke(
 
 @bind.command("propose")
 def bind_propose(
-    protocol: Annotated[str, typer.Argument(help="opcua, homeassistant or brick.")],
+    protocol: Annotated[str, typer.Argument(help="opcua, sparkplug, homeassistant or brick.")],
     data: DataDir,
     site: Annotated[str, typer.Option("--site", help="Whose points are to be fed.")],
     where: Annotated[

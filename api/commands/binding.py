@@ -6,6 +6,7 @@ A proposer turns where to look and its options into candidates; matching them to
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,16 +18,22 @@ from adapters.opcua.connecting import LINE_ERRORS
 from adapters.opcua.proposing import browsed
 from adapters.proposing import bindings_file, propose
 from adapters.rdf.references import propose_references
+from adapters.sparkplug.config import read_sparkplug
+from adapters.sparkplug.proposing import METRICS_MAX, births_heard, propose_metrics
 from adapters.tables import Table
 from api.commands.console import note, progress, say, say_json
 from api.commands.folders import open_to_read
 from ontology.errors import InputError, NotFoundError, Place, UsageError, suggestion
+from ontology.units import load_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adapters.proposing import Candidate, Proposals
     from graph.snapshot import Snapshot
+
+
+SECONDS_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,26 @@ def _brick(where: str, options: Mapping[str, str], folder: Path, snapshot: Snaps
     return propose_references(snapshot, broker=where, topic=topic)
 
 
+def _sparkplug(where: str, options: Mapping[str, str], folder: Path, snapshot: Snapshot) -> Proposals:
+    """`where`: HOST or HOST:PORT. Options: `seconds`, `metrics` (enough of them), `rebirth` (ask for births),
+    `tls`, `group`, `ca_file`, `username`, `password_env`."""
+    host, _, port = where.partition(":")
+    given = {**options}
+    try:
+        seconds, enough = float(given.pop("seconds", "10")), int(given.pop("metrics", str(METRICS_MAX)))
+        at: dict[str, object] = {"port": int(port)} if port else {}
+    except ValueError as error:
+        raise UsageError(f"port, seconds or metrics: {error}", code="OPTION_SYNTAX") from error
+    if not 0 < seconds <= SECONDS_MAX or enough < 1:
+        raise UsageError(f"seconds go to {SECONDS_MAX}, metrics from 1", code="OPTION_SYNTAX")
+    ask, tls = (given.pop(name, "false") == "true" for name in ("rebirth", "tls"))
+    at |= {"groups": [given.pop("group")]} if "group" in given else {}
+    about = {"client_id": f"twinmesh-propose-{os.getpid()}", **given, **at, "tls": tls}
+    table = Table({**about, "site": "any", "host": host}, Place(item="options"))
+    config = read_sparkplug(table, folder.absolute())
+    return propose_metrics(births_heard(config, seconds, enough=enough, ask=ask), snapshot, load_units())
+
+
 def _by_name(look: Look) -> Propose:
     """Candidates of a protocol matched to points by name."""
 
@@ -156,5 +183,6 @@ PROPOSERS: Mapping[str, Proposer] = MappingProxyType(
         "opcua": Proposer(_by_name(_opcua), "node"),
         "homeassistant": Proposer(_by_name(_homeassistant), "topic"),
         "brick": Proposer(_brick, "topic", needs_where=False),
+        "sparkplug": Proposer(_sparkplug, "metric"),
     }
 )
