@@ -51,18 +51,18 @@ def tokens_revoke(
 
 @bind.command("propose")
 def bind_propose(
-    protocol: Annotated[str, typer.Argument(help="opcua, ...")],
-    where: Annotated[
-        str, typer.Argument(metavar="WHERE", help="Its address, e.g. opc.tcp://plc.example:4840.")
-    ],
+    protocol: Annotated[str, typer.Argument(help="opcua, sparkplug, homeassistant or brick.")],
     data: DataDir,
     site: Annotated[str, typer.Option("--site", help="Whose points are to be fed.")],
+    where: Annotated[
+        str, typer.Argument(metavar="WHERE", help="Its address, e.g. opc.tcp://plc.example:4840.")
+    ] = "",
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="As in the source's table.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a bindings file of what could be bound, by name; nothing is bound."""
+    """Print a bindings file of what could be bound, by name or by reference; nothing is bound."""
     from api.commands.binding import ProposeCommand, run_propose
 
     run_propose(ProposeCommand(protocol, where, data, site, tuple(option or ())), as_json=as_json)

@@ -5,6 +5,7 @@
     host = "broker.example"
     host_id = "twinmesh"            # announced as STATE: edges may wait for their primary host
     groups = ["line-1", "line-2"]   # left out: all
+    bindings = "metrics.toml"       # [[binding]] tables of `metric` and `point`: metrics of points that exist
 
 The rest: `port tls ca_file username password_env client_id keepalive_s queue_rows_max queue_bytes_max
 batch_rows_max batch_wait_s reconnect_s_min reconnect_s_max rebirth_s_min points_max`.
@@ -12,11 +13,11 @@ batch_rows_max batch_wait_s reconnect_s_min reconnect_s_max rebirth_s_min points
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adapters.mqtt.config import PORT_PLAIN, PORT_TLS
-from adapters.tables import Table
+from adapters.tables import Table, read_toml
 from ontology.errors import InputError, Place, Problem
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class SparkplugConfig:
     reconnect_s_max: int = 60
     rebirth_s_min: float = 5.0  # an edge is not asked for its birth again before
     points_max: int = 100_000  # that births may make
+    points: Mapping[str, str] = field(default_factory=dict[str, str])  # by the path of a metric: local ids
 
     @property
     def address(self) -> str:
@@ -61,7 +63,7 @@ def parse_sparkplug(document: Mapping[str, object], path: Path) -> tuple[Sparkpl
     for number, values in enumerate(top.tables("sparkplug"), 1):
         try:
             place = Place(path=path.name, item=f"sparkplug {number}")
-            configs.append(_config(Table(values, place), path.parent))
+            configs.append(read_sparkplug(Table(values, place), path.parent))
         except InputError as error:
             problems.extend(error.problems)
     top.problems.extend(problems)
@@ -69,9 +71,28 @@ def parse_sparkplug(document: Mapping[str, object], path: Path) -> tuple[Sparkpl
     return tuple(configs)
 
 
-def _config(table: Table, folder: Path) -> SparkplugConfig:
+def parse_metrics(document: Mapping[str, object], path: str) -> dict[str, str]:
+    """Points by the path of their metric, of a bindings file. Raises InputError with every problem."""
+    top = Table(document, Place(path=path))
+    found: dict[str, str] = {}
+    for number, values in enumerate(top.tables("binding"), 1):
+        table = Table(values, Place(path=path, item=f"binding {number}"))
+        metric, point = table.text("metric"), table.text("point")
+        if metric in found or point in found.values():
+            table.note("CONFIG_RANGE", f"{metric!r} or {point!r} is bound already")
+        found[metric] = point
+        try:
+            table.finish()
+        except InputError as error:
+            top.problems.extend(error.problems)
+    top.finish()
+    return found
+
+
+def read_sparkplug(table: Table, folder: Path) -> SparkplugConfig:
+    """The settings of one table; paths are below `folder`. Raises InputError with every problem."""
     tls, site = table.boolean("tls", False), table.text("site")
-    ca_file = table.optional_text("ca_file")
+    ca_file, bindings = table.optional_text("ca_file"), table.optional_text("bindings")
     config = SparkplugConfig(
         site=site,
         host=table.text("host"),
@@ -92,6 +113,7 @@ def _config(table: Table, folder: Path) -> SparkplugConfig:
         reconnect_s_max=table.integer("reconnect_s_max", 60, minimum=1, maximum=3_600),
         rebirth_s_min=table.number("rebirth_s_min", 5.0, minimum=0, maximum=3_600),
         points_max=table.integer("points_max", 100_000, minimum=1, maximum=10_000_000),
+        points=parse_metrics(read_toml(folder / bindings), bindings) if bindings else {},
     )
     table.finish()
     return config

@@ -23,6 +23,7 @@ class Known:
     value_type: ValueType | None
     row: int = -1
     unit: str | None = None
+    iri: str = ""  # of its point; "": a binding names one that is not there
     word: int | None = None  # the last value, as in Readings
 
 

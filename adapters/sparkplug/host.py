@@ -19,6 +19,7 @@ from adapters.routing import BindingHealth
 from adapters.sparkplug.decode import VALUE_TYPES, decode_payload
 from adapters.sparkplug.edges import Edge, Known, Place
 from adapters.sparkplug.points import make_points
+from graph.ids import local_iri
 from graph.values import Quality, Readings, ValueType
 from ontology.errors import StoreError, TwinmeshError
 
@@ -233,13 +234,13 @@ class SparkplugHost:
     # Parts of these
 
     def _bear(self, edge: Edge, place: Place, payload: Payload, message: Message, rows: _Rows) -> str | None:
-        metrics = [metric for metric in payload.metrics if _is_point(metric)]
+        metrics = [metric for metric in payload.metrics if is_point(metric)]
         before, place.metrics = place.metrics, {}
         for metric in metrics:
-            known = Known(
-                metric.name, f"{place.id}/{metric.name}", metric.datatype, VALUE_TYPES.get(metric.datatype)
-            )
-            known.unit = _unit(metric)
+            path = f"{place.id}/{metric.name}"
+            known = Known(metric.name, path, metric.datatype, VALUE_TYPES.get(metric.datatype))
+            known.iri = self._iri(path)
+            known.unit = unit_stated(metric)
             if metric.name in before:
                 known.word = before[metric.name].word
             place.metrics[metric.name] = known
@@ -254,10 +255,21 @@ class SparkplugHost:
             code = self._put(place.metrics[metric.name], metric, payload, message, rows) or code
         return code
 
+    def _iri(self, path: str) -> str:
+        """The point of a metric: a bound one has to be there already, and to be the only one; else ""."""
+        bound = self._config.points.get(path)
+        if bound is None:
+            return local_iri(self._twin.base, path)
+        snapshot = self._twin.snapshot()
+        rows = snapshot.candidates(bound)
+        return snapshot.id(rows[0]) if len(rows) == 1 else ""
+
     def _put(
         self, known: Known, metric: Metric, payload: Payload, message: Message, rows: _Rows
     ) -> str | None:
         """A reading of a metric; a code where its value has no place in the series of its point."""
+        if not known.iri:
+            return "SPARKPLUG_BINDING"
         if known.row < 0 or known.value_type is None:
             return None if known.value_type is None else "VALUE_TYPE"
         time_ns = _time_ns(metric.timestamp_ms or payload.timestamp_ms, message.arrival_ns)
@@ -329,11 +341,13 @@ def _bd_seq(payload: Payload) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _is_point(metric: Metric) -> bool:
+def is_point(metric: Metric) -> bool:
+    """Whether a metric of a birth is a value of the plant, not of the protocol."""
     return bool(metric.name) and metric.name != BD_SEQ and not metric.name.startswith(CONTROLS)
 
 
-def _unit(metric: Metric) -> str | None:
+def unit_stated(metric: Metric) -> str | None:
+    """Its engineering unit, as the edge spells it."""
     stated = metric.properties.get("engUnit") or metric.properties.get("Engineering Units")
     return stated if isinstance(stated, str) else None
 

@@ -34,8 +34,8 @@ def make_points(twin: Twin, edge: Edge, place: Place, units: Units) -> int:
             links.append(RelationshipRecord(owner, part_of, local_iri(twin.base, edge.place.id)))
     made = 0
     for metric in place.metrics.values():
-        iri = local_iri(twin.base, metric.point)
-        if metric.value_type is not None and _row(snapshot, iri) < 0:
+        iri = metric.iri
+        if iri and metric.value_type is not None and _row(snapshot, iri) < 0:
             twins.append(TwinRecord(iri, (point,), metric.name, metric.point, _attributes(metric, units)))
             links.append(RelationshipRecord(iri, point_of, owner))
             made += 1
@@ -43,7 +43,7 @@ def make_points(twin: Twin, edge: Edge, place: Place, units: Units) -> int:
         twin.apply(Change(put_twins=tuple(twins), put_relationships=tuple(links), author=AUTHOR))
         snapshot = twin.snapshot()
     for metric in place.metrics.values():
-        _bind(metric, snapshot, local_iri(twin.base, metric.point))
+        _bind(metric, snapshot, metric.iri)
     return made
 
 
