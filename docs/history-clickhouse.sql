@@ -1,5 +1,5 @@
 -- The history of twinmesh in ClickHouse, for those who outgrow one machine: the table and the same questions.
--- Filled from the segments of a site (docs/history.md); not used by twinmesh itself, and not yet run in its tests.
+-- Filled from the segments of a site (docs/history.md); not used by twinmesh itself. tests/graph/test_clickhouse.py runs it.
 
 CREATE TABLE points (point UInt32, iri String) ENGINE = ReplacingMergeTree ORDER BY point;
 
@@ -25,7 +25,7 @@ FROM file('history/s????????.parquet', Parquet);
 
 -- history(from, to)
 SELECT time, value, quality FROM readings FINAL
-WHERE point = {point:UInt32} AND time >= {from:DateTime64(9)} AND time < {to:DateTime64(9)} ORDER BY time;
+WHERE point = {point:UInt32} AND time >= {from:DateTime64(9, 'UTC')} AND time < {to:DateTime64(9, 'UTC')} ORDER BY time;
 
 -- history(last)
 SELECT time, value, quality FROM
@@ -40,4 +40,4 @@ GROUP BY bucket ORDER BY bucket;
 
 -- value as of a time
 SELECT argMax(value, time), max(time) FROM readings FINAL
-WHERE point = {point:UInt32} AND time <= {at:DateTime64(9)};
+WHERE point = {point:UInt32} AND time <= {at:DateTime64(9, 'UTC')};
