@@ -11,7 +11,7 @@ CREATE TABLE readings
     word Nullable(Int64) CODEC(ZSTD),
     quality UInt8 CODEC(ZSTD),
     kind UInt8 CODEC(ZSTD),
-    segment UInt32 -- the later one counts where point and time are the same
+    segment UInt32 -- its place in the catalog: the later one counts where point and time are the same
 )
 ENGINE = ReplacingMergeTree(segment)
 PARTITION BY toYYYYMM(time)
@@ -20,8 +20,13 @@ ORDER BY (point, time);
 INSERT INTO points SELECT DISTINCT point, iri FROM file('history/s*.index.parquet', Parquet);
 
 INSERT INTO readings
-SELECT point, time, value, word, quality, kind, toUInt32(extract(_file, 's(\\d{8})'))
-FROM file('history/s????????.parquet', Parquet);
+WITH (
+    SELECT tupleElement(JSONExtract(json, 'catalog', 'segments', 'Array(Tuple(name String))'), 'name')
+    FROM file('history/catalog.json', JSONAsString)
+) AS names -- in the order in which they count: the name of a merged segment says nothing of it
+SELECT point, time, value, word, quality, kind, toUInt32(indexOf(names, extract(_file, '(s\\d{8})'))) AS place
+FROM file('history/s????????.parquet', Parquet)
+WHERE place > 0;
 
 -- history(from, to)
 SELECT time, value, quality FROM readings FINAL
