@@ -1,5 +1,5 @@
 -- The history of twinmesh in ClickHouse, for those who outgrow one machine: the table and the same questions.
--- Filled from the segments of a site (docs/history.md); not used by twinmesh itself, and not yet run in its tests.
+-- Filled from the segments of a site (docs/history.md); not used by twinmesh itself. tests/graph/test_clickhouse.py runs it.
 
 CREATE TABLE points (point UInt32, iri String) ENGINE = ReplacingMergeTree ORDER BY point;
 
@@ -11,7 +11,7 @@ CREATE TABLE readings
     word Nullable(Int64) CODEC(ZSTD),
     quality UInt8 CODEC(ZSTD),
     kind UInt8 CODEC(ZSTD),
-    segment UInt32 -- the later one counts where point and time are the same
+    segment UInt32 -- its place in the catalog: the later one counts where point and time are the same
 )
 ENGINE = ReplacingMergeTree(segment)
 PARTITION BY toYYYYMM(time)
@@ -20,12 +20,17 @@ ORDER BY (point, time);
 INSERT INTO points SELECT DISTINCT point, iri FROM file('history/s*.index.parquet', Parquet);
 
 INSERT INTO readings
-SELECT point, time, value, word, quality, kind, toUInt32(extract(_file, 's(\\d{8})'))
-FROM file('history/s????????.parquet', Parquet);
+WITH (
+    SELECT tupleElement(JSONExtract(json, 'catalog', 'segments', 'Array(Tuple(name String))'), 'name')
+    FROM file('history/catalog.json', JSONAsString)
+) AS names -- in the order in which they count: the name of a merged segment says nothing of it
+SELECT point, time, value, word, quality, kind, toUInt32(indexOf(names, extract(_file, '(s\\d{8})'))) AS place
+FROM file('history/s????????.parquet', Parquet)
+WHERE place > 0;
 
 -- history(from, to)
 SELECT time, value, quality FROM readings FINAL
-WHERE point = {point:UInt32} AND time >= {from:DateTime64(9)} AND time < {to:DateTime64(9)} ORDER BY time;
+WHERE point = {point:UInt32} AND time >= {from:DateTime64(9, 'UTC')} AND time < {to:DateTime64(9, 'UTC')} ORDER BY time;
 
 -- history(last)
 SELECT time, value, quality FROM
@@ -40,4 +45,4 @@ GROUP BY bucket ORDER BY bucket;
 
 -- value as of a time
 SELECT argMax(value, time), max(time) FROM readings FINAL
-WHERE point = {point:UInt32} AND time <= {at:DateTime64(9)};
+WHERE point = {point:UInt32} AND time <= {at:DateTime64(9, 'UTC')};

@@ -111,6 +111,13 @@ class History(Protocol):
         """
         ...
 
+    def last_before(self, points: Sequence[str], time_ns: int) -> list[LastValue]:
+        """Of each point the last reading at or before a time; none of points that have none there.
+
+        Whatever its quality, and when it came. Never a mean: where readings were thinned away, there is none.
+        """
+        ...
+
     def last_values(self, after_batch: int = 0) -> tuple[int, list[LastValue]]:
         """Newest readings of the points that changed after a batch, and the number of the newest batch."""
         ...

@@ -10,6 +10,7 @@ import numpy as np
 
 from api.alarming import Alarms
 from graph.access import Scope
+from graph.readings_at import with_readings_at
 from graph.union import union
 from graph.view import Budget, View
 from ontology.errors import ConflictError, InputError, NotFoundError, UsageError
@@ -146,7 +147,11 @@ class RequestContext:
         return self.present()
 
     def _as_of(self, time_ns: int) -> Snapshot:
-        parts = [self.mesh.twin(site).snapshot_at(time_ns=time_ns) for site in self.mesh.sites]
+        twins, check_time = map(self.mesh.twin, self.mesh.sites), self.budget.check_time
+        parts = [
+            with_readings_at(twin.snapshot_at(time_ns=time_ns), twin.history, time_ns, check_time)
+            for twin in twins
+        ]
         return parts[0] if len(parts) == 1 else union(parts)
 
     def _at_revision(self, revision: int, site: str | None) -> Snapshot:

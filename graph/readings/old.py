@@ -94,6 +94,21 @@ class OldHistory:
             Columns(np.zeros(rows, np.int32), found.times_ns, found.words, found.quality, kinds), bucket_ns
         )
 
+    def last_before(self, points: Sequence[str], time_ns: int) -> list[LastValue]:
+        end_ns = min(time_ns, 2**63 - 2) + 1  # SQLite has no greater number
+        found = ((point, self.range(point, -(2**63), end_ns, 1, newest=True)) for point in points)
+        return [
+            LastValue(
+                point,
+                int(one.times_ns[0]),
+                int(one.words[0]),
+                int(one.quality[0]),
+                one.texts[0] if one.texts else None,
+            )
+            for point, one in found
+            if len(one)
+        ]
+
     def last_values(self, after_batch: int = 0) -> tuple[int, list[LastValue]]:
         query = """SELECT iri, time_ns, word, quality, CASE coded WHEN 1 THEN text END, batch FROM last
             JOIN points USING (point) LEFT JOIN texts ON code = word AND coded = 1 WHERE batch > ?"""

@@ -51,6 +51,14 @@ class Index:
         return place if place < len(self.points) and self.points[place] == point else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LastBefore:
+    """At most one reading of a point; `lost` int32[l]: points whose readings of then are no longer kept."""
+
+    columns: Columns
+    lost: npt.NDArray[np.int32]
+
+
 class Segment:
     """One segment, open for any number of readers. FileNotFoundError where it was merged away meanwhile."""
 
@@ -91,6 +99,39 @@ class Segment:
                     break
         found = found[::-1] if newest else found
         return replace(whole := joined(found), points=np.full(len(whole), point, np.int32))
+
+    def last_before(self, points: npt.NDArray[np.int32], time_ns: int) -> LastBefore:
+        """Of some points (ascending, each once) the last reading at or before a time, if there is one."""
+        index = self.index
+        places = np.flatnonzero(np.isin(index.points, points) & (index.from_ns <= time_ns))
+        is_open = index.to_ns[places] > time_ns  # there are later ones too: the index does not know
+        known, asked = index.last.take(places[~is_open]), places[is_open]
+        if not self.has_readings:
+            return LastBefore(known, index.points[asked])
+        return LastBefore(joined([known, *self._last_of_groups(asked, time_ns)]), points[:0])
+
+    def _last_of_groups(self, places: npt.NDArray[np.intp], time_ns: int) -> list[Columns]:
+        """Each row group is decoded once at most, the last one first."""
+        spans = {
+            place: (int(self.index.offsets[place]), int(self.index.offsets[place + 1])) for place in places
+        }
+        asking: dict[int, list[int]] = {}
+        for place, (start, end) in spans.items():
+            for group in self._groups(start, end, -(2**63), time_ns + 1):
+                asking.setdefault(group, []).append(place)
+        found: dict[int, Columns] = {}
+        with self._opened("") as file:
+            for group in sorted(asking, reverse=True):
+                left = [place for place in asking[group] if place not in found]
+                columns = self._group(file, group) if left else empty()
+                for place in left:
+                    first, last = (max(row - group * GROUP_ROWS, 0) for row in spans[place])
+                    times = columns.times_ns[first:last]
+                    row = first + int(np.searchsorted(times, time_ns, side="right")) - 1
+                    if row >= first:
+                        one = columns.take(slice(row, row + 1))
+                        found[place] = replace(one, points=self.index.points[place : place + 1])
+        return list(found.values())
 
     def _group(self, file: Any, group: int) -> Columns:
         """A row group without its points: who asks for one point knows which rows are of it."""

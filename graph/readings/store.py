@@ -101,14 +101,19 @@ class HistoryReader:
             self._catch_up()
             last = self._contents.last.since(after_batch)
             newest = max(self._contents.last.newest_batch, after_batch)
-            iris: list[str] = self._contents.names.points.names
-            texts = self._texts(last)
-        times, words, quality = last.times_ns.tolist(), last.words.tolist(), last.quality.tolist()
-        points, coded = _whole(last.points), _whole(last.kinds == CODED)
-        return newest, [
-            LastValue(iris[point], times[n], words[n], quality[n], texts[n] if coded[n] else None)
-            for n, point in enumerate(points)
-        ]
+        return newest, self._as_values(last)
+
+    def last_before(self, points: Sequence[str], time_ns: int) -> list[LastValue]:
+        for _ in range(TRIES_MAX):
+            with self._state, disk_errors(self.folder):
+                self._catch_up()
+                view, numbers = self._contents.view(), self._contents.names.points.numbers
+                known = sorted({numbers[point] for point in points if point in numbers})
+            try:
+                return self._as_values(view.last_before(np.array(known, np.int32), time_ns))
+            except FileNotFoundError:
+                continue
+        raise self._gone()
 
     def recover(self) -> None:
         """Nothing is written here."""
@@ -148,6 +153,17 @@ class HistoryReader:
     def _gone(self) -> StoreError:
         place = Place(path=str(self.folder))
         return StoreError("history: segments are gone", code="HISTORY_CORRUPT", place=place)
+
+    def _as_values(self, last: Columns) -> list[LastValue]:
+        """One reading of a point as told to others."""
+        iris: list[str] = self._contents.names.points.names
+        texts = self._texts(last)
+        times, words, quality = last.times_ns.tolist(), last.words.tolist(), last.quality.tolist()
+        points, coded = _whole(last.points), _whole(last.kinds == CODED)
+        return [
+            LastValue(iris[point], times[n], words[n], quality[n], texts[n] if coded[n] else None)
+            for n, point in enumerate(points)
+        ]
 
     def _texts(self, columns: Columns) -> tuple[str, ...]:
         """str[n], empty where a word is no code."""

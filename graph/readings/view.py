@@ -56,6 +56,20 @@ class View:
         in_order = [found[place] for place in sorted(found)]
         return _chosen(in_order, combined(rolled), self._kind(point), limit, newest=newest)
 
+    def last_before(self, points: npt.NDArray[np.int32], time_ns: int) -> Columns:
+        """The last reading of each of some points (ascending, each once) at or before a time; in their order.
+
+        Never the mean of a roll-up: where the readings around the time were thinned away, there is none.
+        FileNotFoundError as above.
+        """
+        found = [segment.last_before(points, time_ns) for segment in self.segments]
+        young = [tail.take((tail.times_ns <= time_ns) & np.isin(tail.points, points)) for tail in self.tails]
+        whole = joined([*(one.columns for one in found), *young]).ordered()
+        is_last = np.append(whole.points[1:] != whole.points[:-1], True)[: len(whole)]
+        last = whole.take(is_last)
+        lost = np.concatenate([points[:0], *(one.lost for one in found)])
+        return last.take(~np.isin(last.points, lost))
+
     def roll_up(self, point: int, from_ns: int, to_ns: int, bucket_ns: int) -> Rollup:
         """Aggregates of one point over spans that begin at whole multiples of bucket_ns.
 

@@ -87,6 +87,24 @@ class Model:
                 self.check_roll_up(history, point, low, high, bucket)
             self.check_roll_up(history, point, 0, FOREVER, HOUR_NS)
         self.check_last(history)
+        every = sorted({time for kept in self.kept.values() for time in kept})
+        for time in (
+            0,
+            self.now,
+            self.now - self.rng.randrange(10**15),
+            *self.rng.sample(every, min(4, len(every))),
+        ):
+            self.check_last_before(history, time - self.rng.randrange(2))
+
+    def check_last_before(self, history, time_ns):
+        asked = self.rng.sample([*POINTS, "urn:unknown"], self.rng.randrange(1, len(POINTS) + 2))
+        found = {value.point: value for value in history.last_before(asked, time_ns)}
+        wanted = {point: [time for time in self.kept.get(point, ()) if time <= time_ns] for point in asked}
+        assert found.keys() == {point for point, times in wanted.items() if times}
+        for point, last in found.items():
+            value, quality, text = self.kept[point][max(wanted[point])]
+            assert (last.time_ns, last.quality, last.text) == (max(wanted[point]), quality, text)
+            assert text is not None or last.word == int(numbers([value])[0])
 
     def check_range(self, history, point, low, high, limit, *, newest):
         times = sorted(time for time in self.kept[point] if low <= time < high)
@@ -214,6 +232,8 @@ def test_old_readings_become_minutes_then_hours_then_a_last_value(tmp_path):
         assert store._keeper._flush()
         whole = store.roll_up("urn:p1", 0, FOREVER, HOUR_NS)
         last = store.last_values()
+        [before] = store.last_before(["urn:p1"], 5_005 * 10**9)
+        assert before.time_ns == 5_000 * 10**9
         newest_ns = 9990 * 10**9
         thin(store, newest_ns + DAY_NS)
         assert store.range("urn:p1", 0, FOREVER).resolution_ns is None, "young enough"
@@ -223,6 +243,8 @@ def test_old_readings_become_minutes_then_hours_then_a_last_value(tmp_path):
         assert minutes.times_ns.tolist() == [n * MINUTE_NS for n in range(167)]
         assert minutes.numbers[0] == pytest.approx(1 + sum(range(6)) / 8 / 6)
         check_thinned(store, whole, MINUTE_NS, last)
+        assert store.last_before(["urn:p1"], 5_005 * 10**9) == [], "a mean is no reading"
+        assert store.last_before(["urn:p1", "urn:p0"], newest_ns) == last[1]
         thin(store, newest_ns + 10 * DAY_NS + 1)
         assert store.range("urn:p1", 0, FOREVER).resolution_ns.tolist() == [HOUR_NS] * 3
         check_thinned(store, whole, HOUR_NS, last)
