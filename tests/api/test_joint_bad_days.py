@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from api.config import Federation, Settings
-from federation.joint import cascading
+from federation.joint import agreeing
 from federation.joint.accounts import DAY_NS, spend_scenario
 from federation.joint.cascading import Report
 from federation.joint.host import CascadeHost, HostLimits
@@ -246,14 +246,14 @@ def test_what_is_wrong_with_a_model_stays_there(
     """An error at campus that names twins: the plant learns that something failed."""
     campus, plant = pair
     agree_both(pair, tmp_path)
-    real = cascading.draft_case
+    real = agreeing.draft_case
 
     def draft(snapshot: Snapshot, *rest: Any, **named: Any) -> Any:
         if snapshot.sites == ("campus",):
             raise InputError("rows of VAV-1 disagree", code="GROUP_DISAGREES", place=Place(item="VAV-1"))
         return real(snapshot, *rest, **named)
 
-    monkeypatch.setattr(cascading, "draft_case", draft)
+    monkeypatch.setattr(agreeing, "draft_case", draft)
     found = cascade(plant, {"events": [], "runs": 4})
     assert (found["completeness"], bounds_of(found)) == ("PARTIAL", (0.0, 1.0))
     assert found["sources"][-1]["code"] == "JOINT_PART_FAILED"

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from graph.feed import Feed
@@ -158,7 +159,7 @@ def lose_a_reading(patch):
         few = [column[keep] for column in columns[:3]]
         append(
             self,
-            [points[place] for place in keep],
+            points[keep] if isinstance(points, np.ndarray) else [points[place] for place in keep],
             *few,
             [texts[place] for place in keep] if texts else texts,
             None if kinds is None else kinds[keep],
