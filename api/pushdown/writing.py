@@ -285,7 +285,7 @@ class ConnectionReader:
         found: dict[str, Any] = {}
         for key, reader in self.lists:
             found[key] = reader.many(page.rows, reading)
-        if len(self.lists) == len(self.connection.order):
+        if len(self.connection.order) == 1 == len(self.lists):
             return found
         for key, fields in self.connection.infos:
             found[key] = {each: self._info(page, name, reading) for each, name in fields}

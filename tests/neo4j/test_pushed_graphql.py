@@ -11,6 +11,7 @@ import contextlib
 import random
 import re
 from collections import Counter
+from itertools import permutations
 
 import pytest
 from neo4j_waiting import wait_shown
@@ -158,6 +159,14 @@ def test_every_relationship_has_its_id_and_its_place_also_between_the_same_two(p
             break
         after = found["edges"][-1]["cursor"]
     assert met == found["totalCount"] >= 9
+
+
+def test_pages_have_their_keys_in_the_order_in_which_they_are_asked_for(pushed):
+    parts = ("edges { cursor }", "nodes { id }", "totalCount", "pageInfo { hasNextPage }", "__typename")
+    for first, second in permutations(parts, 2):
+        page = f"{{ {first} {second} }}"
+        text = f'{{ twins(first: 2) {page} node(id: "s:t1") {{ out {page} in {page} }} }}'
+        assert judge(pushed, Request(text), LOCAL, "wide") == "equal"
 
 
 def test_who_sees_little_is_told_of_nothing_else(pushed):
