@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from adapters.binding import Pattern
-from adapters.tables import Table
+from adapters.tables import Table, read_tables
 from graph.expressions import Expression
 from graph.values import Quality
-from ontology.errors import InputError, Place, Problem
+from ontology.errors import InputError, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 RULES_MAX: Final = 1_000
@@ -65,24 +65,20 @@ class AlarmRule:
 
 def parse_alarms(document: Mapping[str, object], path: Path) -> tuple[AlarmRule, ...]:
     """The `[[alarms]]` tables of a document that was read from `path`. InputError with every problem."""
-    top = Table({"alarms": document.get("alarms", [])}, Place(path=path.name))
-    tables = top.tables("alarms")
-    if len(tables) > RULES_MAX:
-        top.note("CONFIG_RANGE", f"at most {RULES_MAX} [[alarms]] tables, not {len(tables)}")
-    problems: list[Problem] = []
-    rules: list[AlarmRule] = []
-    for number, values in enumerate(tables, 1):
-        place = Place(path=path.name, item=f"alarms {number}")
-        try:
-            rules.append(_rule(Table(values, place)))
-        except InputError as error:
-            problems.extend(error.problems)
+    return read_tables(
+        document,
+        "alarms",
+        path.name,
+        lambda table, _number: _rule(table),
+        count_max=RULES_MAX,
+        check=_check_names,
+    )
+
+
+def _check_names(top: Table, rules: Sequence[AlarmRule]) -> None:
     names = [rule.name for rule in rules]
     for name in sorted({name for name in names if names.count(name) > 1}):
         top.note("ALARM_RULE", f"two rules are called {name!r}", "the name is the rule's identity")
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(rules)
 
 
 def _rule(table: Table) -> AlarmRule:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from adapters.quality.rules import PointRules
 from adapters.tables import Table, read_toml
 from graph.values import ValueType
-from ontology.errors import InputError, Place, Problem
+from ontology.errors import InputError, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,17 +112,13 @@ def parse_bindings(document: Mapping[str, object], path: str, units: Units) -> t
         top.note(
             "CONFIG_RANGE", f"a bindings file holds 1 to {BINDINGS_MAX} [[binding]] tables, not {len(tables)}"
         )
-    problems: list[Problem] = []
-    bindings: list[Binding] = []
-    for number, values in enumerate(tables, 1):
-        place = Place(path=path, item=f"binding {number}, topic {values.get('topic', 'missing')!r}")
-        try:
-            bindings.append(_binding(Table(values, place), number, units))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
+    bindings = top.each(
+        tables,
+        lambda number, values: f"binding {number}, topic {values.get('topic', 'missing')!r}",
+        lambda table, number: _binding(table, number, units),
+    )
     top.finish()
-    return tuple(bindings)
+    return bindings
 
 
 def _binding(table: Table, number: int, units: Units) -> Binding:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from adapters.mqtt.publisher import MqttLink, read_link
 from adapters.opcua.config import Line, read_line
-from adapters.tables import Table
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,21 +67,13 @@ class CommandsConfig:
 
 def parse_commands(document: Mapping[str, object], path: Path) -> tuple[CommandsConfig, ...]:
     """The `[[commands]]` tables of a document that was read from `path`. InputError with every problem."""
-    top = Table({"commands": document.get("commands", [])}, Place(path=path.name))
-    tables = top.tables("commands")
-    if len(tables) > ROUTES_MAX:
-        top.note("CONFIG_RANGE", f"at most {ROUTES_MAX} [[commands]] tables, not {len(tables)}")
-    problems: list[Problem] = []
-    configs: list[CommandsConfig] = []
-    for number, values in enumerate(tables, 1):
-        place = Place(path=path.name, item=f"commands {number}")
-        try:
-            configs.append(_config(Table(values, place), path.parent, number))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(
+        document,
+        "commands",
+        path.name,
+        lambda table, number: _config(table, path.parent, number),
+        count_max=ROUTES_MAX,
+    )
 
 
 def _via(table: Table) -> Literal["mqtt", "sparkplug", "http", "amqp", "opcua"]:

@@ -24,7 +24,7 @@ from adapters.binding import Pattern
 from adapters.sparkplug.decode import DATATYPES
 from adapters.tables import Table, read_toml
 from graph.expressions import Expression
-from ontology.errors import InputError, Place, Problem
+from ontology.errors import InputError, Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,17 +96,13 @@ def load_rules(path: Path, units: Units) -> tuple[CommandRule, ...]:
     tables = top.tables("command")
     if not 1 <= len(tables) <= RULES_MAX:
         top.note("CONFIG_RANGE", f"a rules file holds 1 to {RULES_MAX} [[command]] tables, not {len(tables)}")
-    problems: list[Problem] = []
-    rules: list[CommandRule] = []
-    for number, values in enumerate(tables, 1):
-        place = Place(path=path.name, item=f"command {number}, point {values.get('point', 'missing')!r}")
-        try:
-            rules.append(_rule(Table(values, place), number, units))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
+    rules = top.each(
+        tables,
+        lambda number, values: f"command {number}, point {values.get('point', 'missing')!r}",
+        lambda table, number: _rule(table, number, units),
+    )
     top.finish()
-    return tuple(rules)
+    return rules
 
 
 def _rule(table: Table, number: int, units: Units) -> CommandRule:

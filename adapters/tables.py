@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ontology.errors import InputError, Place, Problem, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 TYPE_NAMES: dict[type, str] = {
@@ -34,6 +34,29 @@ def read_toml(path: Path) -> dict[str, object]:
         raise InputError(
             f"cannot be read: {error}", code="CONFIG_UNREADABLE", place=Place(path=path.name)
         ) from error
+
+
+def read_tables(
+    document: Mapping[str, object],
+    key: str,
+    name: str,
+    read: Callable[[Table, int], Read],
+    *,
+    count_max: int | None = None,
+    check: Callable[[Table, Sequence[Read]], None] | None = None,
+) -> tuple[Read, ...]:
+    """What `read` makes of each `[[key]]` table of a document, which are numbered from 1; its other keys are
+    for others. InputError with every problem of all.
+
+    name: of the file. check: notes what is wrong with them together.
+    """
+    top = Table({key: document.get(key, [])}, Place(path=name))
+    tables = top.tables(key)
+    if count_max is not None and len(tables) > count_max:
+        top.note("CONFIG_RANGE", f"at most {count_max} [[{key}]] tables, not {len(tables)}")
+    found = top.each(tables, lambda number, _values: f"{key} {number}", read, check)
+    top.finish()
+    return found
 
 
 class Table:
@@ -87,6 +110,29 @@ class Table:
         if len(found) != len(items):
             self.note("CONFIG_WRONG_TYPE", f"{key!r} holds tables", f"write [[{key}]]")
         return found
+
+    def each(
+        self,
+        tables: Sequence[Mapping[str, object]],
+        item: Callable[[int, Mapping[str, object]], str],
+        read: Callable[[Table, int], Read],
+        check: Callable[[Table, Sequence[Read]], None] | None = None,
+    ) -> tuple[Read, ...]:
+        """What `read` makes of tables inside this one, numbered from 1; what it raises becomes problems of
+        this one. item: how the place of one is called. check: as in `read_tables`.
+        """
+        problems: list[Problem] = []
+        found: list[Read] = []
+        for number, values in enumerate(tables, 1):
+            try:
+                place = Place(path=self.place.path, item=item(number, values))
+                found.append(read(Table(values, place), number))
+            except InputError as error:
+                problems.extend(error.problems)
+        if check is not None:
+            check(self, found)
+        self.problems.extend(problems)
+        return tuple(found)
 
     def items(self, key: str) -> list[object]:
         """A list of whatever, empty where absent."""

@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 from adapters.alarm_rules import SEVERITIES
 from adapters.binding import Pattern
 from adapters.mqtt.publisher import MqttLink, read_link
-from adapters.tables import Table
+from adapters.tables import Table, read_tables
 from federation.egress import Place as Server
 from federation.egress import place_of
-from ontology.errors import InputError, Place, Problem, UsageError
+from ontology.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ROUTES_MAX: Final = 50
@@ -77,24 +77,20 @@ class RouteConfig:
 
 def parse_routes(document: Mapping[str, object], path: Path) -> tuple[RouteConfig, ...]:
     """The `[[routes]]` tables of a document that was read from `path`. InputError with every problem."""
-    top = Table({"routes": document.get("routes", [])}, Place(path=path.name))
-    tables = top.tables("routes")
-    if len(tables) > ROUTES_MAX:
-        top.note("CONFIG_RANGE", f"at most {ROUTES_MAX} [[routes]] tables, not {len(tables)}")
-    problems: list[Problem] = []
-    routes: list[RouteConfig] = []
-    for number, values in enumerate(tables, 1):
-        place = Place(path=path.name, item=f"routes {number}")
-        try:
-            routes.append(_route(Table(values, place), path.parent))
-        except InputError as error:
-            problems.extend(error.problems)
+    return read_tables(
+        document,
+        "routes",
+        path.name,
+        lambda table, _number: _route(table, path.parent),
+        count_max=ROUTES_MAX,
+        check=_check_names,
+    )
+
+
+def _check_names(top: Table, routes: Sequence[RouteConfig]) -> None:
     names = [route.name for route in routes]
     for name in sorted({name for name in names if names.count(name) > 1}):
         top.note("ROUTE_NAME", f"two routes are called {name!r}", "cursors are kept under the name")
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(routes)
 
 
 def _route(table: Table, folder: Path) -> RouteConfig:

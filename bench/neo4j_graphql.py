@@ -62,6 +62,11 @@ class Question:
 def questions(graph: Graph) -> list[Question]:
     """About the first plant, a machine, floors with 1,000 points, and rooms by name."""
     machine = graph.ids[graph.kind.tolist().index(5)]
+    return [*_found(graph, machine), *_along(graph, machine)]
+
+
+def _found(graph: Graph, machine: str) -> list[Question]:
+    """Looked up by an id, by a neighbour, by a part of the name."""
     return [
         Question(
             "one twin by id",
@@ -99,6 +104,12 @@ def questions(graph: Graph) -> list[Question]:
             lambda rows: rows[:50],
             lambda data: [list(node.values()) for node in data["rooms"]],
         ),
+    ]
+
+
+def _along(graph: Graph, machine: str) -> list[Question]:
+    """Over several relations: outwards, nested, and back."""
+    return [
         Question(
             "nested, 1,000 points",
             {"ids": [graph.ids[row] for row in graph.floors]},

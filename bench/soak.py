@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import sys
 import tempfile
 import threading
@@ -26,6 +25,7 @@ from websockets.sync.client import connect
 from bench.graphql_peers.serving import HOST, ServerError
 from bench.live.running import Live, broker, make_site, sending, served
 from bench.live.sending import POINTS
+from bench.live.telling import is_quick, show
 from bench.stores.machine import Meter
 from bench.stores.table import Aim
 
@@ -146,17 +146,8 @@ def answer(connection: http.client.HTTPConnection, text: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    quick = "--quick" in arguments or os.environ.get("TWINMESH_BENCH_QUICK", "0") not in ("", "0")
-    found = run(SECONDS_QUICK if quick else SECONDS)
-    if "--json" in arguments:
-        print(json.dumps(found))
-        return 0
-    print(f"{POINTS:,} points at 1 Hz for {found['seconds']} s")
-    for row in found["rows"]:
-        print(f"{row['what']:40} {row['value']:>14,}")
-    for aim in found["aims"]:
-        print(f"{'met' if aim['met'] else 'NOT MET':8} {aim['name']}: {aim['value']} (aim {aim['aim']})")
-    return 0
+    found = run(SECONDS_QUICK if is_quick(arguments) else SECONDS)
+    return show(found, f"{POINTS:,} points at 1 Hz for {found['seconds']} s", arguments)
 
 
 if __name__ == "__main__":

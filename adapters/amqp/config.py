@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.tables import Table
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,18 +69,7 @@ class AmqpConfig:
 
 def parse_amqp(document: Mapping[str, object], path: Path) -> tuple[AmqpConfig, ...]:
     """The `[[amqp]]` tables of a document read from `path`. Raises InputError with every problem."""
-    top = Table({"amqp": document.get("amqp", [])}, Place(path=path.name))
-    problems: list[Problem] = []
-    configs: list[AmqpConfig] = []
-    for number, values in enumerate(top.tables("amqp"), 1):
-        try:
-            place = Place(path=path.name, item=f"amqp {number}")
-            configs.append(_config(Table(values, place), path.parent))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(document, "amqp", path.name, lambda table, _number: _config(table, path.parent))
 
 
 def _config(table: Table, folder: Path) -> AmqpConfig:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from adapters.tables import Table
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,17 +58,7 @@ class MqttConfig:
 
 def parse_mqtt(document: Mapping[str, object], path: Path) -> tuple[MqttConfig, ...]:
     """The `[[mqtt]]` tables of a document that was read from `path`. Raises InputError with every problem."""
-    top = Table({"mqtt": document.get("mqtt", [])}, Place(path=path.name))
-    problems: list[Problem] = []
-    configs: list[MqttConfig] = []
-    for number, values in enumerate(top.tables("mqtt"), 1):
-        try:
-            configs.append(_config(Table(values, Place(path=path.name, item=f"mqtt {number}")), path.parent))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(document, "mqtt", path.name, lambda table, _number: _config(table, path.parent))
 
 
 def _config(table: Table, folder: Path) -> MqttConfig:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from adapters.binding import Pattern
 from adapters.mqtt.publisher import MqttLink, read_link
-from adapters.tables import Table
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,21 +42,13 @@ class PublishConfig:
 
 def parse_publish(document: Mapping[str, object], path: Path) -> tuple[PublishConfig, ...]:
     """The `[[publish]]` tables of a document that was read from `path`. InputError with every problem."""
-    top = Table({"publish": document.get("publish", [])}, Place(path=path.name))
-    tables = top.tables("publish")
-    if len(tables) > TABLES_MAX:
-        top.note("CONFIG_RANGE", f"at most {TABLES_MAX} [[publish]] tables, not {len(tables)}")
-    problems: list[Problem] = []
-    configs: list[PublishConfig] = []
-    for number, values in enumerate(tables, 1):
-        place = Place(path=path.name, item=f"publish {number}")
-        try:
-            configs.append(_config(Table(values, place), path.parent, number))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(
+        document,
+        "publish",
+        path.name,
+        lambda table, number: _config(table, path.parent, number),
+        count_max=TABLES_MAX,
+    )
 
 
 def _config(table: Table, folder: Path, number: int) -> PublishConfig:

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from adapters.tables import Table
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,17 +68,7 @@ class OpcuaConfig:
 
 def parse_opcua(document: Mapping[str, object], path: Path) -> tuple[OpcuaConfig, ...]:
     """The `[[opcua]]` tables of a document read from `path`. Raises InputError with every problem."""
-    top = Table({"opcua": document.get("opcua", [])}, Place(path=path.name))
-    problems: list[Problem] = []
-    configs: list[OpcuaConfig] = []
-    for number, values in enumerate(top.tables("opcua"), 1):
-        try:
-            configs.append(_config(Table(values, Place(path=path.name, item=f"opcua {number}")), path.parent))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(document, "opcua", path.name, lambda table, _number: _config(table, path.parent))
 
 
 def _config(table: Table, folder: Path) -> OpcuaConfig:

@@ -13,8 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.tables import Table
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,18 +34,7 @@ class ReplayConfig:
 
 def parse_replay(document: Mapping[str, object], path: Path) -> tuple[ReplayConfig, ...]:
     """The `[[replay]]` tables of the document read from `path`. Raises InputError with every problem."""
-    top = Table({"replay": document.get("replay", [])}, Place(path=path.name))
-    problems: list[Problem] = []
-    configs: list[ReplayConfig] = []
-    for number, values in enumerate(top.tables("replay"), 1):
-        try:
-            table = Table(values, Place(path=path.name, item=f"replay {number}"))
-            configs.append(_config(table, path.parent))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(document, "replay", path.name, lambda table, _number: _config(table, path.parent))
 
 
 def _config(table: Table, folder: Path) -> ReplayConfig:

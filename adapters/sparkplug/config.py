@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adapters.mqtt.config import PORT_PLAIN, PORT_TLS
-from adapters.tables import Table, read_toml
-from ontology.errors import InputError, Place, Problem
+from adapters.tables import Table, read_tables, read_toml
+from ontology.errors import InputError, Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,18 +57,9 @@ class SparkplugConfig:
 
 def parse_sparkplug(document: Mapping[str, object], path: Path) -> tuple[SparkplugConfig, ...]:
     """The `[[sparkplug]]` tables of a document read from `path`. Raises InputError with every problem."""
-    top = Table({"sparkplug": document.get("sparkplug", [])}, Place(path=path.name))
-    problems: list[Problem] = []
-    configs: list[SparkplugConfig] = []
-    for number, values in enumerate(top.tables("sparkplug"), 1):
-        try:
-            place = Place(path=path.name, item=f"sparkplug {number}")
-            configs.append(read_sparkplug(Table(values, place), path.parent))
-        except InputError as error:
-            problems.extend(error.problems)
-    top.problems.extend(problems)
-    top.finish()
-    return tuple(configs)
+    return read_tables(
+        document, "sparkplug", path.name, lambda table, _number: read_sparkplug(table, path.parent)
+    )
 
 
 def parse_metrics(document: Mapping[str, object], path: str) -> dict[str, str]:

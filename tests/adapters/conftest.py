@@ -9,6 +9,7 @@ import pytest
 from graph.twin import Twin
 from graph.values import Change, TwinRecord, Value
 from ontology.schema import load_schema
+from tests.adapters.brokers import Broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,16 @@ POINTS = {
     "LINE-1-MSG": {"valueType": "text"},
     "FREE": {},
 }
+
+
+@pytest.fixture
+def broker(mosquitto: str, tmp_path: Path) -> Iterator[Broker]:
+    """A mosquitto that lets everybody in."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(mosquitto, folder)
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture

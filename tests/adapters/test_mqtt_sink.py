@@ -16,19 +16,10 @@ from adapters.mqtt.publish_config import parse_publish
 from adapters.mqtt.sink import MqttSink
 from graph.values import Readings
 from ontology.errors import InputError
-from tests.adapters.brokers import Broker, wait_for
+from tests.adapters.brokers import wait_for
 
 WAIT_S = 90.0
 T0 = 1_768_219_200_000_000_000
-
-
-@pytest.fixture
-def broker(mosquitto, tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = Broker(mosquitto, folder)
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture

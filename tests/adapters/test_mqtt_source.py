@@ -12,7 +12,7 @@ from adapters.mqtt.config import MqttConfig, parse_mqtt
 from adapters.mqtt.source import MqttSource
 from ontology.errors import InputError, StoreError
 from ontology.units import load_units
-from tests.adapters.brokers import Broker, wait_for
+from tests.adapters.brokers import wait_for
 
 UNITS = load_units()
 T0 = 1_768_219_200_000_000_000
@@ -20,15 +20,6 @@ T0 = 1_768_219_200_000_000_000
 
 def reading(value, number):
     return json.dumps({"value": value, "time": (T0 + number) // 1, "n": number}).encode()
-
-
-@pytest.fixture
-def broker(mosquitto, tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = Broker(mosquitto, folder)
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture

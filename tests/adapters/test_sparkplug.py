@@ -18,21 +18,12 @@ from adapters.sparkplug.source import SparkplugSource
 from graph.values import Quality
 from ontology.errors import InputError
 from ontology.units import load_units
-from tests.adapters.brokers import Broker, secure_broker, wait_for
+from tests.adapters.brokers import secure_broker, wait_for
 from tests.adapters.sparkplug_edges import CLIENT, WAIT_S, Edge, metric
 from tests.api.certificates import Authority
 from tests.outside.npm import node, package, trusting
 
 UNITS = load_units()
-
-
-@pytest.fixture
-def broker(mosquitto, tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = Broker(mosquitto, folder)
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture

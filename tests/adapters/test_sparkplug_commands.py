@@ -19,7 +19,7 @@ from graph.stores.site_files import COMMANDS
 from graph.stores.state_log import StateLog
 from ontology.errors import InputError
 from ontology.units import load_units
-from tests.adapters.brokers import Broker, wait_for
+from tests.adapters.brokers import wait_for
 from tests.adapters.sparkplug_edges import CLIENT, Edge, metric
 from tests.outside.npm import package
 
@@ -38,15 +38,6 @@ datatype = "Int16"
 point = "{group}/{node}/Running"
 address = "{group}/NCMD/{node}/Running"
 """
-
-
-@pytest.fixture
-def broker(mosquitto, tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = Broker(mosquitto, folder)
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture

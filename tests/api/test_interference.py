@@ -7,8 +7,9 @@ them. Every question that the schema allows is asked of both; the answers must b
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from random import Random
 
 import httpx
@@ -93,19 +94,29 @@ def worlds() -> list[dict[str, Change]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def pair(
-    tmp_path_factory: pytest.TempPathFactory, ontology: Schema, units: Units
+@contextmanager
+def two_servers(
+    folder: Path, ontology: Schema, units: Units, more: Callable[[Mesh, int], None] | None = None
 ) -> Generator[tuple[Running, Running]]:
-    folder = tmp_path_factory.mktemp("interference")
+    """A server for each of the worlds. more: what is written besides, by the number of the world."""
     with ExitStack() as stack:
         running: list[Running] = []
         for number, world in enumerate(worlds()):
             mesh = stack.enter_context(Mesh.open(folder / str(number), ontology, units=units))
             for site, change in world.items():
                 mesh.create_site(site).apply(change)
+            if more is not None:
+                more(mesh, number)
             running.append(stack.enter_context(served(mesh, Settings(limits=LIMITS), dev=False)))
         yield running[0], running[1]
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, ontology: Schema, units: Units
+) -> Generator[tuple[Running, Running]]:
+    with two_servers(tmp_path_factory.mktemp("interference"), ontology, units) as both:
+        yield both
 
 
 def timeless(response: httpx.Response) -> str:

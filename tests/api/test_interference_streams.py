@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from graphql import build_client_schema, get_introspection_query
 
-from api.config import Settings
 from api.policy import Role
 from graph.mesh import Mesh
 from graph.values import Change, Value
 from ontology.schema import Schema
 from ontology.units import Units
-from tests.api.conftest import Running, link, served, twin
-from tests.api.test_interference import LIMITS, PRINCIPALS, worlds
+from tests.api.conftest import Running, link, twin
+from tests.api.test_interference import PRINCIPALS, two_servers
 from tests.api.test_streams import opened
 
 REVISION = "5"  # of the last write, in both worlds
@@ -51,16 +49,8 @@ ELSEWHERE = {"changes": "below", "alarms": "tests/api/test_alarms.py"}
 def two(
     tmp_path_factory: pytest.TempPathFactory, ontology: Schema, units: Units
 ) -> Generator[tuple[Running, Running]]:
-    folder = tmp_path_factory.mktemp("streams")
-    with ExitStack() as stack:
-        running: list[Running] = []
-        for number, world in enumerate(worlds()):
-            mesh = stack.enter_context(Mesh.open(folder / str(number), ontology, units=units))
-            for site, change in world.items():
-                mesh.create_site(site).apply(change)
-            write(mesh, number)
-            running.append(stack.enter_context(served(mesh, Settings(limits=LIMITS), dev=False)))
-        yield running[0], running[1]
+    with two_servers(tmp_path_factory.mktemp("streams"), ontology, units, write) as both:
+        yield both
 
 
 def write(mesh: Mesh, world: int) -> None:
