@@ -88,15 +88,20 @@ class SparkplugHost:
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """We were away: something may have been missed, so every edge is asked for its birth."""
+        """We were away: something may have been missed, so every edge is asked for its birth, now: one that
+        bore while we were away and is silent since would not remind us. Call it once we are subscribed."""
         self._forget.set()
+        with self._lock:
+            edges = list(self._edges)
+        for group, node in edges:
+            self._ask(group, node)
 
     def decode(self, batch: Sequence[Message]) -> Decoded:
         if self._forget.is_set():
             self._forget.clear()
             for edge in self._edges.values():
                 edge.sequence = None
-                self._ask_again(edge, batch[0].arrival_ns)
+                edge.asked_ns, edge.waits = batch[0].arrival_ns, True
         rows = _Rows()
         refused = unrouted = 0
         for message in batch:

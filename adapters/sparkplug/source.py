@@ -82,10 +82,10 @@ class SparkplugSource:
         return json.dumps({"online": online, "timestamp": self._state_ms})
 
     def _on_up(self, client: Client) -> int:
-        self._host.forget()
         filters = [f"{NAMESPACE}/{group}/#" for group in self._config.groups] or [f"{NAMESPACE}/#"]
         client.subscribe([(each, 1) for each in {*filters, self._state_topic}])
         client.publish(self._state_topic, self._state(True), qos=1, retain=True)
+        self._host.forget()
         return 1
 
     def _on_message(self, message: MQTTMessage) -> None:
