@@ -7,13 +7,16 @@ import json
 import queue
 import subprocess
 import threading
+import time
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from adapters.mqtt.decode import Message
 from adapters.sparkplug.config import SparkplugConfig, parse_sparkplug
 from adapters.sparkplug.decode import Metric, Payload, decode_payload, encode_payload
+from adapters.sparkplug.host import SparkplugHost
 from adapters.sparkplug.source import SparkplugSource
 from graph.values import Quality
 from ontology.errors import InputError
@@ -306,3 +309,16 @@ def test_payloads_of_npm_are_read_and_ours_are_read_by_npm():
     found = {each["name"]: each["value"] for each in back["metrics"]}
     plain = {name: value for name, value in kinds.items() if name not in ("Int64", "UInt64", "DateTime")}
     assert {name: found[name] for name in plain} == plain
+
+
+def test_edges_are_asked_for_their_births_as_soon_as_we_are_back(campus_twin):
+    """Not with their next message: an edge that bore while we were away may be silent for long."""
+    asked = []
+    config = SparkplugConfig("campus", "127.0.0.1")
+    host = SparkplugHost(config, campus_twin, UNITS, lambda *edge: asked.append(edge))
+    payload = Payload(1_768_219_200_000, (Metric("Temperature", datatype=10, value=20.5),), 0)
+    birth = encode_payload(payload)
+    host.decode([Message("spBv1.0/line/NBIRTH/press", birth, time.time_ns(), False, 0, 0, 1)])
+    assert asked == []
+    host.forget()
+    assert asked == [("line", "press")]
