@@ -332,9 +332,13 @@ def _measured(given: Measure) -> plan.Measured:
 
 
 def _sites(info: Info) -> list[SiteInfo]:
+    """Ours, as the operation sees them: of one moment with all else that it answers."""
     context = info.context
-    snapshots = [context.mesh.twin(site).snapshot() for site in context.mesh.sites]
-    views = [context.view_of(snapshot) for snapshot in snapshots]
+    if not context.mesh.sites:
+        return []
+    present = context.present().snapshot
+    parts = {part.heads[0].name: part for part in present.parts or (present,)}
+    views = [context.view_of(parts[site]) for site in context.mesh.sites if site in parts]
     rows = [_site_row(view) for view in views if not view.is_narrowed or len(view.all_rows)]
     return cast("list[SiteInfo]", rows)
 
