@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from federation.asking import SeriesAsk
     from federation.contract import Contract
     from federation.sharing import Shared
+    from graph.history import History
     from graph.mesh import Mesh
     from graph.series import Series
+    from graph.values import ValueType
     from graph.view import Budget
 
 NOT_NAMED: Final = SeriesTold(is_less=True, code="CONTRACT_ATTRIBUTE")
@@ -98,9 +100,8 @@ def unpacked(told: SeriesTold, query: SeriesQuery) -> Series:
     fits = (
         count <= SAMPLES_MAX
         and len(coarse) == count
-        and bool((np.diff(times) > 0).all() if count > 1 else True)
-        and (not count or query.from_ns - (query.bucket_ns or 0) < times[0] + (1 if is_raw else 0))
-        and (not count or times[-1] < query.to_ns)
+        and bool((times[1:] > times[:-1]).all())
+        and (not count or _within_query(int(times[0]), int(times[-1]), query))
         and bool((coarse >= 0).all())
         and all(map(is_quality, set(told.quality)))
     )
@@ -117,6 +118,12 @@ def unpacked(told: SeriesTold, query: SeriesQuery) -> Series:
     if is_raw:
         return Samples(times, words, quality, told.texts, coarse)
     return BucketSeries(times, dict(zip(query.aggregates, columns, strict=True)), coarse)
+
+
+def _within_query(first_ns: int, last_ns: int, query: SeriesQuery) -> bool:
+    """A bucket may begin before what was asked for."""
+    earliest_ns = query.from_ns if query.bucket_ns is None else query.from_ns - query.bucket_ns + 1
+    return earliest_ns <= first_ns and last_ns < query.to_ns
 
 
 # Reading here
@@ -146,11 +153,7 @@ def _told(ask: SeriesAsk, query: SeriesQuery, shared: Shared, contract: Contract
     history = mesh.twin(snapshot.sites[int(snapshot.twins.site.take(rows)[0])]).history
     (real,) = shared.real([ask.id])
     try:
-        series = read_series(history, real, snapshot.value_type(row), within)
-        if contract.window_until_ns is not None and (spans := _spans(series)):
-            # A mean stands for a time: what leaves ends where one ends, within the window.
-            within = replace(within, to_ns=within.to_ns // spans * spans)
-            series = read_series(history, real, snapshot.value_type(row), within)
+        series = read_within(history, real, snapshot.value_type(row), within, contract.window_until_ns)
     except (InputError, LimitError) as error:
         return SeriesTold(is_less=True, code=error.code)
     return packed(series, query, is_less=is_less)
@@ -161,6 +164,21 @@ def _within(query: SeriesQuery, contract: Contract) -> tuple[SeriesQuery, bool]:
     begins, ends = contract.window_from_ns or 0, contract.window_until_ns
     low, high = max(query.from_ns, begins), min(query.to_ns, FOREVER_NS if ends is None else ends)
     return replace(query, from_ns=low, to_ns=high), (low, high) != (query.from_ns, query.to_ns)
+
+
+def read_within(
+    history: History, point: str, value_type: ValueType, query: SeriesQuery, until_ns: int | None
+) -> Series:
+    """As `read_series`, of what lies before a time: no mean that stands for a time beyond.
+
+    until_ns: of the contract's window, None: it has no end.
+    """
+    series = read_series(history, point, value_type, query)
+    spans = _spans(series) if until_ns is not None else 0
+    if until_ns is None or not spans:
+        return series
+    to_ns = min(query.to_ns, until_ns // spans * spans)
+    return read_series(history, point, value_type, replace(query, to_ns=to_ns))
 
 
 def _spans(series: Series) -> int:
