@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from confluent_kafka import KafkaError
@@ -94,9 +94,18 @@ def trouble(address: str, error: KafkaError, was_up: bool) -> str:
     return lost(said) if was_up else no_answer(address, said)
 
 
-def is_up(statistics: str) -> bool:
-    """Whether a consumer has a server and its place in the group, by the statistics that the client gives."""
+class Standing(NamedTuple):
+    """reached: a server of the cluster, and the one that leads the group. settled: no hand-over goes on."""
+
+    reached: bool
+    settled: bool
+
+
+def standing_of(statistics: str) -> Standing:
+    """How a consumer stands, by the statistics that the client gives."""
     told = _read_statistics(statistics)
     group = told.cgrp
-    in_group = group is not None and group.state == "up" and group.join_state == "steady"
-    return in_group and any(server.state == "UP" for server in told.brokers.values())
+    if group is None:
+        return Standing(False, False)
+    is_reached = group.state == "up" and any(server.state == "UP" for server in told.brokers.values())
+    return Standing(is_reached, group.join_state == "steady")

@@ -20,6 +20,7 @@ class Offsets:
     def __init__(self) -> None:
         self._passed: deque[tuple[int, dict[Partition, int]]] = deque()
         self._due: dict[Partition, int] = {}
+        self._told: dict[Partition, int] = {}  # what `due` said last
         self._taken = 0
         self._durable = 0
 
@@ -47,16 +48,19 @@ class Offsets:
         while self._passed and self._passed[0][0] <= self._durable:
             self._due.update(self._passed.popleft()[1])
         due, self._due = self._due, {}
+        self._told |= due
         return due
 
     def again(self, refused: dict[Partition, int]) -> None:
-        """A commit did not reach the cluster: it is due once more, unless a later one is."""
-        self._due = refused | self._due
+        """A commit did not reach the cluster: it is due once more, unless a later one was or is."""
+        last = {each: offset for each, offset in refused.items() if self._told.get(each) == offset}
+        self._due = last | self._due
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """They are others' now: nothing is committed for them any more."""
         gone = set(partitions)
         self._due = {each: offset for each, offset in self._due.items() if each not in gone}
+        self._told = {each: offset for each, offset in self._told.items() if each not in gone}
         for _, after in self._passed:
             for each in gone & after.keys():
                 del after[each]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from adapters.kafka.client import RIGHTS, STATISTICS_MS, VAGUE, is_up, settings_of, trouble
+from adapters.kafka.client import RIGHTS, STATISTICS_MS, VAGUE, settings_of, standing_of, trouble
 from adapters.kafka.decode import messages_of, split
 from adapters.kafka.offsets import Offsets
 from adapters.line_trouble import lost, refused_subscription
@@ -238,9 +238,10 @@ class KafkaSource:
         self._ours -= gone
 
     def _statistics_came(self, text: str) -> None:
-        if is_up(text):
+        standing = standing_of(text)
+        if standing.reached and standing.settled:
             self._came_up()
-        elif self._connected:
+        elif self._connected and not standing.reached:
             self._connected = False
             self._last_error = self._last_error or lost("by the cluster")
 
