@@ -89,9 +89,14 @@ def trouble(address: str, error: KafkaError, was_up: bool) -> str:
         return refused_certificate(address, said) if refused else not_encrypted(address, said)
     if code in _LOGIN:
         return refused_us(address, said)
-    if code in RIGHTS:
+    if code in RIGHTS or code == KafkaError._FATAL:  # such as a member of our name that took our place
         return refused_subscription(address, said)
     return lost(said) if was_up else no_answer(address, said)
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether a client cannot go on, and a new one is needed."""
+    return error.fatal() or error.code() == KafkaError._FATAL
 
 
 class Standing(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from adapters.kafka.client import RIGHTS, VAGUE, settings_of, trouble
+from adapters.kafka.client import RIGHTS, VAGUE, is_fatal, settings_of, trouble
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class KafkaPublisher:
 
     def _failed(self, error: KafkaError | None) -> None:
         """Raise what became of a record."""
-        if error is None or error.fatal():
+        if error is None or is_fatal(error):
             self._renew()
         told = self._last if error is None or error.code() in (*VAGUE, KafkaError._MSG_TIMED_OUT) else error
         why = "no answer in time" if told is None else trouble(self._address, told, False)

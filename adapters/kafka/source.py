@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from adapters.kafka.client import RIGHTS, STATISTICS_MS, VAGUE, settings_of, standing_of, trouble
+from adapters.kafka.client import RIGHTS, STATISTICS_MS, VAGUE, is_fatal, settings_of, standing_of, trouble
 from adapters.kafka.decode import messages_of, split
 from adapters.kafka.offsets import Offsets
 from adapters.line_trouble import lost, refused_subscription
@@ -111,7 +111,7 @@ class KafkaSource:
                 self._listen()
             except KafkaException as error:
                 self._note(error.args[0])
-            if self._was_up:
+            if self._was_up and not self._is_broken:  # two of one name would expel each other for ever
                 pause_s = float(self._config.reconnect_s_min)
             self._forget_line()
             self._stop.wait(pause_s)
@@ -259,7 +259,7 @@ class KafkaSource:
             self._error_came(error)
 
     def _error_came(self, error: KafkaError) -> None:
-        if error.fatal():
+        if is_fatal(error):
             self._is_broken = True
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._connected = False

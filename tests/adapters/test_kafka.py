@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 
 from adapters.binding import parse_bindings
 from adapters.kafka.config import KafkaConfig, KafkaLink, parse_kafka
@@ -202,6 +203,24 @@ def test_what_is_wrong_with_the_trust_or_the_topic_is_told(listen, kafka, topic,
     told(listen(["d.hidden"], group="g-hidden"), "LINE_SUBSCRIPTION")
     told(listen([topic], group="forbidden"), "LINE_SUBSCRIPTION")
     told(listen([topic], server=f"127.0.0.1:{free_port()}"), "LINE_NO_ANSWER")
+
+
+def test_a_group_of_others_and_a_second_server_of_one_name_are_told(listen, kafka, topic, campus_twin):
+    stranger = Consumer({**kafka.client(), "group.id": "g-strange", "partition.assignment.strategy": "range"})
+    stranger.subscribe([topic])
+    wait_for(lambda: stranger.poll(0.1) is None and stranger.assignment())
+    try:
+        told(listen([topic], group="g-strange"), "LINE_SUBSCRIPTION")
+    finally:
+        stranger.close()
+    patient = {"client_id": "one", "reconnect_s_min": 600, "reconnect_s_max": 600}
+    first = connected(listen([topic], **patient))
+    publish(kafka, readings(0, 10, topic))
+    wait_for(lambda: first.health().recorded == 10)
+    connected(listen([topic], **patient))
+    wait_for(lambda: "LINE_SUBSCRIPTION" in (first.health().last_error or ""))
+    publish(kafka, readings(10, 20, topic))
+    wait_for(lambda: set(stored(campus_twin)) == set(range(20)))
 
 
 def test_settings_are_strict(tmp_path):
