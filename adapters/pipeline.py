@@ -195,11 +195,20 @@ class Pipeline:
 
     def offer_all(self, messages: Sequence[Message]) -> None:
         """As `offer` of each."""
-        if self._inbox.offer_all(messages, [len(message.payload) for message in messages]):
-            self._received += len(messages)
-            return
-        for message in messages:
-            self.offer(message)
+        if not self.offer_whole(messages):
+            for message in messages:
+                self.offer(message)
+
+    def offer_whole(self, messages: Sequence[Message]) -> bool:
+        """Take all of them in, or none: then who offers keeps them and asks again. From one thread."""
+        if not self._inbox.offer_all(messages, [len(message.payload) for message in messages]):
+            return False
+        self._received += len(messages)
+        return True
+
+    def has_room(self) -> bool:
+        """Whether one more message would be taken in now."""
+        return self._inbox.has_room()
 
     def close(self, timeout_s: float) -> None:
         """Take nothing more in; what is inside is recorded and acknowledged first."""
@@ -244,13 +253,14 @@ class Pipeline:
             batch = self._inbox.take(self._flow.batch_rows_max, self._flow.batch_wait_s)
             if batch:
                 self._oldest_ns, self._taken = batch[0].arrival_ns, len(batch)
-                self._keep(batch)
+                if not self._keep(batch):
+                    return  # a later batch, acknowledged, would speak for this one
                 self._taken = 0
             elif self._inbox.closed:
                 return
 
-    def _keep(self, batch: Sequence[Message]) -> None:
-        """Decode, record, acknowledge; again and again while the store refuses, unless we are closed."""
+    def _keep(self, batch: Sequence[Message]) -> bool:
+        """Decode, record, acknowledge; again and again while the store refuses. False: closed meanwhile."""
         wait_s = RETRY_S_MIN
         decoded: Decoded | None = None
         while True:
@@ -261,14 +271,14 @@ class Pipeline:
             except StoreError as error:
                 self._store_error = str(error)
                 if self._inbox.closed:
-                    return
+                    return False
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
             except TwinmeshError as error:  # more distinct texts than a site holds, and the like
                 self._batch_error = str(error)
                 self._refused += len(batch)
                 self._acknowledge(batch)
-                return
+                return True
         now_ns = time.time_ns()
         self._store_error = None
         self._refused += decoded.refused
@@ -276,6 +286,7 @@ class Pipeline:
         self._decoder.recorded(decoded, now_ns)
         self._lag_s = (now_ns - self._oldest_ns) / 1e9
         self._acknowledge(batch)
+        return True
 
     def _judged(self, batch: Sequence[Message]) -> Decoded:
         """Decoded and judged, once: judges remember what they saw."""

@@ -123,6 +123,7 @@ SPOKEN = {
     "JOINT_SESSION_UNKNOWN": "no such cascade is under way here, or its age or a restart ended it",
     "JOINT_UNSETTLED": "a cascade of several servers did not come to rest: bounds are told",
     "JOURNAL_LOG": "a write-ahead log is damaged, or ends in the middle of a transaction",
+    "KAFKA_NOT_INSTALLED": "settings ask for Kafka, whose client is an extra; the hint says how to get it",
     "KEY_UNREADABLE": "the private key of the folder is damaged, or the disk refuses it",
     "KIND_DEPRECATED": "the vocabulary has replaced this kind",
     "LIMIT_EXCEEDED": "a stated limit was reached; nothing was done by half",
