@@ -118,12 +118,7 @@ def create_app(
             Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
-        middleware=[
-            Middleware(Timing, figures=figures),
-            Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
-            Middleware(Shortcut, path="/graphql", door=graphql),
-            Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
-        ],
+        middleware=_middleware(services, figures, graphql, dev=dev),
         exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
             _lifespan,
@@ -136,6 +131,15 @@ def create_app(
     )
     app.state.engine = engine
     return app
+
+
+def _middleware(services: Services, figures: Figures, graphql: GraphQLDoor, *, dev: bool) -> list[Middleware]:
+    return [
+        Middleware(Timing, figures=figures),
+        Middleware(Gate, tokens=services.tokens, server=services.settings.server, dev=dev),
+        Middleware(Shortcut, path="/graphql", door=graphql),
+        Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
+    ]
 
 
 def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> Document:

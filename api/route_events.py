@@ -134,13 +134,12 @@ class LogSource:
 
     def _alarm(self, about: _About, content: bytes) -> Outgoing:
         record = ALARM_RECORDS.decode(content)
-        is_new = record.active and not record.acknowledged and record.shelved_until_ns is None
         if record.severity not in self._route.severities or not _fits(self._route.points, record.point):
             return about.nothing
         if not self._route.work_orders:
             return _event(about, f"alarm.{record.status.lower()}", record.point, plain(record))
-        if not is_new or record.count > 1:
-            return about.nothing
+        if record.changed_ns != record.raised_ns:
+            return about.nothing  # a later state of an alarm that has its order: shelved, back, raised again
         order = {
             "number": record.id,
             "asset": record.point,

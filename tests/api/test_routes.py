@@ -190,6 +190,9 @@ def test_an_alarm_becomes_one_work_order(mesh, routes, tmp_path, units):
             said = f'"value":{value}'.encode()
             wait_for(lambda said=said: [entry for entry in log.entries(0) if said in entry.content])
         wait_for(lambda: route.behind() == 0)
+        alarm = wait_for(lambda: log.open_ones())[0].subject
+        desk.shelve(alarm, "ann", time.time_ns() + 3_600 * 10**9, None)
+        desk.shelve(alarm, "ann", 0, None)  # back at once: still the same work
         desk.acknowledge(wait_for(lambda: log.open_ones())[0].subject, "ann", None)
         wait_for(lambda: route.behind() == 0)
         (order,) = receiver.events
