@@ -13,6 +13,7 @@ from api.schema.bindings import BindingInfo, LiveSource, bindings_of, sources_of
 from api.schema.commands import Command, CommandConnection, command_of, commands_of
 from api.schema.context import WorldRequest
 from api.schema.enums import Direction
+from api.schema.impacts import ImpactRecordConnection, impacts_of
 from api.schema.inputs import FilterReader, Measure, TwinFilter, TwinOrder, order_keys
 from api.schema.rows import Cohort, LinkCohort, LinkRow, TwinListing, TwinRow, find_twin
 from api.schema.scalars import Json, Revision, TimeNs
@@ -388,4 +389,7 @@ class Query:
     )
     alarms: AlarmRecordConnection = strawberry.field(
         resolver=alarms_of, description="Newest first; those that are open unless `open` is false."
+    )
+    impacts: ImpactRecordConnection = strawberry.field(
+        resolver=impacts_of, description="Cascades of `simulateCascade` that were finished, newest first."
     )
