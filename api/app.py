@@ -30,6 +30,8 @@ from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of
 from api.graphql_socket import SocketDoor
 from api.ingest_door import IngestDoor
+from api.ingest_protocol import Direct
+from api.ingest_queue import IngestQueue
 from api.ingest_scan import warm_up as warm_up_ingest
 from api.joint_cascades import JointCascades
 from api.observe import Figures, Health, Timing
@@ -100,6 +102,7 @@ def create_app(
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, seats = Figures(), Seats(settings.streams.open_max)
+    ingest, ingest_bytes_max = IngestQueue(services, figures), settings.limits.ingest_bytes_max
     health = Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
@@ -118,7 +121,7 @@ def create_app(
             Middleware(Timing, figures=figures),
             Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
             Middleware(Shortcut, path="/graphql", door=graphql),
-            Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
+            Middleware(Shortcut, path="/ingest", door=(ingest_door := IngestDoor(ingest, ingest_bytes_max))),
         ],
         exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
@@ -128,9 +131,12 @@ def create_app(
             health=health,
             federating=federating,
             sparql=sparql,
+            ingest=ingest,
         ),
     )
     app.state.engine = engine
+    gate = Gate(ingest_door, tokens, settings.server, dev)
+    app.state.direct = Direct(gate, ingest, figures, ingest_bytes_max)
     return app
 
 
@@ -184,6 +190,7 @@ async def _lifespan(
     health: Health,
     federating: Federating,
     sparql: SparqlDoor,
+    ingest: IngestQueue,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
@@ -195,7 +202,7 @@ async def _lifespan(
         yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    for open_one in (*engines, federating, sparql):
+    for open_one in (*engines, federating, sparql, ingest):
         await anyio.to_thread.run_sync(open_one.close)
 
 

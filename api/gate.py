@@ -46,17 +46,20 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        # Once into a dict: `Headers` looks through the list for every name.
-        headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            self._check_host(scope)
-            self._check_origin(headers)
-            principal = self._principal(scope, headers)
+            # Once into a dict: `Headers` looks through the list for every name.
+            principal = self.admitted(scope, dict(scope["headers"]))
         except TwinmeshError as error:
             await _refuse(error, scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         await self.app(scope, receive, send)
+
+    def admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal | None:
+        """Who asks, None: not known yet. headers: those of the scope. AccessError for who may not come in."""
+        self._check_host(scope)
+        self._check_origin(headers)
+        return self._principal(scope, headers)
 
     def _check_host(self, scope: Scope) -> None:
         if not self.dev:
