@@ -8,6 +8,7 @@ Everywhere else every request needs a token, but for health and for pages that h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _OPEN_PREFIX: Final = "/web/"
 # Between servers: who asks there is proved by a signed envelope (see `api.federation_http`), not by a token.
 _PEERS_PREFIX: Final = "/federation/"
 _BEARER: Final = "bearer "
+_HOSTS_KEPT_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _is_open(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     return path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX) or is_console
 
 
+@lru_cache(_HOSTS_KEPT_MAX)
 def _host_name(host: str) -> str | None:
     """The name in a Host header, without port and brackets; None where it is none."""
     try:
