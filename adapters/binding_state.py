@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,6 +23,35 @@ class Condition(StrEnum):
     STALE = "STALE"  # nothing came for longer than it should
 
 
+@dataclass(frozen=True, slots=True)
+class BindingHealth:
+    """How one binding does. `expected` points may be bound; `never_seen` and `stale` name the first such."""
+
+    name: str
+    expected: int
+    seen: int
+    messages: int
+    recorded: int
+    refused: dict[str, int]
+    never_seen: tuple[str, ...]
+    stale: tuple[str, ...]
+    stale_count: int
+    last_ns: int | None
+    problem: Problem | None
+    state: str = Condition.BOUND
+    message: str | None = None
+    address: str = ""
+    point: str = ""
+    unit: str | None = None
+
+    def plain(self) -> dict[str, object]:
+        """As `dataclasses.asdict`, without copying what is never changed."""
+        found = dict(zip(_FIELDS, _VALUES(self), strict=True))
+        return found if self.problem is None else {**found, "problem": asdict(self.problem)}
+
+
+_FIELDS: Final = tuple(each.name for each in fields(BindingHealth))
+_VALUES: Final = attrgetter(*_FIELDS)
 _OF_CODE: Final = {
     "BINDING_POINT_UNKNOWN": Condition.POINT_UNKNOWN,
     "TWIN_UNKNOWN": Condition.POINT_UNKNOWN,

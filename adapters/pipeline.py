@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from adapters.binding import Binding
+    from adapters.binding_state import BindingHealth
     from adapters.lanes import Decoded
     from adapters.mqtt.decode import Message
-    from adapters.routing import BindingHealth
     from graph.twin import Twin
     from ontology.errors import Problem
     from ontology.units import Units

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adapters.binding_state import Condition, state_of
+from adapters.binding_state import BindingHealth, state_of
+from adapters.coverage import NEVER_NS, coverage, pairs_of
 from graph.values import ValueType
 from ontology.errors import NotFoundError, Problem, TwinmeshError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ontology.units import Units
 
 ROUTES_MAX = 200_000
-NAMED_MAX = 20  # ids that a health report names; the counts are exact
 CHECKED_MAX = 100  # points of a binding whose type and unit are looked at before anything came
 PROBLEMS_MAX = 1_000  # refused addresses that are kept with their reason
 
@@ -72,11 +72,10 @@ class Slots:
         self.scale[slot], self.offset[slot] = scale, offset
         return slot
 
-    def seen_of(self, binding: int) -> dict[int, int]:
-        """Rows that a binding recorded something for, and when last."""
-        size = len(self._places)
-        at = np.flatnonzero((self.binding[:size] == binding) & (self.seen_ns[:size] > 0))
-        return dict(zip(self.row[at].tolist(), self.seen_ns[at].tolist(), strict=True))
+    def seen(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Binding, row and time of each place for which something was recorded."""
+        at = np.flatnonzero(self.seen_ns[: len(self._places)] > 0)
+        return self.binding[at], self.row[at], self.seen_ns[at]
 
 
 @dataclass(slots=True)
@@ -90,28 +89,6 @@ class BindingState:
 
     def refuse(self, code: str) -> None:
         self.refused[code] = self.refused.get(code, 0) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class BindingHealth:
-    """How one binding does. `expected` points may be bound; `never_seen` and `stale` name the first such."""
-
-    name: str
-    expected: int
-    seen: int
-    messages: int
-    recorded: int
-    refused: dict[str, int]
-    never_seen: tuple[str, ...]
-    stale: tuple[str, ...]
-    stale_count: int
-    last_ns: int | None
-    problem: Problem | None
-    state: str = Condition.BOUND
-    message: str | None = None
-    address: str = ""
-    point: str = ""
-    unit: str | None = None
 
 
 class Router:
@@ -129,6 +106,8 @@ class Router:
         self.slots = Slots()
         self._problems: dict[tuple[int, str], Problem] = {}
         self._fixed, self._patterned = _by_address(self.bindings)
+        limits_s = (binding.stale_after_s for binding in self.bindings)
+        self._silent_ns = np.array([NEVER_NS if s is None else int(s * 1e9) for s in limits_s], np.int64)
         self._follow(snapshot)
 
     def refresh(self, snapshot: Snapshot) -> None:
@@ -175,7 +154,26 @@ class Router:
         return tuple(dict.fromkeys(self._problems.values()))
 
     def health(self, now_ns: int) -> tuple[BindingHealth, ...]:
-        return tuple(self._health_of(index, now_ns) for index in range(len(self.bindings)))
+        """Of all bindings, in their order."""
+        with self._lock:
+            seen = self.slots.seen()
+        count, problems = len(self.bindings), dict[int, Problem]()
+        for (index, _), problem in list(self._problems.items()):
+            problems.setdefault(index, problem)
+        names = self._snapshot.local_ids
+        came, silent = coverage(count, self._expected_pairs, seen, now_ns - self._silent_ns)
+        missing, stale = came.told(names), silent.told(names)
+        return tuple(
+            _health_of(
+                binding,
+                self.states[n],
+                len(self._expected[n]),
+                (came.counts[n], missing[n]),
+                (silent.counts[n], stale[n]),
+                problems.get(n),
+            )
+            for n, binding in enumerate(self.bindings)
+        )
 
     def _follow(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -184,6 +182,7 @@ class Router:
         ids = list(_point_ids(snapshot))
         rows_by_id = {name: row for row, iri, local in ids for name in (local, iri)}
         self._expected = [_matching_rows(binding.point, rows_by_id) for binding in self.bindings]
+        self._expected_pairs = pairs_of(self._expected)
         for index, rows in enumerate(self._expected):
             if not rows:
                 self._problems[index, ""] = self._never_bindable(index, ids)
@@ -250,37 +249,36 @@ class Router:
         zero, one = self._units.convert(np.array([0.0, 1.0]), binding.unit, str(stated.value))
         return float(one - zero), float(zero)
 
-    def _health_of(self, index: int, now_ns: int) -> BindingHealth:
-        binding, state, expected = self.bindings[index], self.states[index], self._expected[index]
-        with self._lock:
-            seen = self.slots.seen_of(index)
-        oldest_ns = now_ns - int((binding.stale_after_s or 0) * 1e9)
-        stale = [row for row, at in seen.items() if at < oldest_ns] if binding.stale_after_s else []
-        problem = next((p for (at, _), p in self._problems.items() if at == index), None)
-        told, message = state_of(
-            len(expected), len(seen), state.recorded, len(stale), dict(state.refused), problem
-        )
-        return BindingHealth(
-            state=told,
-            message=message,
-            address=binding.topic.text,
-            point=binding.point.text,
-            unit=binding.unit,
-            name=binding.name,
-            expected=len(expected),
-            seen=len(seen),
-            messages=state.messages,
-            recorded=state.recorded,
-            refused=dict(state.refused),
-            never_seen=self._names(row for row in sorted(expected) if row not in seen),
-            stale=self._names(sorted(stale)),
-            stale_count=len(stale),
-            last_ns=state.last_ns or None,
-            problem=problem,
-        )
 
-    def _names(self, rows: Iterable[int]) -> tuple[str, ...]:
-        return tuple(self._snapshot.local_id(row) for row, _ in zip(rows, range(NAMED_MAX), strict=False))
+def _health_of(
+    binding: Binding,
+    state: BindingState,
+    expected: int,
+    seen: tuple[int, tuple[str, ...]],
+    stale: tuple[int, tuple[str, ...]],
+    problem: Problem | None,
+) -> BindingHealth:
+    """seen: how many points, and the first that were not; stale: how many, and the first of them."""
+    refused = dict(state.refused)
+    told, message = state_of(expected, seen[0], state.recorded, stale[0], refused, problem)
+    return BindingHealth(
+        state=told,
+        message=message,
+        address=binding.topic.text,
+        point=binding.point.text,
+        unit=binding.unit,
+        name=binding.name,
+        expected=expected,
+        seen=seen[0],
+        messages=state.messages,
+        recorded=state.recorded,
+        refused=refused,
+        never_seen=seen[1],
+        stale=stale[1],
+        stale_count=stale[0],
+        last_ns=state.last_ns or None,
+        problem=problem,
+    )
 
 
 def _point_ids(snapshot: Snapshot) -> Iterator[tuple[int, str, str]]:

@@ -31,6 +31,8 @@ from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of
 from api.graphql_socket import SocketDoor
 from api.impact_log import Impacts
 from api.ingest_door import IngestDoor
+from api.ingest_protocol import Direct
+from api.ingest_queue import IngestQueue
 from api.ingest_scan import warm_up as warm_up_ingest
 from api.joint_cascades import JointCascades
 from api.observe import Figures, Health, Timing
@@ -104,6 +106,8 @@ def create_app(
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, seats = Figures(), Seats(settings.streams.open_max)
+    ingest, ingest_bytes_max = IngestQueue(services, figures), settings.limits.ingest_bytes_max
+    ingest_door = IngestDoor(ingest, ingest_bytes_max)
     health = Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
@@ -118,7 +122,7 @@ def create_app(
             Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
-        middleware=_middleware(services, figures, graphql, dev=dev),
+        middleware=_middleware(services, figures, graphql, ingest_door, dev=dev),
         exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
             _lifespan,
@@ -127,18 +131,23 @@ def create_app(
             health=health,
             federating=federating,
             sparql=sparql,
+            ingest=ingest,
         ),
     )
     app.state.engine = engine
+    gate = Gate(ingest_door, tokens, settings.server, dev)
+    app.state.direct = Direct(gate, ingest, figures, ingest_bytes_max)
     return app
 
 
-def _middleware(services: Services, figures: Figures, graphql: GraphQLDoor, *, dev: bool) -> list[Middleware]:
+def _middleware(
+    services: Services, figures: Figures, graphql: GraphQLDoor, ingest: IngestDoor, *, dev: bool
+) -> list[Middleware]:
     return [
         Middleware(Timing, figures=figures),
         Middleware(Gate, tokens=services.tokens, server=services.settings.server, dev=dev),
         Middleware(Shortcut, path="/graphql", door=graphql),
-        Middleware(Shortcut, path="/ingest", door=IngestDoor(services, figures)),
+        Middleware(Shortcut, path="/ingest", door=ingest),
     ]
 
 
@@ -192,6 +201,7 @@ async def _lifespan(
     health: Health,
     federating: Federating,
     sparql: SparqlDoor,
+    ingest: IngestQueue,
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
@@ -203,7 +213,7 @@ async def _lifespan(
         yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    for open_one in (*engines, federating, sparql):
+    for open_one in (*engines, federating, sparql, ingest):
         await anyio.to_thread.run_sync(open_one.close)
 
 

@@ -8,6 +8,7 @@ Everywhere else every request needs a token, but for health and for pages that h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _OPEN_PREFIX: Final = "/web/"
 # Between servers: who asks there is proved by a signed envelope (see `api.federation_http`), not by a token.
 _PEERS_PREFIX: Final = "/federation/"
 _BEARER: Final = "bearer "
+_HOSTS_KEPT_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,20 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        # Once into a dict: `Headers` looks through the list for every name.
-        headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            self._check_host(scope)
-            self._check_origin(headers)
-            principal = self._principal(scope, headers)
+            # Once into a dict: `Headers` looks through the list for every name.
+            principal = self.admitted(scope, dict(scope["headers"]))
         except TwinmeshError as error:
             await _refuse(error, scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         await self.app(scope, receive, send)
+
+    def admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal | None:
+        """Who asks, None: not known yet. headers: those of the scope. AccessError for who may not come in."""
+        self._check_host(scope)
+        self._check_origin(headers)
+        return self._principal(scope, headers)
 
     def _check_host(self, scope: Scope) -> None:
         if not self.dev:
@@ -111,6 +116,7 @@ def _is_open(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     return path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX) or is_console
 
 
+@lru_cache(_HOSTS_KEPT_MAX)
 def _host_name(host: str) -> str | None:
     """The name in a Host header, without port and brackets; None where it is none."""
     try:

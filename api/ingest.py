@@ -6,7 +6,6 @@ One line is one reading in the unit of its point; what is wrong with a line refu
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -39,12 +38,12 @@ class Reason:
 class IngestReport:
     accepted: int = 0
     refused: int = 0
-    codes: Counter[str] = field(default_factory=Counter[str])
+    codes: dict[str, int] = field(default_factory=dict[str, int])
     reasons: list[Reason] = field(default_factory=list[Reason])
 
     def refuse(self, line: int, error: TwinmeshError) -> None:
         self.refused += 1
-        self.codes[error.code] += 1
+        self.codes[error.code] = self.codes.get(error.code, 0) + 1
         if len(self.reasons) < _REASONS_MAX:
             self.reasons.append(Reason(line, error.code, error.message))
 
@@ -52,7 +51,7 @@ class IngestReport:
         """Readings of points that were removed meanwhile: recorded by nobody, so not accepted."""
         if count:
             self.refused += count
-            self.codes["POINT_UNKNOWN"] += count
+            self.codes["POINT_UNKNOWN"] = self.codes.get("POINT_UNKNOWN", 0) + count
 
     def to_json(self) -> dict[str, Any]:
         """`reasons` tells the first hundred, `codes` counts all."""

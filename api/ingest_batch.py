@@ -183,9 +183,10 @@ def _texts(
     plain = [body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in body else body for body in bodies]
     text = b"\n".join(plain)
     scanned = scan_lines(text, known.table if columnar else PointTable())
-    counts = [body.count(b"\n") + 1 for body in plain]
-    columns = _of(scanned, known, np.repeat(np.arange(len(bodies)), counts), len(bodies))
-    first = np.append(0, np.cumsum(counts))
+    # Where bodies begin in the text, and which line that is.
+    begins = np.append(0, np.cumsum(np.fromiter(map(len, plain), np.int64, len(plain)) + 1))
+    first = np.searchsorted(scanned.starts, begins)
+    columns = _of(scanned, known, np.repeat(np.arange(len(bodies)), np.diff(first)), len(bodies))
     for at in np.flatnonzero(columns.state == ODD).tolist():
         line = text[scanned.starts[at] : scanned.starts[at + 1] - 1]
         body = int(columns.body[at])
@@ -303,12 +304,13 @@ def _blank(lines: int) -> _Columns:
 
 def _record(mesh: Mesh, columns: _Columns, known: KnownPoints) -> None:
     for number, site in enumerate(known.sites):
-        at = np.flatnonzero((columns.state == PLAIN) & (columns.site == number))
-        if not len(at):
+        at = _rows_of(columns, number, is_only=len(known.sites) == 1)
+        readings = Readings(columns.row[at], columns.times_ns[at], columns.words[at], columns.quality[at])
+        if not len(readings):
             continue
         twin = mesh.twin(site)
-        readings = Readings(columns.row[at], columns.times_ns[at], columns.words[at], columns.quality[at])
-        if twin.record(judged(twin, readings, time.time_ns())) < len(at):  # some were removed meanwhile
+        if twin.record(judged(twin, readings, time.time_ns())) < len(readings):  # some were removed meanwhile
+            at = np.arange(len(columns.state))[at]
             alive = twin.snapshot().alive[columns.row[at]]
             columns.state[at[~alive]] = ODD
             gone = np.bincount(columns.body[at[~alive]], minlength=len(columns.reports))
@@ -317,6 +319,13 @@ def _record(mesh: Mesh, columns: _Columns, known: KnownPoints) -> None:
     kept = np.bincount(columns.body[columns.state == PLAIN], minlength=len(columns.reports))
     for report, count in zip(columns.reports, kept.tolist(), strict=True):
         report.accepted += count
+
+
+def _rows_of(columns: _Columns, site: int, *, is_only: bool) -> slice | npt.NDArray[np.intp]:
+    """Which lines are readings of a site; all of them, where every line is plain, without a copy."""
+    if is_only and not columns.state.any():
+        return slice(None)
+    return np.flatnonzero((columns.state == PLAIN) & (columns.site == site))
 
 
 def table_of(document: object) -> Table:

@@ -1,8 +1,7 @@
 """`POST /ingest`: readings pushed by HTTP. Bodies that come at the same time are recorded together.
 
 By Content-Type: columns (`application/vnd.twinmesh.columns+json`), CloudEvents (one, a batch, or in binary
-mode; see `api.ingest_events`), else lines of JSON. What waits is bounded by bytes; further requests are
-refused with 503 and counted, so that who sends can slow down.
+mode; see `api.ingest_events`), else lines of JSON. See `api.ingest_queue` for what waits.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import anyio.to_thread
 import orjson
 
 from api.failures import problem_response
 from api.graphql_http import body_of, known_principal
-from api.ingest_batch import KnownPoints, ingest_all, table_of
+from api.ingest_batch import table_of
 from api.ingest_events import BATCH, EVENT, binary_event, is_binary, structured_events
+from api.ingest_queue import Waiting
 from api.policy import Action
-from api.schema.context import RequestContext
-from ontology.errors import InputError, LimitError, TwinmeshError, UsageError
+from ontology.errors import InputError, TwinmeshError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,34 +27,19 @@ if TYPE_CHECKING:
 
     from api.ingest import IngestReport
     from api.ingest_batch import Body
-    from api.observe import Figures
+    from api.ingest_queue import IngestQueue, Outcome
     from api.policy import Principal
-    from api.schema.context import Services
 
 COLUMNS: Final = "application/vnd.twinmesh.columns+json"
-BATCH_BYTES_MAX: Final = 8 << 20
-PRINCIPALS_MAX: Final = 16  # whose names of points are kept
 _HEADERS: Final = [(b"content-type", b"application/json")]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    principal: Principal
-    body: Body
-    size: int
-    done: asyncio.Future[IngestReport]
-
-
+@dataclass(frozen=True, slots=True)
 class IngestDoor:
-    """An ASGI door."""
+    """An ASGI door. Most requests come by a shorter way, see `api.ingest_protocol`."""
 
-    def __init__(self, services: Services, figures: Figures) -> None:
-        self._services = services
-        self._figures = figures
-        self._known: dict[Principal, KnownPoints] = {}
-        self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0
-        self._worker: asyncio.Task[None] | None = None
+    queue: IngestQueue
+    bytes_max: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -64,7 +47,7 @@ class IngestDoor:
         except TwinmeshError as error:
             await problem_response(error)(scope, receive, send)
             return
-        await _send(orjson.dumps(report.to_json()), send)
+        await _send(encoded(report), send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> IngestReport:
         if scope["method"] != "POST":
@@ -72,72 +55,43 @@ class IngestDoor:
         principal = known_principal(scope)
         principal.require(Action.RECORD)
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        limit = self._services.settings.limits.ingest_bytes_max
-        text = await body_of(headers.get(b"content-length", b""), receive, limit)
-        report = await self._wait(principal, _read(headers, text), len(text))
-        self._figures.count("ingest_readings", "accepted", report.accepted)
-        if report.refused:
-            self._figures.count("ingest_readings", "refused", report.refused)
-        return report
+        text = await body_of(headers.get(b"content-length", b""), receive, self.bytes_max)
+        return await self._wait(principal, _read(headers, text), len(text))
 
     async def _wait(self, principal: Principal, body: Body, size: int) -> IngestReport:
         """Until the body was recorded, with others. LimitError OVERLOADED; StoreError."""
-        limit = self._services.settings.limits.ingest_waiting_bytes_max
-        if self._waiting and self._waiting_bytes + size > limit:
-            self._figures.count("ingest_bodies", "shed")
-            message = f"more than {limit:,} bytes of readings wait already"
-            raise LimitError(message, code="OVERLOADED", hint="send less, or later")
-        done: asyncio.Future[IngestReport] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(principal, body, size, done))
-        self._waiting_bytes += size
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return await done
+        recorded: asyncio.Future[IngestReport] = asyncio.get_running_loop().create_future()
 
-    async def _work(self) -> None:
-        while self._waiting:
-            batch = self._next()
-            outcome = await anyio.to_thread.run_sync(self._record, batch)
-            for each, report in zip(batch, outcome, strict=True):
-                if each.done.cancelled():
-                    continue
-                if isinstance(report, TwinmeshError):
-                    each.done.set_exception(report)
-                else:
-                    each.done.set_result(report)
+        def done(outcome: Outcome) -> None:
+            if recorded.cancelled():
+                return
+            if isinstance(outcome, TwinmeshError):
+                recorded.set_exception(outcome)
+            else:
+                recorded.set_result(outcome)
 
-    def _next(self) -> list[_Waiting]:
-        """The first that wait, of one principal: what it may see is looked up once."""
-        first, size, count = self._waiting[0].principal, 0, 0
-        for each in self._waiting:
-            if each.principal != first or (size and size + each.size > BATCH_BYTES_MAX):
-                break
-            size, count = size + each.size, count + 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._waiting_bytes -= size
-        return batch
+        self.queue.push(Waiting(principal, body, size, done))
+        return await recorded
 
-    def _record(self, batch: list[_Waiting]) -> list[IngestReport] | list[TwinmeshError]:
-        """In a worker thread, one batch at a time."""
-        try:
-            context = RequestContext(self._services, batch[0].principal)
-            bodies = [each.body for each in batch]
-            known = self._known_to(batch[0].principal)
-            return ingest_all(self._services.mesh, context.present, bodies, known)
-        except TwinmeshError as error:
-            return [error] * len(batch)
 
-    def _known_to(self, principal: Principal) -> KnownPoints:
-        known = self._known.get(principal)
-        if known is None:
-            if len(self._known) >= PRINCIPALS_MAX:
-                del self._known[next(iter(self._known))]
-            known = self._known[principal] = KnownPoints()
-        return known
+def encoded(report: IngestReport) -> bytes:
+    """The body of an answer."""
+    if not report.refused:
+        return b'{"accepted":%d,"refused":0,"codes":{},"reasons":[]}' % report.accepted
+    return orjson.dumps(report.to_json())
+
+
+def is_lines(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a body is a reading a line."""
+    return _media(headers) not in (EVENT, BATCH, COLUMNS) and not is_binary(headers)
+
+
+def _media(headers: Mapping[bytes, bytes]) -> str:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _read(headers: Mapping[bytes, bytes], text: bytes) -> Body:
-    media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    media = _media(headers)
     if media in (EVENT, BATCH):
         return structured_events(media, text)
     if is_binary(headers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +35,7 @@ class Figures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._buckets: Counter[tuple[str, float]] = Counter()
+        self._buckets: Counter[tuple[str, int]] = Counter()  # by the first of `_BUCKETS_S` that holds it
         self._seconds: Counter[str] = Counter()
         self._counts: Counter[tuple[str, str]] = Counter()
 
@@ -42,9 +43,7 @@ class Figures:
         with self._lock:
             self._requests[door, status] += 1
             self._seconds[door] += seconds  # pyright: ignore[reportArgumentType]
-            for bucket_s in _BUCKETS_S:
-                if seconds <= bucket_s:
-                    self._buckets[door, bucket_s] += 1
+            self._buckets[door, bisect_left(_BUCKETS_S, seconds)] += 1
 
     def count(self, name: str, outcome: str, number: int = 1) -> None:
         with self._lock:
@@ -60,8 +59,9 @@ class Figures:
         yield "# TYPE twinmesh_request_duration_seconds histogram"
         for door, total in sorted(seconds.items()):
             number = sum(n for (each, _), n in requests.items() if each == door)
-            for bucket_s in _BUCKETS_S:
-                below = buckets.get((door, bucket_s), 0)
+            below = 0
+            for place, bucket_s in enumerate(_BUCKETS_S):
+                below += buckets.get((door, place), 0)
                 yield f'twinmesh_request_duration_seconds_bucket{{door="{door}",le="{bucket_s}"}} {below}'
             yield f'twinmesh_request_duration_seconds_bucket{{door="{door}",le="+Inf"}} {number}'
             yield f'twinmesh_request_duration_seconds_sum{{door="{door}"}} {total:.6f}'

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from asyncua.client.client import Client
 
     from adapters.binding import Binding
+    from adapters.binding_state import BindingHealth
     from adapters.opcua.config import OpcuaConfig
-    from adapters.routing import BindingHealth, Route
+    from adapters.routing import Route
     from graph.twin import Twin
     from ontology.units import Units
 

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adapters.binding_state import state_of
+from adapters.binding_state import BindingHealth, state_of
 from adapters.lanes import Decoded
 from adapters.quality import flag_times
-from adapters.routing import BindingHealth
 from adapters.sparkplug.decode import VALUE_TYPES, decode_payload
 from adapters.sparkplug.edges import Edge, Known, Place
 from adapters.sparkplug.points import make_points

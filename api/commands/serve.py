@@ -10,7 +10,8 @@ import socket
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import httpx
 import uvicorn
@@ -25,18 +26,21 @@ from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings, load_store
 from api.impact_log import Impacts
+from api.ingest_protocol import IngestProtocol
 from api.routes import Logs
 from api.tls import server_context
 from ontology.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     import ssl
+    from asyncio import Protocol
     from collections.abc import Callable, Generator
     from pathlib import Path
 
     from starlette.applications import Starlette
 
     from api.config import Settings
+    from api.ingest_protocol import Direct
     from graph.mesh import Mesh
 
 READY_S_MAX = 120.0
@@ -147,9 +151,12 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
 
 def server_of(app: Starlette, settings: Settings, tls: ssl.SSLContext | None = None) -> uvicorn.Server:
     """The HTTP server around an application; with TLS it speaks nothing else."""
+    direct: Direct | None = getattr(app.state, "direct", None)
+    protocol = "auto" if direct is None else cast("type[Protocol]", partial(IngestProtocol, direct))
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=protocol,
             log_level="warning",
             timeout_graceful_shutdown=round(settings.server.drain_s),
             ws="websockets-sansio",

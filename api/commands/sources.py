@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,7 +22,7 @@ from adapters.opcua.bindings import load_opcua_bindings
 from adapters.opcua.config import parse_opcua
 from adapters.quality.judging import judging
 from adapters.replay.config import parse_replay
-from adapters.replay.source import ReplaySource
+from adapters.replay.source import ReplayHealth, ReplaySource
 from adapters.sparkplug.config import parse_sparkplug
 from adapters.sparkplug.source import SparkplugSource
 from adapters.tables import read_toml
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from adapters.kafka.source import KafkaSource
     from adapters.model import ReadingRows
     from adapters.opcua.config import OpcuaConfig
-    from adapters.opcua.source import OpcuaSource
+    from adapters.opcua.source import OpcuaHealth, OpcuaSource
+    from adapters.pipeline import SourceHealth
     from adapters.replay.config import ReplayConfig
     from graph.mesh import Mesh
     from graph.twin import Twin
@@ -48,6 +50,9 @@ SECTIONS = (
     "mqtt", "sparkplug", "amqp", "kafka", "opcua", "opcua_server", "replay", "publish", "commands", "alarms",
     "routes", "format",
 )  # fmt: skip
+# Health is told again for so many times as long as it took to find out, and no longer than this.
+TOLD_TIMES = 10
+TOLD_S_MAX = 1.0
 Source: TypeAlias = "MqttSource | AmqpSource | KafkaSource | SparkplugSource | OpcuaSource | ReplaySource"
 
 
@@ -56,13 +61,30 @@ class Sources:
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = dict(sources)
+        self._told: dict[str, dict[str, object]] = {}
+        self._told_until_s = 0.0
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def health(self) -> dict[str, dict[str, object]]:
-        """State of each source by its name, as plain values."""
-        return {name: asdict(source.health()) for name, source in self._sources.items()}
+        """State of each source by its name, as plain values.
+
+        Of thousands of bindings that takes a while: who asks again at once is told the same.
+        """
+        began_s = time.monotonic()
+        if began_s >= self._told_until_s:
+            self._told = {name: _plain(source.health()) for name, source in self._sources.items()}
+            ended_s = time.monotonic()
+            self._told_until_s = ended_s + min(TOLD_S_MAX, TOLD_TIMES * (ended_s - began_s))
+        return self._told
+
+
+def _plain(health: SourceHealth | OpcuaHealth | ReplayHealth) -> dict[str, object]:
+    if isinstance(health, ReplayHealth):
+        return asdict(health)
+    bindings = tuple(each.plain() for each in health.bindings)
+    return {**asdict(replace(health, bindings=())), "bindings": bindings}
 
 
 @contextlib.contextmanager

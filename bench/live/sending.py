@@ -129,7 +129,7 @@ def post(port: int, requests: int, lines: int) -> None:
     """Requests one after the other on each connection; every answer is read and its counts added."""
     draw = random.Random(7)
     waiting = [request_of(body_of(draw, number, lines)) for number in range(requests)]
-    selector = selectors.DefaultSelector()
+    selector, spent_s = selectors.DefaultSelector(), time.process_time()
     print(f"began {time.time_ns()}", flush=True)
     for _ in range(min(CONNECTIONS, requests)):
         found = socket.create_connection((HOST, port), timeout=60)
@@ -145,7 +145,7 @@ def post(port: int, requests: int, lines: int) -> None:
             else:
                 selector.unregister(key.fileobj)
                 key.fileobj.close()
-    print(f"ended {time.time_ns()} {accepted}", flush=True)
+    print(f"ended {time.time_ns()} {accepted} {time.process_time() - spent_s:.3f}", flush=True)
 
 
 def answer(found: socket.socket) -> bytes:

@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from api.app import create_app
 from api.auth import Tokens
+from api.commands.serve import server_of
 from api.config import Settings
 from api.policy import Role
 from graph.mesh import Mesh
@@ -76,16 +76,20 @@ def units() -> Units:
 
 @contextlib.contextmanager
 def served(
-    mesh: Mesh, settings: Settings | None = None, *, dev: bool = True, **parts: Any
+    mesh: Mesh,
+    settings: Settings | None = None,
+    *,
+    dev: bool = True,
+    drain_s: int = 2,
+    **parts: Any,
 ) -> Generator[Running]:
     # With the protocol named, asyncio switches Nagle off; without, every answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    app = create_app(mesh, settings or Settings(), dev=dev, **parts)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)
-    )
+    settings = settings or Settings()
+    server = server_of(create_app(mesh, settings, dev=dev, **parts), settings)
+    server.config.timeout_graceful_shutdown = drain_s
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     until = time.monotonic() + 120  # the first start after a change compiles kernels
@@ -96,7 +100,7 @@ def served(
         yield Running(f"http://127.0.0.1:{port}", mesh, Tokens(mesh.folder / "tokens.json"))
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(20 + drain_s)
         listener.close()
         assert not thread.is_alive()
 
