@@ -127,6 +127,7 @@ class Router:
         self._lock = threading.Lock()
         self._routes: dict[str, tuple[Route, ...]] = {}
         self.slots = Slots()
+        self.generation = 0  # grows whenever routes may mean something else than before
         self._problems: dict[tuple[int, str], Problem] = {}
         self._fixed, self._patterned = _by_address(self.bindings)
         self._follow(snapshot)
@@ -179,6 +180,7 @@ class Router:
 
     def _follow(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self.generation += 1
         self._routes.clear()
         self._problems.clear()
         ids = list(_point_ids(snapshot))
