@@ -248,39 +248,20 @@ def _skipped(data: npt.NDArray[np.uint8], at: int, end: int) -> int:
 
 @kernel
 def _item(
-    data: npt.NDArray[np.uint8],
-    at: int,
-    end: int,
-    member: int,
-    unit: int,
-    row: int,
-    raw: npt.NDArray[np.float64],
-    times_ns: npt.NDArray[np.int64],
-    stated: npt.NDArray[np.uint8],
-    long: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-) -> int:
-    """One value, time or quality into its column at `row`; where it ends, -1 where it is not plain."""
-    if row >= len(raw):
-        return -1
+    data: npt.NDArray[np.uint8], at: int, end: int, member: int, unit: int
+) -> tuple[int, float, int, bool]:
+    """One value, time or quality: where it ends (-1: it is not plain), what it is (a float for a value, a
+    whole number for the others), and whether that is exact. To hand over more arrays would cost more than it.
+    """
     if member == 0:
         stop, digits, power, negative, whole = _number(data, at, end)
-        if stop < 0:
-            return -1
-        raw[row], exact = _value(digits, power, negative, whole)
-    elif member == 1:
-        stop, times_ns[row] = _time(data, at, end, unit)
-        exact = times_ns[row] > 0
-    else:
-        stop, quality = _quality(data, at, end)
-        stated[row], exact = quality, True
-    if not exact and stop >= 0:
-        if counts[1] >= len(long):
-            return -1
-        left = long[counts[1]]
-        left[0], left[1], left[2], left[3] = row, at, stop, member
-        counts[1] += 1
-    return stop
+        value, exact = _value(digits, power, negative, whole)
+        return stop, value, 0, exact
+    if member == 1:
+        stop, time_ns = _time(data, at, end, unit)
+        return stop, 0.0, time_ns, time_ns > 0
+    stop, quality = _quality(data, at, end)
+    return stop, 0.0, quality, True
 
 
 @kernel
@@ -297,26 +278,41 @@ def _items(
     long: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
 ) -> tuple[int, int]:
-    """As `_item` of each of a list, from `row` on; and how many there are."""
+    """As `_item` of each of a list, into the columns from `row` on; where it ends and how many there are."""
     if at >= end or data[at] != 91:
         return -1, 0
     at = _blanks(data, at + 1, end)
     if at < end and data[at] == 93:
         return at + 1, 0
     first = row
-    while True:
-        at = _item(data, at, end, member, unit, row, raw, times_ns, stated, long, counts)
-        if at < 0:
-            return -1, 0
+    while row < len(raw):
+        stop, value, number, exact = _item(data, at, end, member, unit)
+        if stop < 0 or stop >= end or row - first >= SERIES_MAX:
+            break
+        if member == 0:
+            raw[row] = value
+        elif member == 1:
+            times_ns[row] = number
+        else:
+            stated[row] = number
+        if not exact:
+            if counts[1] >= len(long):
+                break
+            long[counts[1], 0], long[counts[1], 1] = row, at
+            long[counts[1], 2], long[counts[1], 3] = stop, member
+            counts[1] += 1
         row += 1
-        at = _blanks(data, at, end)
-        if at >= end or row - first > SERIES_MAX:
-            return -1, 0
-        if data[at] == 93:
-            return at + 1, row - first
-        if data[at] != 44:
-            return -1, 0
-        at = _blanks(data, at + 1, end)
+        at = stop
+        if data[at] != 44 and data[at] != 93:
+            at = _blanks(data, at, end)
+        if at >= end or (data[at] != 44 and data[at] != 93):
+            break
+        at += 1
+        if data[at - 1] == 93:
+            return at, row - first
+        if at < end and data[at] <= 32:
+            at = _blanks(data, at, end)
+    return -1, 0
 
 
 @kernel
@@ -365,10 +361,14 @@ def _object(
         if last < 0:
             return -1
         member = _member(data, at + 1, last, shape, names)
-        at = _blanks(data, last + 1, end)
+        at = last + 1
+        if at < end and data[at] <= 32:
+            at = _blanks(data, at, end)
         if at >= end or data[at] != 58:
             return -1
-        at = _blanks(data, at + 1, end)
+        at += 1
+        if at < end and data[at] <= 32:
+            at = _blanks(data, at, end)
         if member < 0:
             at = _skipped(data, at, end)
         elif seen >> member & 1:
@@ -378,8 +378,21 @@ def _object(
             count = 1
             if shape[SERIES]:
                 at, count = _items(data, at, end, member, unit, row, raw, times_ns, stated, long, counts)
+            elif row >= len(raw) or counts[1] >= len(long):
+                return -1
             else:
-                at = _item(data, at, end, member, unit, row, raw, times_ns, stated, long, counts)
+                stop, value, number, exact = _item(data, at, end, member, unit)
+                if member == 0:
+                    raw[row] = value
+                elif member == 1:
+                    times_ns[row] = number
+                else:
+                    stated[row] = number
+                if not exact:
+                    long[counts[1], 0], long[counts[1], 1] = row, at
+                    long[counts[1], 2], long[counts[1], 3] = stop, member
+                    counts[1] += 1
+                at = stop
             if rows >= 0 and rows != count:
                 return -1
             rows = count
@@ -412,8 +425,15 @@ def _whole(
     rows, begin = 1, at
     if shape[SERIES]:
         at, rows = _items(data, at, end, 0, NO_TIME, row, raw, times_ns, stated, long, counts)
+    elif row >= len(raw) or counts[1] >= len(long):
+        return -1
     else:
-        at = _item(data, at, end, 0, NO_TIME, row, raw, times_ns, stated, long, counts)
+        stop, raw[row], _, exact = _item(data, at, end, 0, NO_TIME)
+        if not exact:
+            long[counts[1], 0], long[counts[1], 1] = row, at
+            long[counts[1], 2], long[counts[1], 3] = stop, 0
+            counts[1] += 1
+        at = stop
     if at < 0 or (at if shape[FORM] == TEXT else _blanks(data, at, end)) != end:
         return -1
     if shape[FORM] == TEXT and raw[row] == 0.0 and data[begin] == 45:
