@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from adapters.mqtt.chunks import Chunk
     from adapters.mqtt.decode import Message
     from adapters.sparkplug.config import SparkplugConfig
     from adapters.sparkplug.decode import Metric, Payload, Plain
@@ -127,6 +128,9 @@ class SparkplugHost:
     def keeps(self, message: Message) -> bool:
         """Births and deaths; of data there will be more."""
         return "BIRTH/" in message.topic or "DEATH/" in message.topic
+
+    def keeps_all(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        return np.array([self.keeps(message) for message in chunk.messages()], np.bool_)
 
     def health(self, now_ns: int) -> tuple[tuple[Problem, ...], tuple[BindingHealth, ...]]:
         with self._lock:
