@@ -205,9 +205,9 @@ def _read_items(body: bytes, at: int, end: int, arrival_ns: int) -> Changes | No
             break
         rest = Buffer(body, at, end - at)
         item = struct_from_binary(ua.MonitoredItemNotification, rest)
-        at = rest.cur_pos
-        if at + len(rest) != end:  # a length below zero led astray
+        if not at + _ITEM_BYTES_MIN <= rest.cur_pos <= end:  # asyncua goes back at a length below zero
             return None
+        at = rest.cur_pos
         value, status[row], time_ns = value_and_time(item.Value)
         handles[row], odd[row] = item.ClientHandle, (value, time_ns)
         row += 1
@@ -216,7 +216,8 @@ def _read_items(body: bytes, at: int, end: int, arrival_ns: int) -> Changes | No
         return None
     single = kinds == _FLOAT32
     if single.any():
-        floats = words[single].astype(np.uint32).view(np.float32).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+            floats = words[single].astype(np.uint32).view(np.float32).astype(np.float64)
         words[single], kinds[single] = floats.view(np.uint64), FLOAT
     times_ns = _times_ns(source, server)
     for row, (value, time_ns) in odd.items():
