@@ -124,6 +124,11 @@ class Inbox(Generic[Item]):
         self._wake.set()
 
     @property
+    def weight_bytes(self) -> int:
+        """What the items inside weigh."""
+        return self._bytes_in - self._bytes_out
+
+    @property
     def closed(self) -> bool:
         return self._closed
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.client.ua_session import UaSession
 from asyncua.common.utils import ServiceError
 from asyncua.crypto import security_policies
 from asyncua.crypto.uacrypto import CertProperties
@@ -44,10 +45,11 @@ LINE_ERRORS = (OSError, TimeoutError, ua.UaError, ServiceError, InvalidSignature
 
 
 @contextlib.asynccontextmanager
-async def connected(line: Line) -> AsyncGenerator[Client]:
-    """An open session. Raises InputError OPCUA_UNPINNED, OPCUA_ENDPOINT, OPCUA_CERTIFICATE, OPCUA_PASSWORD,
-    or one of LINE_ERRORS."""
+async def connected(line: Line, session: type[UaSession] = UaSession) -> AsyncGenerator[Client]:
+    """An open session, of this class. Raises InputError OPCUA_UNPINNED, OPCUA_ENDPOINT, OPCUA_CERTIFICATE,
+    OPCUA_PASSWORD, or one of LINE_ERRORS."""
     client = Client(line.url, timeout=line.request_timeout_s, watchdog_intervall=line.request_timeout_s)
+    client.uaclient.session = session(client.uaclient)
     client.session_timeout = SESSION_MS
     client.name = client.description = "twinmesh"
     if line.username is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from adapters.opcua.plain import plain_readings, plain_routes
+from adapters.opcua.plain import NOWHERE, plain_of, plain_readings
 from adapters.quality import flag_times, flag_values
 from graph.quality import Reason, quality_byte, severity_of
 from graph.values import Quality, Readings, ValueType
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from adapters.binding import Binding
+    from adapters.opcua.changes import Changes, DataChange
+    from adapters.opcua.plain import Lanes
     from adapters.routing import Route, Router
 
 TEXT_MAX = 4_096  # texts are kept for ever, once each
@@ -26,17 +28,6 @@ STATUS_NAMES_MAX = 100
 SEVERITY = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)  # OPC 10000-4 section 7.39.1
 DISCONNECTED = quality_byte(Quality.BAD, Reason.DISCONNECTED)
 NAN_WORD = int(np.float64("nan").view(np.uint64))
-
-
-class DataChange(NamedTuple):
-    """One notification. `value` is None where the server gave none; `time_ns` is the source's, else the
-    server's, else 0."""
-
-    address: str
-    value: object
-    status: int
-    time_ns: int
-    arrival_ns: int
 
 
 class LineDown(NamedTuple):
@@ -62,12 +53,12 @@ class Memory:
         default_factory=dict[int, int]
     )  # how often, by status code that is not good
 
-    def count(self, status: int) -> None:
+    def count(self, status: int, times: int = 1) -> None:
         if status & OVERFLOW == OVERFLOW:
-            self.overflows += 1
+            self.overflows += times
         code = status & 0xFFFF0000
         if code and (code in self.statuses or len(self.statuses) < STATUS_NAMES_MAX):
-            self.statuses[code] = self.statuses.get(code, 0) + 1
+            self.statuses[code] = self.statuses.get(code, 0) + times
 
 
 class _RefusedError(Exception):
@@ -85,27 +76,37 @@ class _Columns:
 
 
 def decode(
-    changes: Sequence[DataChange], router: Router, memory: Memory, intern: Interner
-) -> tuple[Readings, list[Route]]:
-    """Readings of all changes, those of a point in their order, and the route of each row.
+    changes: Changes, lanes: Lanes, router: Router, memory: Memory, intern: Interner
+) -> tuple[Readings, npt.NDArray[np.int32], int]:
+    """Readings of all changes, those of a point in their order; the slot of each, int32[n]; and how many
+    changes have no route.
 
     Refusals are counted in the states of `router`. A bad value keeps the last word of its point: what is bad
-    is its quality."""
-    found, all_plain = plain_routes(changes, router, memory)
-    routes = [route for route in found if route is not None]
-    plain = [change for change, route in zip(changes, found, strict=True) if route is not None]
-    try:
-        readings = plain_readings(plain, routes, router)
-    except OverflowError:  # a whole number beyond all floats
-        return decode_each(changes, router, memory, intern)
-    if not all_plain:
-        odd = [change for change, route in zip(changes, found, strict=True) if route is None]
-        more, more_routes = decode_each(odd, router, memory, intern)
-        readings, routes = _concatenated(readings, more), [*routes, *more_routes]
-    now_ns = max((change.arrival_ns for change in changes), default=0)
+    is its quality. `decode_each` is the reference."""
+    plain, slots = plain_of(changes, lanes, router, memory)
+    at = np.flatnonzero(plain)
+    readings, taken = plain_readings(changes, at, slots[at], lanes, router), slots[at]
+    nowhere = slots == NOWHERE
+    _count(changes.status[plain | nowhere], memory)
+    odd = np.flatnonzero(~plain & ~nowhere).tolist()
+    now_ns = int(changes.arrivals_ns.max()) if len(changes) else 0
+    if odd:
+        singles = [changes.single(row, lanes.addresses) for row in odd]
+        more, routes = decode_each(singles, router, memory, intern)
+        readings = _concatenated(readings, more)
+        taken = np.concatenate((taken, np.array([route.slot for route in routes], np.int32)))
     quality = flag_times(readings.times_ns, now_ns, readings.quality)
     memory.words.update(zip(readings.points.tolist(), readings.words.tolist(), strict=True))
-    return Readings(readings.points, readings.times_ns, readings.words, quality), routes
+    readings = Readings(readings.points, readings.times_ns, readings.words, quality)
+    return readings, taken, int(np.count_nonzero(nowhere))
+
+
+def _count(statuses: npt.NDArray[np.uint32], memory: Memory) -> None:
+    """Count status codes that are not zero."""
+    if statuses.any():
+        codes, counts = np.unique(statuses[statuses != 0], return_counts=True)
+        for code, times in zip(codes.tolist(), counts.tolist(), strict=True):
+            memory.count(code, times)
 
 
 def decode_each(

@@ -15,17 +15,19 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
-import numpy as np
 from asyncua import ua
 from asyncua.client.ua_client import UaClientState
 
 from adapters.inbox import Inbox
 from adapters.opcua.bindings import node_of
-from adapters.opcua.connecting import connected, node_id, time_ns_of
-from adapters.opcua.decode import DataChange, LineDown, Memory, decode, line_down
+from adapters.opcua.changes import Changes, changes_of, concatenated
+from adapters.opcua.connecting import connected, node_id
+from adapters.opcua.decode import LineDown, Memory, decode, line_down
+from adapters.opcua.notifications import value_and_time, warm_up
+from adapters.opcua.plain import Lanes
+from adapters.opcua.publishing import ColumnsSession
 from adapters.quality.judging import heed, judged
 from adapters.routing import Router
 from adapters.skew import Skew
@@ -33,14 +35,13 @@ from graph.values import Readings
 from ontology.errors import InputError, NotFoundError, Problem, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from asyncua.client.client import Client
 
     from adapters.binding import Binding
     from adapters.binding_state import BindingHealth
     from adapters.opcua.config import OpcuaConfig
-    from adapters.routing import Route
     from graph.twin import Twin
     from ontology.units import Units
 
@@ -54,18 +55,20 @@ RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 ROOM_S = 0.005
 STOP_S = 10.0
 
-Item = DataChange | LineDown
+Item = Changes | LineDown
 
 
 @dataclass(frozen=True, slots=True)
 class OpcuaHealth:
     """Counts since the start. `overflows`: the server says it dropped values; `gaps`: notifications that did
-    not arrive; `rejected`: nodes the server would not watch; `statuses`: how often, by name, not good."""
+    not arrive; `rejected`: nodes the server would not watch; `statuses`: how often, by name, not good.
+    `in_columns`: how many of `received` were read as columns, and not by asyncua one by one."""
 
     address: str
     connected: bool
     connects: int
     received: int
+    in_columns: int
     recorded: int
     unrouted: int
     shed: int
@@ -89,8 +92,11 @@ class OpcuaSource:
         self._twin = twin
         self._router = Router(bindings, twin.snapshot(), units)
         heed(twin, self._router)
-        self._inbox: Inbox[Item] = Inbox(config.queue_rows_max, RESERVE_ROWS)
+        # An item weighs as much as it has rows.
+        rows_max = config.queue_rows_max
+        self._inbox: Inbox[Item] = Inbox(rows_max, RESERVE_ROWS, bytes_max=rows_max)
         self._listener = _Listener(config, self._router, self._inbox)
+        self._lanes = Lanes(self._listener.addresses, self._router)
         self._pump = threading.Thread(target=self._run, name=f"opcua-pump-{config.site}", daemon=True)
         self._revision = -1
         self._memory = Memory()
@@ -121,10 +127,11 @@ class OpcuaSource:
             connected=listener.connected,
             connects=listener.connects,
             received=listener.received,
+            in_columns=listener.in_columns,
             recorded=self._recorded,
             unrouted=self._unrouted,
             shed=self._inbox.shed,
-            queued=len(self._inbox),
+            queued=self._inbox.weight_bytes,
             overflows=self._memory.overflows,
             gaps=listener.gaps,
             down_since_ns=listener.down_since_ns,
@@ -137,8 +144,9 @@ class OpcuaSource:
         )
 
     def _run(self) -> None:
+        blocks_max = max(1, self._config.batch_rows_max // block_rows(self._config))
         while True:
-            batch = self._inbox.take(self._config.batch_rows_max, self._config.batch_wait_s)
+            batch = self._inbox.take(blocks_max, self._config.batch_wait_s)
             if batch:
                 self._keep(batch)
             elif self._inbox.closed:
@@ -148,23 +156,30 @@ class OpcuaSource:
         if self._twin.revision != self._revision:
             snapshot = self._twin.snapshot()
             self._router.refresh(snapshot)
+            self._lanes.forget()
             self._revision = snapshot.revision
-        for is_change, group in groupby(batch, lambda item: isinstance(item, DataChange)):
-            if is_change:
-                self._keep_changes([item for item in group if isinstance(item, DataChange)])
-            else:
-                for item in group:
-                    if isinstance(item, LineDown):
-                        self._keep_down(item)
+        blocks: list[Changes] = []
+        for item in batch:
+            if isinstance(item, Changes):
+                blocks.append(item)
+                continue
+            self._keep_changes(blocks)
+            blocks = []
+            self._keep_down(item)
+        self._keep_changes(blocks)
 
-    def _keep_changes(self, changes: Sequence[DataChange]) -> None:
-        self._unrouted += sum(not self._router.routes(change.address) for change in changes)
-        readings, routes = decode(changes, self._router, self._memory, self._twin.intern_texts)
-        stamps_ns = [change.time_ns for change in changes if change.time_ns]
-        self._skew.add(np.array(stamps_ns, np.int64), changes[-1].arrival_ns)
-        readings = judged(self._twin, readings, changes[-1].arrival_ns)
+    def _keep_changes(self, blocks: Sequence[Changes]) -> None:
+        if not blocks:
+            return
+        changes, arrived_ns = concatenated(blocks), int(blocks[-1].arrivals_ns[-1])
+        readings, slots, unrouted = decode(
+            changes, self._lanes, self._router, self._memory, self._twin.intern_texts
+        )
+        self._unrouted += unrouted
+        self._skew.add(changes.times_ns[changes.times_ns != 0], arrived_ns)
+        readings = judged(self._twin, readings, arrived_ns)
         if len(readings) and self._record(readings):
-            self._count(routes)
+            self._router.saw_all(slots, time.time_ns())
 
     def _keep_down(self, down: LineDown) -> None:
         """Every point of ours with a value is bad from now on, also one of before this process started."""
@@ -192,8 +207,10 @@ class OpcuaSource:
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
 
-    def _count(self, routes: Iterable[Route]) -> None:
-        self._router.saw_all(np.array([route.slot for route in routes], np.int32), time.time_ns())
+
+def block_rows(config: OpcuaConfig) -> int:
+    """How many changes are put into the queue at once, at most."""
+    return min(ITEMS_PER_CALL_MAX, config.batch_rows_max)
 
 
 class _Listener:
@@ -203,6 +220,7 @@ class _Listener:
         self.connected = False
         self.connects = 0
         self.received = 0
+        self.in_columns = 0
         self.gaps = 0
         self.down_since_ns: int | None = None
         self.last_error: str | None = None
@@ -210,7 +228,7 @@ class _Listener:
         self._config = config
         self._inbox = inbox
         self._places = {binding.topic.text: binding.place for binding in router.bindings}
-        self._addresses = list(self._places)
+        self.addresses = list(self._places)
         self._sequences: dict[int, int] = {}
         self._lost: asyncio.Event | None = None
         self._stopping = threading.Event()
@@ -233,6 +251,7 @@ class _Listener:
             self._task.cancel()
 
     def _run(self) -> None:
+        warm_up()
         with (
             asyncio.Runner(loop_factory=lambda: self._loop) as runner,
             contextlib.suppress(asyncio.CancelledError),
@@ -270,7 +289,7 @@ class _Listener:
     async def _session(self) -> None:
         self._lost = asyncio.Event()
         self._sequences.clear()
-        async with connected(self._config.line) as client:
+        async with connected(self._config.line, ColumnsSession) as client:
             self.rejected = {}
             nodes = self._nodes(await client.get_namespace_array())
             handles = list(nodes)
@@ -283,7 +302,7 @@ class _Listener:
     def _nodes(self, namespaces: Sequence[str]) -> dict[int, ua.NodeId]:
         """Node ids by client handle: the place of the address in the list."""
         found: dict[int, ua.NodeId] = {}
-        for handle, address in enumerate(self._addresses):
+        for handle, address in enumerate(self.addresses):
             try:
                 found[handle] = node_id(node_of(address), namespaces)
             except NotFoundError as error:
@@ -311,8 +330,8 @@ class _Listener:
             results = await session.create_monitored_items(request)
             for handle, result in zip(some, results, strict=True):
                 if not result.StatusCode.is_good():
-                    name, node = result.StatusCode.name, node_of(self._addresses[handle])
-                    self._reject(self._addresses[handle], "OPCUA_NODE", f"{node}: the server says {name}")
+                    name, node = result.StatusCode.name, node_of(self.addresses[handle])
+                    self._reject(self.addresses[handle], "OPCUA_NODE", f"{node}: the server says {name}")
 
     def _item(self, handle: int, node: ua.NodeId) -> ua.MonitoredItemCreateRequest:
         parameters = ua.MonitoringParameters()
@@ -339,23 +358,26 @@ class _Listener:
         message = result.NotificationMessage
         notifications = message.NotificationData or []
         self._check_sequence(int(result.SubscriptionId), int(message.SequenceNumber), bool(notifications))
-        now_ns = time.time_ns()
         for notification in notifications:
-            if isinstance(notification, ua.DataChangeNotification):
-                await self._take(notification.MonitoredItems, now_ns)
+            if isinstance(notification, Changes):
+                self.in_columns += len(notification)
+                await self._take(notification)
+            elif isinstance(notification, ua.DataChangeNotification):
+                await self._take(_columns(notification, time.time_ns()))
             elif isinstance(notification, ua.StatusChangeNotification) and self._lost is not None:
                 self._lost.set()
 
-    async def _take(self, items: Sequence[ua.MonitoredItemNotification], now_ns: int) -> None:
-        addresses, offer = self._addresses, self._inbox.offer
-        for start in range(0, len(items), ITEMS_PER_CALL_MAX):
-            some = items[start : start + ITEMS_PER_CALL_MAX]
-            while len(self._inbox) + len(some) > self._config.queue_rows_max and not self._inbox.closed:
-                if not len(self._inbox):
+    async def _take(self, changes: Changes) -> None:
+        if len(changes) and int(changes.handles.max()) >= len(self.addresses):
+            raise ua.UaError("the server sends changes of nodes that were not asked for")
+        at_once, inbox = block_rows(self._config), self._inbox
+        for start in range(0, len(changes), at_once):
+            some = changes.rows(start, min(start + at_once, len(changes)))
+            while inbox.weight_bytes + len(some) > self._config.queue_rows_max and not inbox.closed:
+                if not len(inbox):
                     break  # the queue is smaller than what comes at once
                 await asyncio.sleep(ROOM_S)
-            for item in some:
-                offer(_change(addresses[item.ClientHandle], item.Value, now_ns))
+            inbox.offer(some, weight_bytes=len(some))
             self.received += len(some)
 
     def _check_sequence(self, subscription: int, number: int, has_data: bool) -> None:
@@ -386,10 +408,7 @@ def _told(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {error}" if error is not None else "the session ended"
 
 
-def _change(address: str, value: ua.DataValue, now_ns: int) -> DataChange:
-    status = 0 if value.StatusCode is None else value.StatusCode.value
-    variant, stamp = value.Value, value.SourceTimestamp or value.ServerTimestamp
-    raw = None if variant is None else variant.Value
-    if isinstance(raw, ua.LocalizedText):
-        raw = raw.Text
-    return DataChange(address, raw, status, time_ns_of(stamp) if stamp is not None else 0, now_ns)
+def _columns(notification: ua.DataChangeNotification, now_ns: int) -> Changes:
+    """What asyncua read."""
+    items = notification.MonitoredItems
+    return changes_of([(item.ClientHandle, *value_and_time(item.Value)) for item in items], now_ns)

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from adapters.opcua.bindings import parse_opcua_bindings
-from adapters.opcua.decode import DataChange, LineDown, Memory, decode, decode_each, line_down
+from adapters.opcua.changes import DataChange, changes_of, concatenated
+from adapters.opcua.decode import LineDown, Memory, decode, decode_each, line_down
+from adapters.opcua.plain import Lanes
 from adapters.routing import Router
 from graph.quality import Reason, quality_byte
 from graph.twin import Twin
-from graph.values import Quality
+from graph.values import Quality, Readings
 from ontology.units import load_units
 
 UNITS = load_units()
@@ -28,11 +30,26 @@ class Bench:
         bindings = parse_opcua_bindings({"binding": list(tables)}, "b.toml", UNITS)
         self.router = Router(bindings, twin.snapshot(), UNITS)
         self.memory = Memory()
+        self.lanes = Lanes([f"i={number}" for number in range(5)], self.router)
+
+    def columns(self, changes: list[DataChange]) -> tuple[Readings, list[int], int]:
+        """What `decode` makes of changes, each arriving by itself: readings, bindings, how many without."""
+        at = self.lanes.addresses.index
+        blocks = [changes_of([(at(c.address), c.value, c.status, c.time_ns)], c.arrival_ns) for c in changes]
+        given = concatenated(blocks) if blocks else changes_of([], 0)
+        readings, slots, nowhere = decode(given, self.lanes, self.router, self.memory, self.twin.intern_texts)
+        return readings, self.router.slots.binding[slots].tolist(), nowhere
+
+    def one_by_one(self, changes: list[DataChange]) -> tuple[Readings, list[int], int]:
+        """The reference."""
+        readings, routes = decode_each(changes, self.router, self.memory, self.twin.intern_texts)
+        nowhere = sum(not self.router.routes(change.address) for change in changes)
+        return readings, [route.binding for route in routes], nowhere
 
     def take(self, *changes: tuple[str, object, int, int]) -> list[tuple[str, object, int, int]]:
         """Rows as (point, value, quality, time since T0); all arrive at T0 + 1000."""
         given = [DataChange(node, value, status, time, T0 + 1_000) for node, value, status, time in changes]
-        readings, _ = decode(given, self.router, self.memory, self.twin.intern_texts)
+        readings, _, _ = self.columns(given)
         self.twin.record(readings)
         snapshot = self.twin.snapshot()
         return [
@@ -73,9 +90,24 @@ def test_columns_at_once_are_what_single_changes_are(campus_twin: Twin) -> None:
         {"node": "i=1", "point": "FREE", "minimum": -5, "maximum": 50, "scale": 0.1, "offset": 2},
         {"node": "i=2", "point": "T-1"},
         {"node": "i=3", "point": "nobody"},
+        {"node": "i=4", "point": "LINE-1-CNT"},
+        {"node": "i=4", "point": "CH-1-PWR"},
+        {"node": "i=0", "point": "CH-1-RUN"},
     ]
-    values: list[Any] = [1, 2.5, -60.0, float("nan"), float("inf"), 2**70, True, "x", None, [1.0]]
-    weights = [20, 20, 20, 2, 2, 0.1, 1, 1, 2, 1]
+    values: list[Any] = [
+        1,
+        2.5,
+        -60.0,
+        float("nan"),
+        float("inf"),
+        2**64 - 1,
+        True,
+        "x",
+        None,
+        [1.0],
+        -(2**63),
+    ]
+    weights = [20, 20, 20, 2, 2, 1, 5, 1, 2, 1, 1]
     first, second = Bench(campus_twin, *tables), Bench(campus_twin, *tables)
     time_ns = T0
     for _ in range(200):
@@ -85,16 +117,14 @@ def test_columns_at_once_are_what_single_changes_are(campus_twin: Twin) -> None:
             status = draw.choices([GOOD, UNCERTAIN, BAD, 0x480], [30, 1, 1, 1])[0]
             value = draw.choices(values, weights)[0]
             stamp = draw.choice([time_ns, time_ns, 0])
-            changes.append(DataChange(f"i={draw.randint(1, 4)}", value, status, stamp, time_ns + 5))
+            changes.append(DataChange(f"i={draw.randint(0, 4)}", value, status, stamp, time_ns + 5))
         told = []
-        for bench, way in ((first, decode), (second, decode_each)):
-            readings, routes = way(changes, bench.router, bench.memory, bench.twin.intern_texts)
+        for readings, bindings, nowhere in (first.columns(changes), second.one_by_one(changes)):
             rows = zip(readings.points.tolist(), readings.times_ns.tolist(), readings.words.tolist(),
-                       readings.quality.tolist(), [route.slot for route in routes], strict=True)  # fmt: skip
+                       readings.quality.tolist(), bindings, strict=True)  # fmt: skip
             found = list(rows)
-            told.append(
-                [[row for row in found if row[0] == point] for point in sorted({r[0] for r in found})]
-            )
+            of_points = [[row for row in found if row[0] == point] for point in sorted({r[0] for r in found})]
+            told.append((of_points, nowhere))
         assert told[0] == told[1]
         if draw.random() < 0.1:
             for bench in (first, second):

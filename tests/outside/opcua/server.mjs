@@ -28,7 +28,7 @@ const server = new OPCUAServer({
   disableDiscovery: false,
   allowAnonymous: !settings.users,
   userManager: { isValidUser: (name, password) => settings.users?.[name] === password },
-  serverCapabilities: { maxMonitoredItems: 100000, maxMonitoredItemsPerSubscription: 100000, maxSessions: 20 },
+  serverCapabilities: { maxMonitoredItems: 100000, maxMonitoredItemsPerSubscription: 100000, maxSessions: 20, ...settings.capabilities },
 });
 
 const variables = new Map();
