@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import aio_pika
 from aio_pika.exceptions import AMQPError, DeliveryError
 
+from adapters.amqp.connecting import ClosedWhenRefused
 from ontology.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ class AmqpPublisher:
         async with self._opening:
             if self._exchange is None or self._channel is None or self._channel.is_closed:
                 await self._close()
-                self._connection = await aio_pika.connect(self._url, timeout=CONNECT_S)
+                self._connection = await aio_pika.connect(
+                    self._url, timeout=CONNECT_S, connection_class=ClosedWhenRefused
+                )
                 self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
                 name = self._exchange_name
                 self._exchange = (

@@ -6,7 +6,8 @@ What a source may record is made small on purpose (batches of 20 messages, each 
 a queue of 5,000), as on a slow disk; a real mosquitto and two senders then offer what they can. The factor is
 what was offered over what was recorded in the same time. Meanwhile alarms (a binding with `keep`) come ten at
 a time, changes are made by GraphQL, and commands are given by GraphQL to a device in a process of its own,
-which answers and says back what it was told. Every message is in history or counted as shed. --quick: 5 s.
+which answers, and says back what it was told, on a line of its own. Every message is in history or counted
+as shed. --quick: 5 s.
 """
 
 from __future__ import annotations
@@ -81,7 +82,6 @@ def run(seconds: int) -> dict[str, Any]:
                 thread.join(60)
             given.read(ask)
             sent = sum(int(text.split()[-1]) for text in texts) + beside.alarms
-            sent += given.confirmed
             live.wait("received", sent)
             wait_empty(live)
             figures = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import aio_pika
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 
+from adapters.amqp.connecting import ClosedWhenRefused
 from adapters.amqp.decode import message_of
 from adapters.line_trouble import failed_to_connect
 from adapters.line_trouble import lost as line_lost
@@ -131,6 +132,7 @@ class AmqpSource:
             ssl=config.tls,
             ssl_context=self._context,
             heartbeat=config.heartbeat_s,
+            connection_class=ClosedWhenRefused,
         )
 
     async def _consume(self, connection: AbstractConnection, lost: asyncio.Event) -> None:

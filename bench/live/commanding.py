@@ -33,6 +33,15 @@ maximum = 100000
 """
 SEND = """mutation Send($input: CommandInput!) { sendCommand(input: $input) { id status code message } }"""
 OPEN = "{ commands(open: true, first: 1) { nodes { id } } }"
+READ_BACK = """
+[[binding]]
+topic = "readback/{point}"
+point = "{point}"
+pointer = "/value"
+time_pointer = "/time"
+time_unit = "ns"
+qos = 1
+"""
 LOG = """query Log($after: String) { commands(first: 500, after: $after) {
   nodes { id status code steps { status time } } pageInfo { hasNextPage endCursor } } }"""
 
@@ -119,13 +128,16 @@ def add_setpoints(folder: Path, data: Path) -> None:
     points = [f"sp-{number}" for number in range(SETPOINTS)]
     import_rows(folder, data, "setpoints", [f"{point},brick:Temperature_Setpoint" for point in points])
     (data / "commands.toml").write_text(RULES)
+    (data / "readback.toml").write_text(READ_BACK)
 
 
 def way(port: int) -> str:
-    """Settings of the way to the device."""
+    """Settings of the way to the device, and of the one back: a line of its own, past the flood."""
+    line = f'site = "campus"\nhost = "{HOST}"\nport = {port}\n'
     return (
-        f'\n[[commands]]\nsite = "campus"\nvia = "mqtt"\nhost = "{HOST}"\nport = {port}\n'
-        'rules = "commands.toml"\nresponses = true\nclient_id = "bench-commands"\n'
+        f'\n[[mqtt]]\n{line}bindings = "readback.toml"\nclient_id = "bench-readback"\n'
+        f'\n[[commands]]\nvia = "mqtt"\n{line}rules = "commands.toml"\nresponses = true\n'
+        'client_id = "bench-commands"\n'
     )
 
 

@@ -28,7 +28,7 @@ def main(port: int) -> None:
         reply.CorrelationData = asked.CorrelationData  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
         client.publish(asked.ResponseTopic, b"", 1, properties=reply)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
         said = {"value": order["value"], "time": time.time_ns()}
-        client.publish(f"alarm/{point}", json.dumps(said), 1)
+        client.publish(f"readback/{point}", json.dumps(said), 1)
 
     client.on_connect = lambda *_: client.subscribe("device/+/set", 1)
     client.on_subscribe = lambda *_: print("listening", flush=True)

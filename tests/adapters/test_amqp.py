@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import warnings
 from pathlib import Path
 
 import aio_pika
@@ -11,6 +13,7 @@ import pytest
 
 from adapters.amqp.config import AmqpConfig, parse_amqp
 from adapters.amqp.source import AmqpSource
+from adapters.amqp_publisher import AmqpPublisher
 from adapters.binding import parse_bindings
 from ontology.errors import InputError, StoreError
 from ontology.units import load_units
@@ -150,3 +153,43 @@ def test_settings_are_strict(tmp_path):
 def test_a_password_that_is_missing_is_an_error_at_the_start(listen):
     with pytest.raises(InputError, match="MQTT_PASSWORD"):
         listen(username="x", password_env="TWINMESH_TEST_NO_SUCH_VARIABLE")
+
+
+ATTEMPTS = 50
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_what_the_broker_refuses_leaves_nothing_to_the_garbage_collector(listen, rabbit, monkeypatch):
+    """Neither by the way in nor by the way out: no open file, no warning when what is left is collected."""
+    monkeypatch.setenv("AMQP_URL", f"amqp://guest:wrong@127.0.0.1:{rabbit.port}/")
+    monkeypatch.setenv("AMQP_PASSWORD", "wrong")
+    refusals = []
+    gc.collect()
+    gc.disable()  # whatever is left, is left to be seen
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            publisher = AmqpPublisher("AMQP_URL", "amq.topic")
+            source = listen(username="guest", password_env="AMQP_PASSWORD")
+            before = descriptors()
+            for number in range(ATTEMPTS):
+                with pytest.raises(StoreError, match="AMQP_NOT_CONNECTED") as refused:
+                    publisher.publish("k", b"{}", message_id=str(number), content_type="t", timeout_s=60)
+                refusals.append(str(refused.value))
+            after = descriptors()
+            wait_for(lambda: "ACCESS_REFUSED" in (source.health().last_error or ""), timeout_s=120)
+            publisher.close()
+            source.stop()
+            left = [each for each in gc.get_objects() if isinstance(each, aio_pika.Connection)]
+            unclosed = [each for each in left if not each.is_closed]
+            del left
+            gc.collect()
+    finally:
+        gc.enable()
+    assert all("ACCESS_REFUSED" in text for text in refusals)
+    assert unclosed == []
+    assert after - before <= 3, (before, after)  # the source may just have been trying
+    assert [str(each.message) for each in warned] == []

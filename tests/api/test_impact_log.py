@@ -8,15 +8,20 @@ import json
 import sqlite3
 
 import pytest
+from msgspec.structs import replace
 
 from api.config import Settings
-from api.impact_log import CAUSES_MAX, Impacts, scenario_hash
-from api.policy import Role
+from api.impact_log import CAUSES_MAX, Impacts, record_of, scenario_hash, sees
+from api.jobs import Job
+from api.policy import Principal, Role
+from api.simulating import Cascade
 from graph.backup import make_backup
 from graph.restore import restore_backup
 from graph.stores.site_files import IMPACTS, IMPACTS_FILE
 from graph.stores.state_log import NewState, StateLog, check_states
 from graph.verifying import verify_folder
+from simulation.impact import simulate as simulate_here
+from simulation.scenario import parse_scenario
 from tests.api.conftest import served
 from tests.api.webhooks import wait_for
 
@@ -162,6 +167,26 @@ def test_only_who_sees_every_twin_of_a_cascade_sees_it(logged):
             page = server.data(PAGE, token=token)["impacts"]
             assert [node["id"] for node in page["nodes"]] == jobs
             assert not page["pageInfo"]["hasNextPage"]
+
+
+def test_twins_of_partners_are_in_the_sums_alone_and_long_causes_are_cut(mesh):
+    asked = {"events": [{"type": "FAIL", "twin": "campus:CH-1"}], "runs": 1}
+    scenario, snapshot = parse_scenario(asked), mesh.snapshot()
+    document = simulate_here(snapshot, scenario).to_json()
+    own = document["impacts"][0]
+    own["why"] = [f"W-{number}" for number in range(100)]
+    theirs = [{**own, "id": "https://partner.example/X"}, {**own, "site": "partner"}]
+    document |= {"impacts": [*theirs, own], "sources": [{"site": "p", "status": "ANSWERED", "code": ""}]}
+    job = Job(Principal("ann", Role.ADMIN))
+    record = record_of(Cascade(scenario, snapshot, False, asked, True), job, document)
+    (kept,) = record.impacts
+    assert (kept["id"], record.hits) == (own["id"], {own["site"]: 1})
+    assert len(kept["why"]) == CAUSES_MAX + 1
+    assert (kept["why"][0], kept["why"][-1]) == ("W-0", "W-99")
+    assert record.summary == document["summary"]
+    narrowed = Principal("of both", Role.OPERATOR, sites=("campus", "plant"))
+    assert not sees(narrowed, record)  # the partner's costs would show through
+    assert sees(narrowed, replace(record, sources=[]))
 
 
 def test_names_and_seeds_do_not_change_the_hash_and_all_else_does():
