@@ -260,6 +260,20 @@ def test_picoseconds_come_after_their_own_time() -> None:
     assert rows_of(read)[0][3] == round(expected) * 1_000_000_000
 
 
+@pytest.mark.parametrize("none", [0, -1, 1, 2**63 - 1])
+def test_a_time_that_no_reading_can_have_is_no_time(none: int) -> None:
+    """By columns and by asyncua, which reads the text: the server's time counts, or none."""
+    expected = (TICKS // 10 - 11_644_473_600_000_000) * 1_000
+    for variant in (b"\x0b" + struct.pack("<d", 2.5), variant_to_binary(OTHERS[0])):
+        items = [
+            struct.pack("<IB", 4, 0x0D) + variant + struct.pack("<qq", none, TICKS),
+            struct.pack("<IB", 4, 0x0D) + variant + struct.pack("<qq", none, none),
+        ]
+        read = read_response(response(items), ARRIVAL_NS)
+        assert read is not None
+        assert [row[3] for row in rows_of(read)] == [expected, 0]
+
+
 def test_what_asyncua_writes_is_read() -> None:
     stamped = ua.DataValue(ua.Variant(2.5), ua.StatusCode(0x40900000), NOW, NOW)
     items = [ua.MonitoredItemNotification(5, stamped), ua.MonitoredItemNotification(6, ua.DataValue(True))]
