@@ -2,12 +2,13 @@
 
     [[routes]]
     name = "cmms"                              # unique: cursors and dead letters are kept under it
-    events = ["alarms"]                        # changes, readings, alarms, commands
+    events = ["alarms"]                        # changes, readings, alarms, commands, impacts
     to = "webhook"                             # webhook, mqtt, amqp or kafka
     url = "https://cmms.example/hooks/in"      # webhook: where to; nothing else is ever called
     secret_env = "CMMS_SECRET"                 # webhook: signs every event
     work_orders = true                         # alarms only: those raised become work orders
     severity_min = "high"
+    cost_min = 0                               # impacts only: those with a lower expected cost are left out
 
 The rest: `sites points from_start attempts_max deadline_s topic exchange url_env` and, for mqtt, `host port
 tls ca_file username password_env client_id protocol keepalive_s`; for kafka `servers tls ca_file username
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUTES_MAX: Final = 50
-KINDS: Final = ("changes", "readings", "alarms", "commands")
+KINDS: Final = ("changes", "readings", "alarms", "commands", "impacts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class RouteConfig:
     from_start: bool
     work_orders: bool
     severities: tuple[str, ...]
+    cost_min: float
     attempts_max: int
     deadline_s: float
     target: AnyTarget
@@ -120,6 +122,7 @@ def _route(table: Table, folder: Path) -> RouteConfig:
         from_start=table.boolean("from_start", False),
         work_orders=table.boolean("work_orders", False),
         severities=SEVERITIES[SEVERITIES.index(lowest) :],
+        cost_min=table.number("cost_min", 0.0, minimum=0.0),
         attempts_max=table.integer("attempts_max", 12, minimum=1, maximum=1_000),
         deadline_s=table.number("deadline_s", 10.0, minimum=0.1, maximum=120),
         target=_target(table, folder, name),

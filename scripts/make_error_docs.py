@@ -111,6 +111,8 @@ SPOKEN = {
     "IFC_PROJECTS": "the file holds more than one project",
     "IFC_UNIT_UNKNOWN": "a unit is not known; the value is kept without one",
     "IFC_VALUE_INVALID": "a value is not of the type its schema demands; it is left out",
+    "IMPACTS_CORRUPT": "the log of finished cascades is damaged: its hash chain does not hold",
+    "IMPACTS_FAILED": "the disk or SQLite refuses `impacts.sqlite`, so a cascade could not be written down",
     "INPUT_INVALID": "a file, a cell, a document or a scenario is wrong",
     "INTROSPECTION_DENIED": "the settings tell the schema to admins only",
     "JOINT_BOUNDARY": "two servers share more boundary twins in a cascade than is allowed",

@@ -75,12 +75,14 @@ def units() -> Units:
 
 
 @contextlib.contextmanager
-def served(mesh: Mesh, settings: Settings | None = None, *, dev: bool = True) -> Generator[Running]:
+def served(
+    mesh: Mesh, settings: Settings | None = None, *, dev: bool = True, **parts: Any
+) -> Generator[Running]:
     # With the protocol named, asyncio switches Nagle off; without, every answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    app = create_app(mesh, settings or Settings(), dev=dev)
+    app = create_app(mesh, settings or Settings(), dev=dev, **parts)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=2)
     )
