@@ -63,6 +63,7 @@ bench: setup-dev   ## First ratios beside the peers
 	@$(UV) run twinmesh bench history
 	@$(UV) run twinmesh bench quality
 	@$(UV) run twinmesh bench opcua
+	@$(UV) run twinmesh bench kafka
 	@$(UV) run twinmesh bench soak
 	@$(UV) run twinmesh bench overload
 	@$(UV) run twinmesh bench neo4j

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from adapters.amqp_publisher import AmqpPublisher
-from adapters.kafka.installed import demand_client
+from adapters.kafka.installed import open_publisher
 from adapters.mqtt.publisher import Extras, MqttPublisher
 from api.route_config import AmqpTarget, KafkaTarget, MqttTarget
 from api.route_events import CONTENT_TYPE
@@ -153,12 +153,9 @@ class KafkaRoute:
     """Each event as a record that all replicas have confirmed."""
 
     def __init__(self, target: KafkaTarget, config: RouteConfig) -> None:
-        demand_client()
-        from adapters.kafka.publisher import KafkaPublisher  # noqa: PLC0415  an extra: only who uses it has it
-
         self._target = target
         self._name = config.name
-        self._publisher = KafkaPublisher(target.link, config.deadline_s)
+        self._publisher = open_publisher(target.link, config.deadline_s)
 
     def deliver(self, event: Outgoing, content: bytes) -> tuple[Outcome, str]:
         topic, key = (filled(text, event, self._name) for text in (self._target.topic, self._target.key))

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
-import shutil
-import signal
 import subprocess
 import time
 import uuid
@@ -22,7 +19,17 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.jars import HOST, SAID_CHARACTERS_MAX, ServerError, fetch_jars, find_program, free_port
+from bench.jars import (
+    ARCHIVE,
+    HOST,
+    SAID_CHARACTERS_MAX,
+    ServerError,
+    end_in_order,
+    fetch_jars,
+    find_program,
+    free_port,
+    keep_archive,
+)
 from bench.jars import cache_folder as folder_of
 
 if TYPE_CHECKING:
@@ -33,10 +40,8 @@ JAVA = os.environ.get("TWINMESH_KAFKA_JAVA", "java")
 POM = Path(__file__).resolve().parent / "kafka_peer" / "pom.xml"
 ADMIN = "admin"
 START_S_MAX = 180.0
-STOP_S_MAX = 60.0
 ASK_S_MAX = 60.0
 POLL_S = 0.2
-ARCHIVE = "classes.jsa"
 _QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m")
 _SETTINGS = """process.roles=broker,controller
 node.id=1
@@ -82,19 +87,7 @@ def fetch() -> Path:
 
 def make_archive() -> None:
     """Start and stop a server once to keep its loaded classes: later ones start in half the time."""
-    folder = fetch()
-    with (folder / "archive.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / ARCHIVE).exists():
-            return
-        home = folder / "archiving"
-        shutil.rmtree(home, ignore_errors=True)
-        server = Server.make(home)
-        server.start(f"-XX:ArchiveClassesAtExit={folder / 'draft.jsa'}")
-        server.stop()
-        shutil.rmtree(home, ignore_errors=True)
-        if (folder / "draft.jsa").exists():
-            (folder / "draft.jsa").replace(folder / ARCHIVE)
+    keep_archive(fetch(), Server.make)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +187,8 @@ class Server:
 
     def stop(self) -> None:
         """End it in order."""
-        if self.process is None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self.process is not None:
+            end_in_order(self.process)
 
     def _java(self, *options: str) -> list[str]:
         return [find_program(JAVA), "-cp", f"{self.jars}/*", *_QUICK, *options]

@@ -7,10 +7,7 @@ Jars and the class archive (AppCDS, for a quick start) lie in the user's cache, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
-import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -21,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 from neo4j import GraphDatabase, NotificationMinimumSeverity
 from neo4j.exceptions import DriverError, Neo4jError
 
-from bench.jars import HOST, SAID_CHARACTERS_MAX, ServerError, fetch_jars, find_program, free_port
+from bench.jars import (
+    ARCHIVE,
+    HOST,
+    SAID_CHARACTERS_MAX,
+    ServerError,
+    end_in_order,
+    fetch_jars,
+    find_program,
+    free_port,
+    keep_archive,
+)
 from bench.jars import cache_folder as folder_of
 
 if TYPE_CHECKING:
@@ -34,11 +41,9 @@ VERSION = os.environ.get("TWINMESH_NEO4J_VERSION", "5.26.30")
 JAVA = os.environ.get("TWINMESH_NEO4J_JAVA", "java")
 POM = Path(__file__).resolve().parent / "graphql_peers" / "neo4j" / "pom.xml"
 START_S_MAX = 180.0
-STOP_S_MAX = 60.0
 POLL_S = 0.1
 MAIN = "org.neo4j.server." + ("CommunityEntryPoint" if VERSION.startswith("5.") else "Neo4jCommunity")
 OPENED = ("java.nio", "java.io", "java.lang", "sun.nio.ch", "java.util.concurrent")
-ARCHIVE = "classes.jsa"
 _SETTINGS = """server.default_listen_address={host}
 server.default_advertised_address={host}
 server.bolt.enabled=true
@@ -70,19 +75,7 @@ def fetch() -> Path:
 
 def make_archive() -> None:
     """Start and stop a server once to keep its loaded classes: later ones start in a third of the time."""
-    folder = fetch()
-    with (folder / "archive.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / ARCHIVE).exists():
-            return
-        home = folder / "archiving"
-        shutil.rmtree(home, ignore_errors=True)
-        server = Server.make(home)
-        server.start(f"-XX:ArchiveClassesAtExit={folder / 'draft.jsa'}")
-        server.stop()
-        shutil.rmtree(home, ignore_errors=True)
-        if (folder / "draft.jsa").exists():
-            (folder / "draft.jsa").replace(folder / ARCHIVE)
+    keep_archive(fetch(), Server.make)
 
 
 @dataclass(slots=True)
@@ -173,13 +166,8 @@ class Server:
 
     def stop(self) -> None:
         """End it in order."""
-        if self.process is None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self.process is not None:
+            end_in_order(self.process)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         ends_s = time.monotonic() + START_S_MAX

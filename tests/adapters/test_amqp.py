@@ -15,10 +15,11 @@ from adapters.amqp.config import AmqpConfig, parse_amqp
 from adapters.amqp.source import AmqpSource
 from adapters.amqp_publisher import AmqpPublisher
 from adapters.binding import parse_bindings
-from ontology.errors import InputError, StoreError
+from ontology.errors import InputError
 from ontology.units import load_units
 from tests.adapters.brokers import wait_for
 from tests.adapters.rabbit import Rabbit
+from tests.adapters.refusing import Refusing
 
 UNITS = load_units()
 T0 = 1_768_219_200_000_000_000
@@ -93,22 +94,6 @@ def test_every_message_is_recorded_and_what_is_wrong_is_counted(listen, rabbit, 
     health = source.health()
     assert (health.recorded, health.refused, health.unrouted, health.shed) == (1_000, 1, 1, 0)
     assert stored(campus_twin) == list(range(1_000))
-
-
-class Refusing:
-    """A twin whose store is full for a while."""
-
-    def __init__(self, twin):
-        self._twin = twin
-        self.full = True
-
-    def __getattr__(self, name):
-        return getattr(self._twin, name)
-
-    def record(self, readings):
-        if self.full:
-            raise StoreError("disk full", code="STORE_FULL")
-        return self._twin.record(readings)
 
 
 def test_nothing_is_acknowledged_before_it_is_kept_and_the_broker_waits(listen, rabbit, campus_twin):

@@ -12,10 +12,11 @@ from adapters.kafka.config import KafkaConfig, KafkaLink, parse_kafka
 from adapters.kafka.installed import demand_client
 from adapters.kafka.source import KafkaSource
 from bench.jars import free_port
-from ontology.errors import InputError, StoreError
+from ontology.errors import InputError
 from ontology.units import load_units
 from tests.adapters.brokers import wait_for
 from tests.adapters.kafka_cluster import PASSWORD, T0, USER, committed, publish, readings, records_of, secured
+from tests.adapters.refusing import Refusing
 from tests.api.certificates import Authority
 
 UNITS = load_units()
@@ -86,22 +87,6 @@ def test_every_record_is_recorded_and_what_is_wrong_is_counted(listen, kafka, to
     assert (health.connects, health.state, health.last_error) == (1, "running", None)
     assert stored(campus_twin) == list(range(1_000))
     wait_for(lambda: committed(kafka, f"g-{topic[2:]}", topic) == 1_004)
-
-
-class Refusing:
-    """A twin whose store is full for a while."""
-
-    def __init__(self, twin):
-        self._twin = twin
-        self.full = True
-
-    def __getattr__(self, name):
-        return getattr(self._twin, name)
-
-    def record(self, readings):
-        if self.full:
-            raise StoreError("disk full", code="STORE_FULL")
-        return self._twin.record(readings)
 
 
 def test_nothing_is_committed_before_it_is_kept_and_what_waits_is_bounded(listen, kafka, topic, campus_twin):

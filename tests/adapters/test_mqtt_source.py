@@ -10,9 +10,10 @@ import pytest
 from adapters.binding import parse_bindings
 from adapters.mqtt.config import MqttConfig, parse_mqtt
 from adapters.mqtt.source import MqttSource
-from ontology.errors import InputError, StoreError
+from ontology.errors import InputError
 from ontology.units import load_units
 from tests.adapters.brokers import wait_for
+from tests.adapters.refusing import Refusing
 
 UNITS = load_units()
 T0 = 1_768_219_200_000_000_000
@@ -101,22 +102,6 @@ def test_a_broker_that_dies_is_found_again(listen, broker, campus_twin, client):
     wait_for(lambda: 2 in stored_times(campus_twin, "FREE"))
     assert (source.health().connects, source.health().reconnects) == (2, 1)
     assert (source.health().last_error, source.health().state) == (None, "running")
-
-
-class Refusing:
-    """A twin whose store is full for a while."""
-
-    def __init__(self, twin):
-        self._twin = twin
-        self.full = True
-
-    def __getattr__(self, name):
-        return getattr(self._twin, name)
-
-    def record(self, readings):
-        if self.full:
-            raise StoreError("disk full", code="STORE_FULL")
-        return self._twin.record(readings)
 
 
 @pytest.mark.parametrize("client", ["paho", "gmqtt"])
