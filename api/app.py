@@ -100,7 +100,7 @@ def create_app(
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, seats = Figures(), Seats(settings.streams.open_max)
-    health = Health(services, sources, following, routes)
+    health = Health(services, sources, following, routes, graph_lag_s_max=settings.store.graph_lag_s_max)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)

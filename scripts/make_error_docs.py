@@ -92,6 +92,7 @@ SPOKEN = {
     "FOLLOWER_LAGGING": "/readyz of a follower: what it shows may be older than `[follow] lag_s_max`",
     "FOLLOWER_STOPPED": "/readyz of a follower: the thread that follows the journals has ended",
     "FORBIDDEN": "the role may not do this",
+    "GRAPH_LAGGING": "/readyz: the graph in Neo4j is behind for longer than `[store] graph_lag_s_max`",
     "GRAPHQL_ERROR": "an error of the GraphQL engine itself",
     "GRAPHQL_EXECUTION": "a field of the query could not be answered",
     "GRAPHQL_INVALID": "the query does not fit the schema",

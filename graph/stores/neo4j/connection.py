@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 CONNECT_S_MAX: Final = 5.0
 ACQUIRE_S_MAX: Final = 30.0
+# Tells the trigger (`graph.stores.neo4j.trigger`) that a transaction is of ours.
+OURS: Final = {"twinmesh": "writer"}
+SYSTEM: Final = "system"
 # Rows of a journal that the driver holds at a time: payloads may be large.
 FETCH_ROWS: Final = 32
 _UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
@@ -94,8 +97,11 @@ class Connection:
 
     def run(self, statement: str, **values: Any) -> list[list[Any]]:
         """All rows that a statement gives; what it wrote is durable on return. StoreError."""
-        with self.errors(), self._session() as session:
-            return session.run(statement, values).values()  # pyright: ignore[reportArgumentType]
+        return self._run(self.place.database, statement, values)
+
+    def administer(self, statement: str, **values: Any) -> list[list[Any]]:
+        """The same in the database of Neo4j's own settings."""
+        return self._run(SYSTEM, statement, values)
 
     def read(self, statement: str, values: Mapping[str, Any], wall_s: float) -> list[list[Any]]:
         """All rows of a statement that only reads, and may take so long. LimitError TIME_BUDGET."""
@@ -118,7 +124,11 @@ class Connection:
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
         """All that the block writes, durable once it ends well, or nothing of it. StoreError."""
-        with self.errors(), self._session() as session, session.begin_transaction() as transaction:
+        with (
+            self.errors(),
+            self._session() as session,
+            session.begin_transaction(metadata=OURS) as transaction,
+        ):
             yield Transaction(transaction)
             transaction.commit()
 
@@ -139,9 +149,15 @@ class Connection:
     def close(self) -> None:
         self._driver.close()
 
-    def _session(self, fetch_rows: int = 1000) -> Session:
+    def _run(self, database: str | None, statement: str, values: dict[str, Any]) -> list[list[Any]]:
+        query = Query(statement, metadata=OURS)  # pyright: ignore[reportArgumentType]
+        with self.errors(), self._session(database=database) as session:
+            return session.run(query, values).values()
+
+    def _session(self, fetch_rows: int = 1000, database: str | None = None) -> Session:
         # The driver leaves the types of its settings open.
-        return self._driver.session(database=self.place.database, fetch_size=fetch_rows)  # pyright: ignore[reportUnknownMemberType]
+        named = database or self.place.database
+        return self._driver.session(database=named, fetch_size=fetch_rows)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _driver(place: Neo4jPlace) -> Driver:

@@ -36,14 +36,17 @@ _STRANGERS: Final = "MATCH (n:Entity) WHERE n.id IS NULL RETURN count(n)"
 _READ: Final = "MATCH (p:_Projection {site: $site}) RETURN p.sequence, p.revision, p.twins, p.edges"
 _BEGIN: Final = """MERGE (p:_Projection {site: $site})
 ON CREATE SET p.sequence = -1, p.revision = $revision, p.twins = 0, p.edges = 0"""
+# Inner transactions have not the metadata of the outer one: the trigger knows ours by this property.
+_OURS: Final = "OPTIONAL MATCH (w:_Watch {site: $site}) SET w._own = rand()"
 # What an earlier graph of the site left. Nodes that relationships of other sites lead to stay, with their id.
 _CLEAR: Final = (
-    """MATCH ()-[r]->() WHERE r._site = $site CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS""",
-    """MATCH (n:Entity) WHERE n._site = $site AND NOT EXISTS { (n)--() }
-    CALL (n) { DELETE n } IN TRANSACTIONS OF 10000 ROWS""",
-    """MATCH (n:Entity) WHERE n._site = $site
-    CALL (n) { WITH n, [label IN labels(n) WHERE label <> 'Entity'] AS labels
-    REMOVE n:$(labels) SET n = {id: n.id} } IN TRANSACTIONS OF 10000 ROWS""",
+    f"""MATCH ()-[r]->() WHERE r._site = $site
+    CALL (r) {{ {_OURS} DELETE r }} IN TRANSACTIONS OF 10000 ROWS""",
+    f"""MATCH (n:Entity) WHERE n._site = $site AND NOT EXISTS {{ (n)--() }}
+    CALL (n) {{ {_OURS} DELETE n }} IN TRANSACTIONS OF 10000 ROWS""",
+    f"""MATCH (n:Entity) WHERE n._site = $site
+    CALL (n) {{ {_OURS} WITH n, [label IN labels(n) WHERE label <> 'Entity'] AS labels
+    REMOVE n:$(labels) SET n = {{id: n.id}} }} IN TRANSACTIONS OF 10000 ROWS""",
 )
 # Takes the lock on the projection, so that two writers never work on one batch at the same time.
 _MOVE: Final = """MATCH (p:_Projection {site: $site}) SET p += $fields
@@ -55,6 +58,7 @@ _STUBS: Final = f"""UNWIND $rows AS row MERGE (n:Entity {{{{id: row.id}}}})
 WITH n, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
 REMOVE n:{GONE} SET n = row{{labels}}"""
 _NUMBERS: Final = """MATCH (n:Entity) WHERE n._site = $site AND n._kind IS NOT NULL
+AND n.id IS :: STRING NOT NULL
 RETURN collect(n.id), collect(id(n))"""
 _EDGES: Final = """UNWIND $rows AS row
 MATCH (a:Entity) WHERE id(a) = row[0] MATCH (b:Entity) WHERE id(b) = row[1]
@@ -276,7 +280,10 @@ class Projection:
         for source, type_, target, properties, number in transaction.run(
             _FOUND, ids=snapshot.ids(rows), site=self._site
         ):
-            key = (source, type_, target, properties.get("_group"), properties.get("_id"))
+            # Another program may have given them any type.
+            told = (properties.get("_group"), properties.get("_id"))
+            group, own_id = (None if each is None else str(each) for each in told)
+            key = (source, type_, str(target), group, own_id)
             if wanted.get(key) == properties:
                 del wanted[key]
             else:
