@@ -220,6 +220,8 @@ SPOKEN = {
     "STORE_FAILED": "the store failed; nothing was acknowledged",
     "STORE_FENCED": "another process became the writer of this site; this one may not write any more",
     "STORE_LOCKED": "another process writes this site; the hint has the URL that it serves",
+    "STORE_MEMORY": "Neo4j allows a transaction less memory than one of ours needs, as small as it was made",
+    "STORE_TIMED_OUT": "Neo4j ended a transaction after its `db.transaction.timeout`",
     "STORE_READ_ONLY": "the site takes no changes: it is only read here, or its disk refuses",
     "STORE_SITE": "the folder holds another site",
     "SUBGRAPH_NAME": "the name of a subgraph is a small letter, then small letters and digits",

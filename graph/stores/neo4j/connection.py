@@ -38,6 +38,8 @@ _TIMED_OUT: Final = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
     "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
 )
+# A transaction was ended because of its size; a smaller one may pass.
+TOO_LARGE: Final = frozenset({"STORE_MEMORY", "STORE_TIMED_OUT"})
 # Errors of the way to the journal, not of the journal.
 ELSEWHERE: Final = frozenset({"STORE_AUTH", "STORE_HALTED", "STORE_UNREACHABLE"})
 _STARTING: Final = frozenset(
@@ -52,6 +54,8 @@ _HALTED: Final = frozenset(
     }
 )
 _HINTS: Final = {
+    "STORE_MEMORY": "raise db.memory.transaction.max or dbms.memory.transaction.total.max of Neo4j",
+    "STORE_TIMED_OUT": "raise db.transaction.timeout of Neo4j",
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
     "STORE_HALTED": "its disk is full, most often: make room, then restart Neo4j (docs/neo4j.md)",
@@ -174,7 +178,7 @@ def _driver(place: Neo4jPlace) -> Driver:
 
 
 def as_store_error(error: DriverError | Neo4jError, place: str) -> StoreError:
-    """STORE_AUTH, -UNREACHABLE, -HALTED, -CONSTRAINT or -FAILED, with what the server said."""
+    """STORE_AUTH, -UNREACHABLE, -HALTED, -CONSTRAINT, -MEMORY, -TIMED_OUT, -FAILED: what the server said."""
     code = _code(error)
     said = (error.message if isinstance(error, Neo4jError) else str(error)) or type(error).__name__
     message = f"Neo4j: {said.splitlines()[0]}"
@@ -189,6 +193,10 @@ def _code(error: DriverError | Neo4jError) -> str:
     if isinstance(error, ConstraintError):
         return "STORE_CONSTRAINT"
     server = (error.code or "") if isinstance(error, Neo4jError) else ""
+    if server in _TIMED_OUT:
+        return "STORE_TIMED_OUT"
+    if server.endswith("OutOfMemoryError"):
+        return "STORE_MEMORY"
     if server in _HALTED:
         return "STORE_HALTED"
     if server in _STARTING:

@@ -6,11 +6,14 @@ is kept in the node `_Projection`, written in the same transactions.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from graph.stores.neo4j.connection import TOO_LARGE
 from graph.stores.neo4j.naming import GONE, label_text, labels_of, quoted
 from graph.stores.neo4j.rows import edge_properties, stub_rows, twin_rows
 from ontology.errors import Place, StoreError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from graph.stores.neo4j.connection import Connection, Transaction
     from graph.stores.neo4j.rows import Row, TwinRows
 
+_LOG = logging.getLogger("twinmesh.graph")
 TWINS_PER_BATCH: Final = 10_000
 EDGES_PER_BATCH: Final = 20_000
 TOUCHED_PER_BATCH: Final = 2_000
@@ -105,6 +109,7 @@ class Projection:
         self._site = site
         self._epoch = epoch
         self.stopped: Callable[[], bool] = lambda: False
+        self._halvings = 0
 
     def prepare(self) -> None:
         """Constraints, and that no node of somebody else's is in the way. STORE_FOREIGN_NODE, -CONSTRAINT."""
@@ -141,50 +146,80 @@ class Projection:
 
     def update(self, snapshot: Snapshot, touched: Sequence[str], sequence: int) -> bool:
         """Bring what commits up to `sequence` touched to what the snapshot says; False where stopped."""
-        for first in range(0, max(1, len(touched)), TOUCHED_PER_BATCH):
+        first, last = 0, max(1, len(touched))
+        while first < last:
             if self.stopped():
                 return False
-            until = first + TOUCHED_PER_BATCH
+            until = first + self._rows(TOUCHED_PER_BATCH)
             done = {"sequence": sequence} if until >= len(touched) else {}
+            batch = list(touched[first:until])
+            if self._fits(len(batch), partial(self._update, snapshot, batch, done)):
+                first = until
+        return True
+
+    def _rows(self, most: int) -> int:
+        """How many rows a batch has: fewer after Neo4j refused larger ones."""
+        return max(1, most >> self._halvings)
+
+    def _fits(self, rows: int, work: Callable[[Transaction], None]) -> bool:
+        """Do a batch of so many rows in one transaction. False where Neo4j ended that because of its size:
+        the next batch has half. StoreError, also where it cannot be halved."""
+        try:
             with self._connection.transaction() as transaction:
-                if touched:
-                    self._update(transaction, snapshot, list(touched[first:until]))
-                self._move(transaction, **done)
+                work(transaction)
+        except StoreError as error:
+            if error.code not in TOO_LARGE or rows <= 1:
+                raise
+            self._halvings += 1
+            _LOG.warning("site %s: batches for Neo4j are halved: %s", self._site, error)
+            return False
         return True
 
     # The first load
 
     def _load_twins(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
-        for first in range(done, snapshot.size, TWINS_PER_BATCH):
+        first = done
+        while first < snapshot.size:
             if self.stopped():
                 return False
-            until = min(first + TWINS_PER_BATCH, snapshot.size)
-            rows = first + np.flatnonzero(snapshot.alive[first:until])
-            with self._connection.transaction() as transaction:
-                for group in twin_rows(snapshot, rows):
-                    numbers[group.rows] = _write(transaction, snapshot, group)
-                self._move(transaction, twins=until)
+            until = min(first + self._rows(TWINS_PER_BATCH), snapshot.size)
+            if self._fits(until - first, partial(self._load_some_twins, snapshot, first, until, numbers)):
+                first = until
         return True
 
+    def _load_some_twins(
+        self,
+        snapshot: Snapshot,
+        first: int,
+        until: int,
+        numbers: npt.NDArray[np.int64],
+        transaction: Transaction,
+    ) -> None:
+        rows = first + np.flatnonzero(snapshot.alive[first:until])
+        for group in twin_rows(snapshot, rows):
+            numbers[group.rows] = _write(transaction, snapshot, group)
+        self._move(transaction, twins=until)
+
     def _load_edges(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
-        for first in range(done, snapshot.edge_count, EDGES_PER_BATCH):
+        first = done
+        while first < snapshot.edge_count:
             if self.stopped():
                 return False
-            until = min(first + EDGES_PER_BATCH, snapshot.edge_count)
-            edges = first + np.flatnonzero(snapshot.edge_alive[first:until])
-            with self._connection.transaction() as transaction:
-                self._create(transaction, snapshot, edges, numbers)
-                self._move(transaction, edges=until)
+            until = min(first + self._rows(EDGES_PER_BATCH), snapshot.edge_count)
+            if self._fits(until - first, partial(self._create, snapshot, first, until, numbers)):
+                first = until
         return True
 
     def _create(
         self,
-        transaction: Transaction,
         snapshot: Snapshot,
-        edges: npt.NDArray[np.int64],
+        begin: int,
+        until: int,
         numbers: npt.NDArray[np.int64],
+        transaction: Transaction,
     ) -> None:
         """Between nodes whose numbers are known by these; where an end is of another site, by its id."""
+        edges = begin + np.flatnonzero(snapshot.edge_alive[begin:until])
         sources, targets = snapshot.sources(edges), snapshot.targets(edges)
         first, second = numbers[sources], numbers[targets]
         here = (first >= 0) & (second >= 0)
@@ -203,6 +238,7 @@ class Projection:
             rows = [[*pair, properties[place]] for pair, place in zip(names, far, strict=True)]
             if rows:
                 transaction.run(_EDGES_BY_ID.format(type=type_), rows=rows)
+        self._move(transaction, edges=until)
 
     def _number(self, snapshot: Snapshot, numbers: npt.NDArray[np.int64]) -> None:
         """Neo4j's own numbers of the nodes that are there already."""
@@ -228,7 +264,14 @@ class Projection:
 
     # Commits
 
-    def _update(self, transaction: Transaction, snapshot: Snapshot, touched: list[str]) -> None:
+    def _update(
+        self, snapshot: Snapshot, touched: list[str], done: dict[str, int], transaction: Transaction
+    ) -> None:
+        if touched:
+            self._bring(transaction, snapshot, touched)
+        self._move(transaction, **done)
+
+    def _bring(self, transaction: Transaction, snapshot: Snapshot, touched: list[str]) -> None:
         rows = snapshot.twins.ids.rows_of(touched)
         alive = (rows >= 0) & snapshot.twins.alive.take(rows)
         living = rows[alive].astype(np.int64)
