@@ -108,7 +108,7 @@ def create_app(
     figures, seats = Figures(), Seats(settings.streams.open_max)
     ingest, ingest_bytes_max = IngestQueue(services, figures), settings.limits.ingest_bytes_max
     ingest_door = IngestDoor(ingest, ingest_bytes_max)
-    health = Health(services, sources, following, routes)
+    health = Health(services, sources, following, routes, graph_lag_s_max=settings.store.graph_lag_s_max)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)

@@ -184,6 +184,8 @@ class StoreSettings:
     password: str | None = None  # give it as a file
     database: str = ""  # empty: the user's home database
     mode: str = "memory"  # or "push-down": `serve` holds no graph, questions are answered inside Neo4j
+    graph_lag_s_max: float = 0.0  # /readyz is 503 where the graph in Neo4j is behind for longer; 0: never
+    apoc_trigger: bool = True  # note at once what other programs change, where APOC is there and may do it
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.routes import Routes
     from api.schema.context import Services
 
+GRAPH_LAG: Final = "graph_lag_seconds"  # the gauge of a part that follows a journal
 _BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 _DOORS: Final = ("graphql", "ingest", "import", "export", "check", "id", "metrics")
 
@@ -108,6 +109,7 @@ class Health:
     following: Following | None = None
     routes: Routes | None = None
     draining: bool = field(default=False)
+    graph_lag_s_max: float = 0.0  # 0: no limit
 
     async def livez(self, _: Request) -> Response:
         """The event loop turns."""
@@ -135,6 +137,9 @@ class Health:
                 for trouble in twin.troubles:
                     return trouble.code, trouble.reason
                 twin.snapshot()
+                for medium in twin.media if self.graph_lag_s_max else ():
+                    if medium.gauges().get(GRAPH_LAG, 0.0) > self.graph_lag_s_max:
+                        return "GRAPH_LAGGING", "the graph in Neo4j is further behind than is allowed"
         except TwinmeshError as error:
             return error.code, error.message
         return None, None
@@ -193,6 +198,13 @@ class Health:
             for site, medium in media:
                 number = medium.failures if name == "failures" else medium.recoveries
                 yield f'twinmesh_store_{name}_total{{site="{site}",part="{medium.part}"}} {number}'
+
+        gauges = [(site, medium.gauges()) for site, medium in media]
+        for name in dict.fromkeys(name for _, each in gauges for name in each):
+            yield f"# TYPE twinmesh_{name} gauge"
+            for site, each in gauges:
+                if name in each:
+                    yield f'twinmesh_{name}{{site="{site}"}} {each[name]:g}'
 
     def _source_lines(self) -> Iterator[str]:
         """Numbers of the live sources, whatever they count."""

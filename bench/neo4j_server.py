@@ -90,6 +90,7 @@ class Server:
     pages_mb: int = 64
     process: subprocess.Popen[bytes] | None = field(default=None)
     settings: str = ""  # further lines of neo4j.conf
+    plugins: Path | None = None  # a folder with jars of plug-ins, see `bench.apoc`
 
     @classmethod
     def make(cls, home: Path, *, heap_mb: int = 512, pages_mb: int = 64) -> Server:
@@ -147,7 +148,9 @@ class Server:
         quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]
         memory = ["-XX:+UseSerialGC", "-Xms128m", f"-Xmx{self.heap_mb}m"]
-        command = [find_program(JAVA), "-cp", f"{self.jars}/*", *memory, *quick, *options, *opened, MAIN]
+        # Behind Neo4j's own, so that the archive of classes still fits.
+        classes = f"{self.jars}/*" + (f":{self.plugins}/*" if self.plugins else "")
+        command = [find_program(JAVA), "-cp", classes, *memory, *quick, *options, *opened, MAIN]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _LOG = logging.getLogger("twinmesh.graph")
 PROBE_FIRST_S = 0.02
@@ -45,6 +45,8 @@ class Medium:
 
     def __init__(self, site: str, part: str, recover: Callable[[], None]) -> None:
         self.part = part
+        # Further figures of the part for /metrics and for those who ask how far behind it is.
+        self.gauges: Callable[[], Mapping[str, float]] = dict
         self.failures = 0
         self.recoveries = 0
         self._site = site

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench import apoc
 from bench.jars import MissingError, ServerError
 from bench.neo4j_server import cache_folder, make_archive
 
@@ -14,10 +15,11 @@ from bench.neo4j_server import cache_folder, make_archive
 def main() -> int:
     try:
         make_archive()
+        apoc.fetch()
     except (MissingError, ServerError) as error:
         print(f"neo4j: {error}; its tests will be skipped by name")
         return 0
-    print(f"neo4j: in {cache_folder()}")
+    print(f"neo4j: in {cache_folder()}, with APOC {apoc.APOC}")
     return 0
 
 

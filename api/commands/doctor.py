@@ -30,13 +30,14 @@ def run_checkup(data: Path | None, url: str | None, token: str | None, *, as_jso
         return run_doctor(as_json=as_json)
     from api.commands.binding_health import binding_findings, served  # noqa: PLC0415
     from api.commands.history_health import history_findings  # noqa: PLC0415
+    from api.commands.lag_health import lag_findings  # noqa: PLC0415
     from api.commands.outward_health import outward_findings  # noqa: PLC0415
     from api.commands.peer_health import peer_findings  # noqa: PLC0415
     from api.commands.store_health import store_findings  # noqa: PLC0415
 
     doctors = (store_findings, peer_findings, binding_findings, outward_findings, history_findings)
     of_folder = [] if data is None else [finding for find in doctors for finding in find(data)]
-    of_server = [] if url is None else served(url, token)
+    of_server = [] if url is None else [*lag_findings(url, token), *served(url, token)]
     return run_doctor([*of_folder, *of_server], as_json=as_json)
 
 

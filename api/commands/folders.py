@@ -53,6 +53,7 @@ def journals_of(folder: Path, config: Path | None = None, *, take_over: bool = F
         password=store.password or "",
         database=store.database or None,
         take_over=take_over,
+        by_trigger=store.apoc_trigger,
     )
 
 

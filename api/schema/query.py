@@ -18,6 +18,7 @@ from api.schema.inputs import FilterReader, Measure, TwinFilter, TwinOrder, orde
 from api.schema.rows import Cohort, LinkCohort, LinkRow, TwinListing, TwinRow, find_twin
 from api.schema.scalars import Json, Revision, TimeNs
 from api.schema.simulation import Simulation, find_simulation
+from api.schema.sites import SiteInfo, sites_of
 from api.schema.twin import Info, Link, Twin, TwinConnection
 from graph import plan
 from graph.execute import run_match
@@ -79,16 +80,6 @@ class AggregateRow:
     units: Json = strawberry.field(description="UCUM code of each value, where known.")
 
 
-@strawberry.type
-class SiteInfo:
-    name: str
-    base: str
-    revision: Revision
-    time: TimeNs | None = strawberry.field(description="Of the last commit.")
-    twins: int
-    relationships: int
-
-
 @dataclass(frozen=True, slots=True)
 class _TruncatedRow:
     reason: str
@@ -138,16 +129,6 @@ class _PathRow:
 class _PathsRow:
     paths: list[_PathRow]
     truncated: _TruncatedRow | None
-
-
-@dataclass(frozen=True, slots=True)
-class _SiteRow:
-    name: str
-    base: str
-    revision: int
-    time: int | None
-    twins: int
-    relationships: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -332,27 +313,6 @@ def _measured(given: Measure) -> plan.Measured:
     )
 
 
-def _sites(info: Info) -> list[SiteInfo]:
-    """Ours, as the operation sees them: of one moment with all else that it answers."""
-    context = info.context
-    if not context.mesh.sites:
-        return []
-    present = context.present().snapshot
-    parts = {part.heads[0].name: part for part in present.parts or (present,)}
-    views = [context.view_of(parts[site]) for site in context.mesh.sites if site in parts]
-    rows = [_site_row(view) for view in views if not view.is_narrowed or len(view.all_rows)]
-    return cast("list[SiteInfo]", rows)
-
-
-def _site_row(view: View) -> _SiteRow:
-    snapshot, head = view.snapshot, view.snapshot.heads[0]
-    edges = snapshot.edge_alive
-    if view.visible is not None:
-        edges = edges & view.visible[snapshot.edge_source] & view.visible[snapshot.edge_target]
-    time_ns = head.time_ns or None
-    return _SiteRow(head.name, head.base, head.revision, time_ns, len(view.all_rows), int(edges.sum()))
-
-
 def _simulation(info: Info, id: strawberry.ID) -> Simulation | None:
     return cast("Simulation | None", find_simulation(info.context, id))
 
@@ -377,7 +337,7 @@ class Query:
         resolver=_aggregate,
         description='`groupBy`: an attribute, "kind", "site", or a path such as `^pointOf/partOf:rec:Level`.',
     )
-    sites: list[SiteInfo] = strawberry.field(resolver=_sites)
+    sites: list[SiteInfo] = strawberry.field(resolver=sites_of)
     simulation: Simulation | None = strawberry.field(resolver=_simulation)
     bindings: list[BindingInfo] = strawberry.field(
         resolver=bindings_of, description="Of the live sources of this server; see `state` and `message`."

@@ -24,10 +24,12 @@ def open_journals(
     database: str | None = None,
     holder: str | None = None,
     take_over: bool = False,
+    by_trigger: bool = True,
 ) -> Journals | None:
     """The journals at a URL; None for those in the folder (no URL). UsageError STORE_URL.
 
     holder: who writes there, as others are told; None: the folder's process. take_over: from another one.
+    by_trigger: have a trigger note what other programs change, where that is allowed.
     The driver is imported here and not before: most folders need none.
     """
     if not url:
@@ -38,5 +40,5 @@ def open_journals(
         raise UsageError(f"[store] url {url!r} names no store", code="STORE_URL", hint=hint)
     place = import_module("graph.stores.neo4j.connection").Neo4jPlace(url, user, password, database)
     return import_module("graph.stores.neo4j.journals").Neo4jJournals(
-        folder, place, holder, take_over=take_over
+        folder, place, holder, take_over=take_over, by_trigger=by_trigger
     )

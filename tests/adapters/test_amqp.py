@@ -15,7 +15,7 @@ from adapters.amqp.config import AmqpConfig, parse_amqp
 from adapters.amqp.source import AmqpSource
 from adapters.amqp_publisher import AmqpPublisher
 from adapters.binding import parse_bindings
-from ontology.errors import InputError
+from ontology.errors import InputError, StoreError
 from ontology.units import load_units
 from tests.adapters.brokers import wait_for
 from tests.adapters.rabbit import Rabbit

@@ -18,20 +18,24 @@ def plain(value):
 
 def of_neo4j(server, site):
     """(twins, relationships) as sets of texts."""
-    twins = set()
+    twins, edges = listed(server, site)
+    assert len(set(edges)) == len(edges), "a relationship is there twice"
+    return set(twins), set(edges)
+
+
+def listed(server, site):
+    """The same as lists, whatever another program wrote."""
+    twins, edges = [], []
     for row in server.run(
         "MATCH (n:Entity {_site: $s}) WHERE n._kind IS NOT NULL RETURN n, labels(n) AS l", s=site
     ):
         node = {key: plain(value) for key, value in row["n"].items()}
-        twins.add(json.dumps([node, sorted(set(row["l"]) - {"Entity"})], sort_keys=True))
-    edges = set()
+        twins.append(json.dumps([node, sorted(set(row["l"]) - {"Entity"})], sort_keys=True, default=repr))
     query = """MATCH (a)-[r {_site: $s}]->(b)
     RETURN a.id AS a, type(r) AS t, b.id AS b, properties(r) AS p"""
-    found = server.run(query, s=site)
-    for row in found:
+    for row in server.run(query, s=site):
         properties = {key: plain(value) for key, value in row["p"].items()}
-        edges.add(json.dumps([row["a"], row["t"], row["b"], properties], sort_keys=True))
-    assert len(edges) == len(found), "a relationship is there twice"
+        edges.append(json.dumps([row["a"], row["t"], row["b"], properties], sort_keys=True, default=repr))
     return twins, edges
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from graph.stores.neo4j.trigger import Trigger
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ OURS: Final = frozenset(
         "twinmesh_projection",
     }
 )
+# There only where a trigger notes what others change.
+OPTIONAL: Final = frozenset({"twinmesh_watch"})
 _LABELS: Final = ("_Journal", "_Commit", "_Answer", "_Projection", "Entity")
 _COMPONENTS: Final = "CALL dbms.components() YIELD name, versions, edition RETURN name, versions[0], edition"
 _APOC: Final = "SHOW FUNCTIONS YIELD name WHERE name = 'apoc.version' RETURN count(*)"
@@ -32,8 +35,11 @@ _INDEXES: Final = """SHOW INDEXES YIELD name, state, populationPercent WHERE sta
 RETURN name, state, populationPercent"""
 _STRANGERS: Final = "MATCH (n:Entity) WHERE n.id IS NULL RETURN count(n)"
 _SITES: Final = """MATCH (j:_Journal) OPTIONAL MATCH (p:_Projection {site: j.site})
-RETURN j.site, j.sequence, p.sequence, j.holder_name, j.holder_url, (j.held_until - timestamp()) / 1000.0
-ORDER BY j.site"""
+OPTIONAL MATCH (c:_Commit {site: j.site, sequence: coalesce(p.sequence, 0) + 1})
+RETURN j.site, j.sequence, p.sequence, j.holder_name, j.holder_url, (j.held_until - timestamp()) / 1000.0,
+  (timestamp() - c.time_ns / 1000000) / 1000.0 ORDER BY j.site"""
+_WATCHES: Final = """MATCH (w:_Watch) RETURN w.site, w.turn - w.handled, size(w.suspects), w.whole
+ORDER BY w.site"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ def facts(connection: Connection) -> Iterator[Fact]:
         yield from _constraints(connection)
         yield _strangers(connection)
         yield from _sites(connection)
+        yield from _watches(connection)
     except StoreError as error:
         yield Fact("neo4j", "problem", f"{error.code}: {error.message}", error.hint)
 
@@ -79,9 +86,14 @@ def _clock(connection: Connection) -> Fact:
 
 
 def _apoc(connection: Connection) -> Fact:
+    means = Trigger(connection).means()
+    how = "noted at once" if means.by_trigger else "found by comparing, once a minute"
+    detail = f"{means.reason}; changes of others are {how}"
     if not connection.run(_APOC)[0][0]:
-        return Fact("neo4j apoc", "absent", "not installed; changes of others are found by comparing")
-    return Fact("neo4j apoc", "ok", connection.run("RETURN apoc.version()")[0][0])
+        return Fact("neo4j apoc", "absent", detail)
+    version = connection.run("RETURN apoc.version()")[0][0]
+    hint = None if means.by_trigger else "apoc.trigger.enabled=true in apoc.conf, and [store] apoc_trigger"
+    return Fact("neo4j apoc", "ok", f"{version}: {detail}", hint)
 
 
 def _constraints(connection: Connection) -> Iterator[Fact]:
@@ -90,7 +102,7 @@ def _constraints(connection: Connection) -> Iterator[Fact]:
     detail = f"{', '.join(lacking)} absent" if lacking else f"all {len(OURS)} are there"
     hint = "a writer makes them when it opens a site" if lacking else None
     yield Fact("neo4j constraints", "warning" if lacking else "ok", detail, hint)
-    for name in sorted(found.keys() - OURS):
+    for name in sorted(found.keys() - OURS - OPTIONAL):
         if set(found[name]) & {*_LABELS}:
             where = f"{name} on {', '.join(found[name])} is not of twinmesh"
             yield Fact("neo4j constraints", "warning", where, "it may refuse what twinmesh writes")
@@ -114,12 +126,27 @@ def _strangers(connection: Connection) -> Fact:
 
 
 def _sites(connection: Connection) -> Iterator[Fact]:
-    for site, sequence, shown, name, url, left_s in connection.run(_SITES):
-        who = "nobody writes it"
-        if left_s is not None and left_s > 0:
-            who = f"written by {name}" + (f" at {url}" if url else "")
+    for site, sequence, shown, name, url, left_s, since_s in connection.run(_SITES):
+        who, held = "nobody writes it", left_s is not None and left_s > 0
+        if held:
+            who = f"written by {name}" + (f" at {url}" if url else "") + f", lease {left_s:.0f} s more"
         behind = sequence - (shown if shown is not None and shown >= 0 else 0)
-        graph = "its graph is complete" if not behind else f"its graph lacks {behind:,}"
-        state = "ok" if not behind or left_s else "warning"
+        since = f" for {since_s:,.1f} s" if since_s is not None else ""
+        graph = "its graph is complete" if not behind else f"its graph lacks {behind:,}{since}"
+        state = "ok" if not behind or held else "warning"
         hint = "the graph follows when a writer opens it" if state == "warning" else None
         yield Fact(f"neo4j site {site}", state, f"{sequence:,} commits, {graph}; {who}", hint)
+
+
+def _watches(connection: Connection) -> Iterator[Fact]:
+    """What the trigger noted and nobody mended; a site without it has nothing to tell."""
+    for site, waiting, differ, whole in connection.run(_WATCHES):
+        parts = [
+            f"{differ:,} twins differ" if differ else "",
+            f"{waiting:,} notes wait for a writer" if waiting else "",
+            "everything waits to be compared" if whole else "",
+        ]
+        detail = ", ".join(part for part in parts if part)
+        hint = "STORE_FOREIGN_CHANGE; see docs/neo4j.md" if differ else None
+        state = "warning" if differ else "ok"
+        yield Fact(f"neo4j notes {site}", state, detail or "nothing noted waits", hint)

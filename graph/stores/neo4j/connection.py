@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 CONNECT_S_MAX: Final = 5.0
 ACQUIRE_S_MAX: Final = 30.0
+# Tells the trigger (`graph.stores.neo4j.trigger`) that a transaction is of ours.
+OURS: Final = {"twinmesh": "writer"}
+SYSTEM: Final = "system"
 # Rows of a journal that the driver holds at a time: payloads may be large.
 FETCH_ROWS: Final = 32
 _UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
@@ -35,6 +38,8 @@ _TIMED_OUT: Final = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
     "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration",
 )
+# A transaction was ended because of its size; a smaller one may pass.
+TOO_LARGE: Final = frozenset({"STORE_MEMORY", "STORE_TIMED_OUT"})
 # Errors of the way to the journal, not of the journal.
 ELSEWHERE: Final = frozenset({"STORE_AUTH", "STORE_HALTED", "STORE_UNREACHABLE"})
 _STARTING: Final = frozenset(
@@ -50,6 +55,8 @@ _HALTED: Final = frozenset(
 )
 _DEADLOCK: Final = "Neo.TransientError.Transaction.DeadlockDetected"
 _HINTS: Final = {
+    "STORE_MEMORY": "raise db.memory.transaction.max or dbms.memory.transaction.total.max of Neo4j",
+    "STORE_TIMED_OUT": "raise db.transaction.timeout of Neo4j",
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
     "STORE_HALTED": "its disk is full, most often: make room, then restart Neo4j (docs/neo4j.md)",
@@ -95,8 +102,11 @@ class Connection:
 
     def run(self, statement: str, **values: Any) -> list[list[Any]]:
         """All rows that a statement gives; what it wrote is durable on return. StoreError."""
-        with self.errors(), self._session() as session:
-            return session.run(statement, values).values()  # pyright: ignore[reportArgumentType]
+        return self._run(self.place.database, statement, values)
+
+    def administer(self, statement: str, **values: Any) -> list[list[Any]]:
+        """The same in the database of Neo4j's own settings."""
+        return self._run(SYSTEM, statement, values)
 
     def read(self, statement: str, values: Mapping[str, Any], wall_s: float) -> list[list[Any]]:
         """All rows of a statement that only reads, and may take so long. LimitError TIME_BUDGET."""
@@ -119,7 +129,11 @@ class Connection:
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
         """All that the block writes, durable once it ends well, or nothing of it. StoreError."""
-        with self.errors(), self._session() as session, session.begin_transaction() as transaction:
+        with (
+            self.errors(),
+            self._session() as session,
+            session.begin_transaction(metadata=OURS) as transaction,
+        ):
             yield Transaction(transaction)
             transaction.commit()
 
@@ -140,9 +154,15 @@ class Connection:
     def close(self) -> None:
         self._driver.close()
 
-    def _session(self, fetch_rows: int = 1000) -> Session:
+    def _run(self, database: str | None, statement: str, values: dict[str, Any]) -> list[list[Any]]:
+        query = Query(statement, metadata=OURS)  # pyright: ignore[reportArgumentType]
+        with self.errors(), self._session(database=database) as session:
+            return session.run(query, values).values()
+
+    def _session(self, fetch_rows: int = 1000, database: str | None = None) -> Session:
         # The driver leaves the types of its settings open.
-        return self._driver.session(database=self.place.database, fetch_size=fetch_rows)  # pyright: ignore[reportUnknownMemberType]
+        named = database or self.place.database
+        return self._driver.session(database=named, fetch_size=fetch_rows)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _driver(place: Neo4jPlace) -> Driver:
@@ -159,7 +179,7 @@ def _driver(place: Neo4jPlace) -> Driver:
 
 
 def as_store_error(error: DriverError | Neo4jError, place: str) -> StoreError:
-    """STORE_AUTH, -UNREACHABLE, -HALTED, -CONSTRAINT or -FAILED, with what the server said."""
+    """STORE_AUTH, -UNREACHABLE, -HALTED, -CONSTRAINT, -MEMORY, -TIMED_OUT, -FAILED: what the server said."""
     code = _code(error)
     said = (error.message if isinstance(error, Neo4jError) else str(error)) or type(error).__name__
     message = f"Neo4j: {said.splitlines()[0]}"
@@ -180,6 +200,10 @@ def _code(error: DriverError | Neo4jError) -> str:
     if isinstance(error, ConstraintError):
         return "STORE_CONSTRAINT"
     server = (error.code or "") if isinstance(error, Neo4jError) else ""
+    if server in _TIMED_OUT:
+        return "STORE_TIMED_OUT"
+    if server.endswith("OutOfMemoryError"):
+        return "STORE_MEMORY"
     if server in _HALTED:
         return "STORE_HALTED"
     if server in _STARTING:

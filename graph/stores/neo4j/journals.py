@@ -87,13 +87,20 @@ class Neo4jJournals:
     """The journals in one database. `opened` and `closing` keep the graphs of its sites up to date."""
 
     def __init__(
-        self, folder: Path, place: Neo4jPlace, holder: str | None = None, *, take_over: bool = False
+        self,
+        folder: Path,
+        place: Neo4jPlace,
+        holder: str | None = None,
+        *,
+        take_over: bool = False,
+        by_trigger: bool = True,
     ) -> None:
-        """holder: who writes, None: the process that has the folder. take_over: although another does."""
+        """holder: who writes, None: the process that has the folder. take_over: although another does.
+        by_trigger: have a trigger note what other programs change, where Neo4j allows one."""
         self._folder = folder
         self._connection = Connection(place)
         self._leases = Leases(self._connection)
-        self._holder, self._take_over = holder, take_over
+        self._holder, self._take_over, self._by_trigger = holder, take_over, by_trigger
         self._mirrors: dict[str, Mirror] = {}
         self._list_at_s = 0.0
 
@@ -124,7 +131,7 @@ class Neo4jJournals:
 
     def opened(self, twin: Twin) -> None:
         if not twin.read_only:
-            mirror = self._mirrors[twin.site] = Mirror(self._connection, twin)
+            mirror = self._mirrors[twin.site] = Mirror(self._connection, twin, by_trigger=self._by_trigger)
             # Its trouble is the site's: told by /readyz and /metrics.
             twin.media = (*twin.media, mirror.medium)
             mirror.start()

@@ -6,11 +6,14 @@ is kept in the node `_Projection`, written in the same transactions.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from graph.stores.neo4j.connection import TOO_LARGE
 from graph.stores.neo4j.naming import GONE, label_text, labels_of, quoted
 from graph.stores.neo4j.rows import edge_properties, stub_rows, twin_rows
 from ontology.errors import Place, StoreError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from graph.stores.neo4j.connection import Connection, Transaction
     from graph.stores.neo4j.rows import Row, TwinRows
 
+_LOG = logging.getLogger("twinmesh.graph")
 TWINS_PER_BATCH: Final = 10_000
 EDGES_PER_BATCH: Final = 20_000
 TOUCHED_PER_BATCH: Final = 2_000
@@ -36,14 +40,17 @@ _STRANGERS: Final = "MATCH (n:Entity) WHERE n.id IS NULL RETURN count(n)"
 _READ: Final = "MATCH (p:_Projection {site: $site}) RETURN p.sequence, p.revision, p.twins, p.edges"
 _BEGIN: Final = """MERGE (p:_Projection {site: $site})
 ON CREATE SET p.sequence = -1, p.revision = $revision, p.twins = 0, p.edges = 0"""
+# Inner transactions have not the metadata of the outer one: the trigger knows ours by this property.
+_OURS: Final = "OPTIONAL MATCH (w:_Watch {site: $site}) SET w._own = rand()"
 # What an earlier graph of the site left. Nodes that relationships of other sites lead to stay, with their id.
 _CLEAR: Final = (
-    """MATCH ()-[r]->() WHERE r._site = $site CALL (r) { DELETE r } IN TRANSACTIONS OF 10000 ROWS""",
-    """MATCH (n:Entity) WHERE n._site = $site AND NOT EXISTS { (n)--() }
-    CALL (n) { DELETE n } IN TRANSACTIONS OF 10000 ROWS""",
-    """MATCH (n:Entity) WHERE n._site = $site
-    CALL (n) { WITH n, [label IN labels(n) WHERE label <> 'Entity'] AS labels
-    REMOVE n:$(labels) SET n = {id: n.id} } IN TRANSACTIONS OF 10000 ROWS""",
+    f"""MATCH ()-[r]->() WHERE r._site = $site
+    CALL (r) {{ {_OURS} DELETE r }} IN TRANSACTIONS OF 10000 ROWS""",
+    f"""MATCH (n:Entity) WHERE n._site = $site AND NOT EXISTS {{ (n)--() }}
+    CALL (n) {{ {_OURS} DELETE n }} IN TRANSACTIONS OF 10000 ROWS""",
+    f"""MATCH (n:Entity) WHERE n._site = $site
+    CALL (n) {{ {_OURS} WITH n, [label IN labels(n) WHERE label <> 'Entity'] AS labels
+    REMOVE n:$(labels) SET n = {{id: n.id}} }} IN TRANSACTIONS OF 10000 ROWS""",
 )
 # Takes the lock on the projection, so that two writers never work on one batch at the same time.
 _MOVE: Final = """MATCH (p:_Projection {site: $site}) SET p += $fields
@@ -58,6 +65,7 @@ _STUBS: Final = f"""UNWIND $rows AS row MERGE (n:Entity {{{{id: row.id}}}})
 WITH n, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
 REMOVE n:{GONE} SET n = row{{labels}}"""
 _NUMBERS: Final = """MATCH (n:Entity) WHERE n._site = $site AND n._kind IS NOT NULL
+AND n.id IS :: STRING NOT NULL
 RETURN collect(n.id), collect(id(n))"""
 _EDGES: Final = """UNWIND $rows AS row
 MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
@@ -107,6 +115,7 @@ class Projection:
         self._site = site
         self._epoch = epoch
         self.stopped: Callable[[], bool] = lambda: False
+        self._halvings = 0
 
     def prepare(self) -> None:
         """Constraints, and that no node of somebody else's is in the way. STORE_FOREIGN_NODE, -CONSTRAINT."""
@@ -143,73 +152,90 @@ class Projection:
 
     def update(self, snapshot: Snapshot, touched: Sequence[str], sequence: int) -> bool:
         """Bring what commits up to `sequence` touched to what the snapshot says; False where stopped."""
-        for first in range(0, max(1, len(touched)), TOUCHED_PER_BATCH):
+        first, last = 0, max(1, len(touched))
+        while first < last:
             if self.stopped():
                 return False
-            until = first + TOUCHED_PER_BATCH
+            until = first + self._rows(TOUCHED_PER_BATCH)
             done = {"sequence": sequence} if until >= len(touched) else {}
+            batch = list(touched[first:until])
+            if self._fits(len(batch), partial(self._update, snapshot, batch, done)):
+                first = until
+        return True
+
+    def _rows(self, most: int) -> int:
+        """How many rows a batch has: fewer after Neo4j refused larger ones."""
+        return max(1, most >> self._halvings)
+
+    def _fits(self, rows: int, work: Callable[[Transaction], None]) -> bool:
+        """Do a batch of so many rows in one transaction. False where Neo4j ended that because of its size:
+        the next batch has half. StoreError, also where it cannot be halved."""
+        try:
             with self._connection.transaction() as transaction:
-                if touched:
-                    self._update(transaction, snapshot, list(touched[first:until]))
-                self._move(transaction, **done)
+                work(transaction)
+        except StoreError as error:
+            if error.code not in TOO_LARGE or rows <= 1:
+                raise
+            self._halvings += 1
+            _LOG.warning("site %s: batches for Neo4j are halved: %s", self._site, error)
+            return False
         return True
 
     # The first load
 
     def _load_twins(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
-        is_empty = done == 0 and self._is_empty()
-        for first in range(done, snapshot.size, TWINS_PER_BATCH):
+        is_new, first = done == 0 and self._is_empty(), done
+        while first < snapshot.size:
             if self.stopped():
                 return False
-            until = min(first + TWINS_PER_BATCH, snapshot.size)
-            rows = first + np.flatnonzero(snapshot.alive[first:until])
-            groups = twin_rows(snapshot, rows)
+            until = min(first + self._rows(TWINS_PER_BATCH), snapshot.size)
+            load = partial(self._load_some_twins, snapshot, first, until, numbers, is_new=is_new)
             try:
-                self._write_batch(snapshot, groups, numbers, until, is_empty=is_empty)
+                first = until if self._fits(until - first, load) else first
             except StoreError as error:
-                if not is_empty or error.code != "STORE_CONSTRAINT":
+                if not is_new or error.code != "STORE_CONSTRAINT":
                     raise
-                # Another site came meanwhile, with stubs of these twins.
-                is_empty = False
-                self._write_batch(snapshot, groups, numbers, until, is_empty=False)
+                is_new = False  # another site came meanwhile, with stubs of these twins: once more
         return True
 
     def _is_empty(self) -> bool:
         return self._connection.run(_EMPTY)[0][0]
 
-    def _write_batch(
+    def _load_some_twins(
         self,
         snapshot: Snapshot,
-        groups: Sequence[TwinRows],
-        numbers: npt.NDArray[np.int64],
+        first: int,
         until: int,
+        numbers: npt.NDArray[np.int64],
+        transaction: Transaction,
         *,
-        is_empty: bool,
+        is_new: bool,
     ) -> None:
-        with self._connection.transaction() as transaction:
-            for group in groups:
-                numbers[group.rows] = _write(transaction, snapshot, group, is_new=is_empty)
-            self._move(transaction, twins=until)
+        rows = first + np.flatnonzero(snapshot.alive[first:until])
+        for group in twin_rows(snapshot, rows):
+            numbers[group.rows] = _write(transaction, snapshot, group, is_new=is_new)
+        self._move(transaction, twins=until)
 
     def _load_edges(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
-        for first in range(done, snapshot.edge_count, EDGES_PER_BATCH):
+        first = done
+        while first < snapshot.edge_count:
             if self.stopped():
                 return False
-            until = min(first + EDGES_PER_BATCH, snapshot.edge_count)
-            edges = first + np.flatnonzero(snapshot.edge_alive[first:until])
-            with self._connection.transaction() as transaction:
-                self._create(transaction, snapshot, edges, numbers)
-                self._move(transaction, edges=until)
+            until = min(first + self._rows(EDGES_PER_BATCH), snapshot.edge_count)
+            if self._fits(until - first, partial(self._create, snapshot, first, until, numbers)):
+                first = until
         return True
 
     def _create(
         self,
-        transaction: Transaction,
         snapshot: Snapshot,
-        edges: npt.NDArray[np.int64],
+        begin: int,
+        until: int,
         numbers: npt.NDArray[np.int64],
+        transaction: Transaction,
     ) -> None:
         """Between nodes whose numbers are known by these; where an end is of another site, by its id."""
+        edges = begin + np.flatnonzero(snapshot.edge_alive[begin:until])
         sources, targets = snapshot.sources(edges), snapshot.targets(edges)
         first, second = numbers[sources], numbers[targets]
         here = (first >= 0) & (second >= 0)
@@ -232,6 +258,7 @@ class Projection:
             rows = [[*pair, properties[place]] for pair, place in zip(names, far, strict=True)]
             if rows:
                 transaction.run(_EDGES_BY_ID.format(type=type_), rows=rows)
+        self._move(transaction, edges=until)
 
     def _number(self, snapshot: Snapshot, numbers: npt.NDArray[np.int64]) -> None:
         """Neo4j's own numbers of the nodes that are there already."""
@@ -257,7 +284,14 @@ class Projection:
 
     # Commits
 
-    def _update(self, transaction: Transaction, snapshot: Snapshot, touched: list[str]) -> None:
+    def _update(
+        self, snapshot: Snapshot, touched: list[str], done: dict[str, int], transaction: Transaction
+    ) -> None:
+        if touched:
+            self._bring(transaction, snapshot, touched)
+        self._move(transaction, **done)
+
+    def _bring(self, transaction: Transaction, snapshot: Snapshot, touched: list[str]) -> None:
         rows = snapshot.twins.ids.rows_of(touched)
         alive = (rows >= 0) & snapshot.twins.alive.take(rows)
         living = rows[alive].astype(np.int64)
@@ -309,7 +343,10 @@ class Projection:
         for source, type_, target, properties, number in transaction.run(
             _FOUND, ids=snapshot.ids(rows), site=self._site
         ):
-            key = (source, type_, target, properties.get("_group"), properties.get("_id"))
+            # Another program may have given them any type.
+            told = (properties.get("_group"), properties.get("_id"))
+            group, own_id = (None if each is None else str(each) for each in told)
+            key = (source, type_, str(target), group, own_id)
             if wanted.get(key) == properties:
                 del wanted[key]
             else:
