@@ -102,8 +102,7 @@ def create_app(
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, seats = Figures(), Seats(settings.streams.open_max)
-    ingest, ingest_bytes_max = IngestQueue(services, figures), settings.limits.ingest_bytes_max
-    health = Health(services, sources, following, routes)
+    direct, health = _direct(services, figures, dev), Health(services, sources, following, routes)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
     graphql = GraphQLDoor(engine, WEB / "console.html", seats, limits.body_bytes_max, streams.heartbeat_s)
@@ -121,7 +120,7 @@ def create_app(
             Middleware(Timing, figures=figures),
             Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
             Middleware(Shortcut, path="/graphql", door=graphql),
-            Middleware(Shortcut, path="/ingest", door=(ingest_door := IngestDoor(ingest, ingest_bytes_max))),
+            Middleware(Shortcut, path="/ingest", door=direct.gate.app),
         ],
         exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
@@ -130,14 +129,18 @@ def create_app(
             engines=[engine, *subgraphs],
             health=health,
             federating=federating,
-            sparql=sparql,
-            ingest=ingest,
+            others=[sparql, direct.queue],
         ),
     )
-    app.state.engine = engine
-    gate = Gate(ingest_door, tokens, settings.server, dev)
-    app.state.direct = Direct(gate, ingest, figures, ingest_bytes_max)
+    app.state.engine, app.state.direct = engine, direct
     return app
+
+
+def _direct(services: Services, figures: Figures, dev: bool) -> Direct:
+    """The short way to `/ingest`, with the door of the long one behind its gate."""
+    queue, bytes_max = IngestQueue(services, figures), services.settings.limits.ingest_bytes_max
+    gate = Gate(IngestDoor(queue, bytes_max), services.tokens, services.settings.server, dev)
+    return Direct(gate, queue, figures, bytes_max)
 
 
 def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> Document:
@@ -189,8 +192,7 @@ async def _lifespan(
     engines: list[Engine],
     health: Health,
     federating: Federating,
-    sparql: SparqlDoor,
-    ingest: IngestQueue,
+    others: list[SparqlDoor | IngestQueue],
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
@@ -202,7 +204,7 @@ async def _lifespan(
         yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    for open_one in (*engines, federating, sparql, ingest):
+    for open_one in (*engines, federating, *others):
         await anyio.to_thread.run_sync(open_one.close)
 
 
