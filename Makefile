@@ -24,6 +24,7 @@ setup-dev: $(UV)   ## Install the locked packages with all that the tests use
 services: $(UV)    ## Install the services that the tests start (Debian with root or sudo; elsewhere told by name)
 	@bash scripts/install_services.sh
 	@$(UV) run python scripts/fetch_neo4j.py
+	@$(UV) run python scripts/fetch_kafka.py
 
 demo: setup        ## Set up and run the main job: three sites, live telemetry, a cascade, a ready server
 	@$(UV) run --no-dev twinmesh demo $(DEMO_FLAGS)

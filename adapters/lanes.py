@@ -49,8 +49,8 @@ class Decoded(NamedTuple):
     unrouted: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
     """Rows of some messages; all arrays of length n. place: the number of the message in the batch."""
 
     place: npt.NDArray[np.int64]
@@ -60,10 +60,16 @@ class _Part:
 
 def decode_batch(messages: Sequence[Message], router: Router, intern: Interner) -> Decoded:
     """Readings of all messages. What is refused is counted in the states of `router`, by reason."""
+    parts, refused, unrouted = parts_of(messages, router, intern)
+    return in_order(parts, max((message.arrival_ns for message in messages), default=0), refused, unrouted)
+
+
+def parts_of(messages: Sequence[Message], router: Router, intern: Interner) -> tuple[list[Part], int, int]:
+    """Rows of messages in any order; how many messages were refused, how many have no route."""
     lanes: dict[int, tuple[list[int], list[int]]] = {}  # by binding: numbers of messages, slots
     odd: list[int] = []
     unrouted = _split(messages, router, lanes, odd)
-    parts: list[_Part] = []
+    parts: list[Part] = []
     for index, (places, slots) in lanes.items():
         at_once = SERIES_AT_ONCE if router.bindings[index].series else SINGLES_AT_ONCE
         for start in range(0, len(places), at_once):
@@ -76,8 +82,12 @@ def decode_batch(messages: Sequence[Message], router: Router, intern: Interner) 
     if odd:
         part, refused = _by_reference(messages, sorted(odd), router, intern)
         parts.append(part)
+    return parts, refused, unrouted
+
+
+def in_order(parts: list[Part], now_ns: int, refused: int, unrouted: int) -> Decoded:
+    """Rows in the order of their messages, the last of which came at `now_ns`."""
     readings, slots = _joined(parts)
-    now_ns = max((message.arrival_ns for message in messages), default=0)
     quality = flag_times(readings.times_ns, now_ns, readings.quality)
     readings = Readings(readings.points, readings.times_ns, readings.words, quality)
     return Decoded(readings, slots, refused, unrouted)
@@ -110,7 +120,7 @@ def _split(
 
 def _halved(
     messages: Sequence[Message], places: list[int], slots: list[int], binding: Binding, router: Router
-) -> tuple[list[_Part], list[int]]:
+) -> tuple[list[Part], list[int]]:
     """Rows of messages of one binding, and those messages that the reference must look at: halves of halves,
     so that a bad message takes few good ones with it."""
     part = _lane(messages, places, slots, binding, router)
@@ -126,7 +136,7 @@ def _halved(
 
 def _lane(
     messages: Sequence[Message], places: list[int], slots: list[int], binding: Binding, router: Router
-) -> _Part | None:
+) -> Part | None:
     """Rows of messages of one binding; None where the reference must look at them."""
     try:
         documents = [_read_json(messages[place].payload) for place in places]
@@ -143,7 +153,7 @@ def _lane(
         quality = _stated(stated, len(values))
     except (_Odd, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return _Part(place, slot, _readings(values, times_ns, quality, slot, binding, router))
+    return Part(place, slot, _readings(values, times_ns, quality, slot, binding, router))
 
 
 def _column(documents: list[Any], pointer: Pointer | None) -> list[Any] | None:
@@ -242,15 +252,15 @@ def _readings(
 
 def _by_reference(
     messages: Sequence[Message], places: list[int], router: Router, intern: Interner
-) -> tuple[_Part, int]:
+) -> tuple[Part, int]:
     """Rows of messages with anything unusual, and how many were refused."""
     rows = decode([messages[place] for place in places], router, intern)
     slot = np.array([route.slot for route in rows.routes], np.int32)
     place = np.array(places, np.int64)[np.array(rows.places, np.int64)]
-    return _Part(place, slot, rows.readings), rows.refused
+    return Part(place, slot, rows.readings), rows.refused
 
 
-def _joined(parts: list[_Part]) -> tuple[Readings, npt.NDArray[np.int32]]:
+def _joined(parts: list[Part]) -> tuple[Readings, npt.NDArray[np.int32]]:
     """All rows in the order of their messages."""
     if len(parts) == 1:
         return parts[0].readings, parts[0].slots

@@ -25,13 +25,25 @@ def failed_to_connect(address: str, error: BaseException) -> str:
     certificate = next((each for each in chain if isinstance(each, ssl.SSLCertVerificationError)), None)
     if certificate is not None:
         reason = certificate.verify_message or str(certificate)
-        return _told(Problem("LINE_CERTIFICATE", f"the certificate of {address} is not accepted: {reason}"))
+        return refused_certificate(address, reason)
     if any(isinstance(each, ssl.SSLError) for each in chain):
-        return _told(Problem("LINE_TLS", f"no encrypted line to {address}: {error}"))
+        return not_encrypted(address, error)
     said = f"{type(error).__name__} {error}".casefold()
     if any(word in said for word in _LOGIN_WORDS):
         return refused_us(address, error)
-    return _told(Problem("LINE_NO_ANSWER", f"no answer from {address}: {str(error) or type(error).__name__}"))
+    return no_answer(address, str(error) or type(error).__name__)
+
+
+def refused_certificate(address: str, reason: object) -> str:
+    return _told(Problem("LINE_CERTIFICATE", f"the certificate of {address} is not accepted: {reason}"))
+
+
+def not_encrypted(address: str, reason: object) -> str:
+    return _told(Problem("LINE_TLS", f"no encrypted line to {address}: {reason}"))
+
+
+def no_answer(address: str, reason: object) -> str:
+    return _told(Problem("LINE_NO_ANSWER", f"no answer from {address}: {reason}"))
 
 
 def refused_us(address: str, reason: object) -> str:

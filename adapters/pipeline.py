@@ -19,6 +19,8 @@ import numpy as np
 
 from adapters.inbox import Inbox
 from adapters.lanes import decode_batch
+from adapters.mqtt.chunks import QOS, Batch, Chunk, split
+from adapters.mqtt.plain import KnownTopics, PlainReader
 from adapters.quality.judging import heed, judged
 from adapters.routing import Router
 from adapters.skew import Skew
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from adapters.binding_state import BindingHealth
     from adapters.lanes import Decoded
     from adapters.mqtt.decode import Message
+    from adapters.routing import Route
     from graph.twin import Twin
     from ontology.errors import Problem
     from ontology.units import Units
@@ -98,7 +101,7 @@ class Taker(Protocol):
     """Who takes messages in, from the one thread of a client."""
 
     def offer(self, message: Message) -> bool: ...
-    def offer_all(self, messages: Sequence[Message]) -> None: ...
+    def offer_chunk(self, chunk: Chunk) -> None: ...
 
 
 class Decoder(Protocol):
@@ -120,6 +123,10 @@ class Decoder(Protocol):
         """Whether a message must not be shed; asked only where there is no room for it."""
         ...
 
+    def keeps_all(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        """bool[n]: as `keeps` of each message."""
+        ...
+
     def health(self, now_ns: int) -> tuple[tuple[Problem, ...], tuple[BindingHealth, ...]]: ...
 
 
@@ -131,6 +138,8 @@ class BoundDecoder:
         self._twin = twin
         self._revision = -1
         self._keeps = any(binding.keep for binding in bindings)
+        self._plain = PlainReader(self.router)
+        self._kept = KnownTopics(self.router, lambda routes: (self._keeps_any(routes), 0))
         self._stamped = np.array([binding.time_pointer is not None for binding in bindings], bool)
         heed(twin, self.router)
 
@@ -139,6 +148,8 @@ class BoundDecoder:
             snapshot = self._twin.snapshot()
             self.router.refresh(snapshot)
             self._revision = snapshot.revision
+        if isinstance(batch, Batch) and batch.has_chunks:
+            return self._plain.decode(batch, self._twin.intern_texts)
         return decode_batch(batch, self.router, self._twin.intern_texts)
 
     def stamps_ns(self, decoded: Decoded) -> npt.NDArray[np.int64]:
@@ -152,7 +163,15 @@ class BoundDecoder:
     def keeps(self, message: Message) -> bool:
         if not self._keeps:
             return False
-        return any(self.router.bindings[route.binding].keep for route in self.router.routes(message.topic))
+        return self._keeps_any(self.router.routes(message.topic))
+
+    def keeps_all(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        if not self._keeps:
+            return np.zeros(len(chunk), np.bool_)
+        return self._kept.first(Batch((chunk,))) > 0
+
+    def _keeps_any(self, routes: Sequence[Route]) -> bool:
+        return any(self.router.bindings[route.binding].keep for route in routes)
 
     def health(self, now_ns: int) -> tuple[tuple[Problem, ...], tuple[BindingHealth, ...]]:
         return self.router.problems, self.router.health(now_ns)
@@ -175,7 +194,9 @@ class Pipeline:
         self._flow = flow
         self._decoder = decoder
         self._acknowledge = acknowledge
-        self._inbox: Inbox[Message] = Inbox(flow.queue_rows_max, reserve_rows, bytes_max=flow.queue_bytes_max)
+        self._inbox: Inbox[Message | Chunk] = Inbox(
+            flow.queue_rows_max, reserve_rows, bytes_max=flow.queue_bytes_max, split=split
+        )
         self._pump = threading.Thread(target=self._run, name=f"pump-{flow.site}", daemon=True)
         self._received = self._recorded = self._refused = self._unrouted = 0
         self._taken = 0  # messages that the pump holds now
@@ -193,13 +214,36 @@ class Pipeline:
         keep = message.qos > 0 or (not self._inbox.has_room() and self._decoder.keeps(message))
         return self._inbox.offer(message, keep=keep, weight_bytes=len(message.payload))
 
-    def offer_all(self, messages: Sequence[Message]) -> None:
-        """As `offer` of each."""
-        if self._inbox.offer_all(messages, [len(message.payload) for message in messages]):
-            self._received += len(messages)
-            return
+    def offer_whole(self, messages: Sequence[Message]) -> bool:
+        """Take all of them in, or none: then who offers keeps them and asks again. From one thread."""
+        weights = np.array([len(message.payload) for message in messages], np.int64)
+        if self._inbox.fitting(weights) < len(messages):
+            return False
         for message in messages:
             self.offer(message)
+        return True
+
+    def has_room(self) -> bool:
+        """Whether one more message would be taken in now."""
+        return self._inbox.has_room()
+
+    def offer_chunk(self, chunk: Chunk) -> None:
+        """As `offer` of each: those for which there is room, then those that have room of their own."""
+        self._received += len(chunk)
+        left = self._put(chunk)
+        if not len(left):
+            return
+        kept = (left.found[:, QOS] > 0) | self._decoder.keeps_all(left)
+        left = self._put(left.taken(np.flatnonzero(kept)), keep=True)
+        self._inbox.shed_rows(len(kept) - int(np.count_nonzero(kept)) + len(left))
+
+    def _put(self, chunk: Chunk, *, keep: bool = False) -> Chunk:
+        """Take in what there is room for; the messages after these."""
+        weights = chunk.weights_bytes
+        fitting = self._inbox.fitting(weights, keep=keep)
+        if fitting:
+            self._inbox.offer_run(chunk.taken(slice(0, fitting)), weights[:fitting])
+        return chunk.taken(slice(fitting, None))
 
     def close(self, timeout_s: float) -> None:
         """Take nothing more in; what is inside is recorded and acknowledged first."""
@@ -241,16 +285,17 @@ class Pipeline:
 
     def _run(self) -> None:
         while True:
-            batch = self._inbox.take(self._flow.batch_rows_max, self._flow.batch_wait_s)
+            batch = Batch(self._inbox.take(self._flow.batch_rows_max, self._flow.batch_wait_s))
             if batch:
-                self._oldest_ns, self._taken = batch[0].arrival_ns, len(batch)
-                self._keep(batch)
+                self._oldest_ns, self._taken = batch.first_ns, len(batch)
+                if not self._keep(batch):
+                    return  # a later batch, acknowledged, would speak for this one
                 self._taken = 0
             elif self._inbox.closed:
                 return
 
-    def _keep(self, batch: Sequence[Message]) -> None:
-        """Decode, record, acknowledge; again and again while the store refuses, unless we are closed."""
+    def _keep(self, batch: Batch) -> bool:
+        """Decode, record, acknowledge; again and again while the store refuses. False: closed meanwhile."""
         wait_s = RETRY_S_MIN
         decoded: Decoded | None = None
         while True:
@@ -261,14 +306,14 @@ class Pipeline:
             except StoreError as error:
                 self._store_error = str(error)
                 if self._inbox.closed:
-                    return
+                    return False
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
             except TwinmeshError as error:  # more distinct texts than a site holds, and the like
                 self._batch_error = str(error)
                 self._refused += len(batch)
                 self._acknowledge(batch)
-                return
+                return True
         now_ns = time.time_ns()
         self._store_error = None
         self._refused += decoded.refused
@@ -276,10 +321,11 @@ class Pipeline:
         self._decoder.recorded(decoded, now_ns)
         self._lag_s = (now_ns - self._oldest_ns) / 1e9
         self._acknowledge(batch)
+        return True
 
-    def _judged(self, batch: Sequence[Message]) -> Decoded:
+    def _judged(self, batch: Batch) -> Decoded:
         """Decoded and judged, once: judges remember what they saw."""
-        decoded, arrived_ns = self._decoder.decode(batch), batch[-1].arrival_ns
+        decoded, arrived_ns = self._decoder.decode(batch), batch.last_ns
         stamps_ns = self._decoder.stamps_ns(decoded)
         if len(stamps_ns):
             self._skew.add(stamps_ns, arrived_ns)

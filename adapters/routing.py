@@ -5,6 +5,7 @@ Patterns are matched once for each concrete address; the answer is kept in a bou
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ontology.units import Units
 
 ROUTES_MAX = 200_000
+PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]+")  # percent-encoding leaves it as it is
 CHECKED_MAX = 100  # points of a binding whose type and unit are looked at before anything came
 PROBLEMS_MAX = 1_000  # refused addresses that are kept with their reason
 
@@ -104,6 +106,7 @@ class Router:
         self._lock = threading.Lock()
         self._routes: dict[str, tuple[Route, ...]] = {}
         self.slots = Slots()
+        self.generation = 0  # grows whenever routes may mean something else than before
         self._problems: dict[tuple[int, str], Problem] = {}
         self._fixed, self._patterned = _by_address(self.bindings)
         limits_s = (binding.stale_after_s for binding in self.bindings)
@@ -177,10 +180,12 @@ class Router:
 
     def _follow(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self.generation += 1
         self._routes.clear()
         self._problems.clear()
         ids = list(_point_ids(snapshot))
         rows_by_id = {name: row for row, iri, local in ids for name in (local, iri)}
+        self._sure = _sure_rows(snapshot, ids)
         self._expected = [_matching_rows(binding.point, rows_by_id) for binding in self.bindings]
         self._expected_pairs = pairs_of(self._expected)
         for index, rows in enumerate(self._expected):
@@ -219,7 +224,9 @@ class Router:
 
     def _route(self, index: int, point: str) -> Route:
         binding = self.bindings[index]
-        row = self._snapshot.find(point)
+        row = self._sure.get(point, -1)
+        if row < 0:
+            row = self._snapshot.find(point)
         if row not in self._expected[index]:
             raise NotFoundError(f"{point!r} is no point", code="BINDING_POINT_UNKNOWN")
         value_type, factor, shift = self._factors(index, row)
@@ -284,6 +291,21 @@ def _health_of(
 def _point_ids(snapshot: Snapshot) -> Iterator[tuple[int, str, str]]:
     rows = snapshot.rows_of_kind(snapshot.schema.point_kind)
     yield from zip(rows.tolist(), snapshot.ids(rows), snapshot.local_ids(rows), strict=True)
+
+
+def _sure_rows(snapshot: Snapshot, ids: Sequence[tuple[int, str, str]]) -> dict[str, int]:
+    """Points by those local ids that can mean nothing else, as `Snapshot.find` would find them: given to one
+    twin alone, and what its IRI ends in, letter for letter."""
+    if len(snapshot.bases) != 1:
+        return {}
+    (base,) = snapshot.bases
+    given = snapshot.twins.local.flat
+    once = np.bincount(given, minlength=1)[given] == 1
+    return {
+        local: row
+        for row, iri, local in ids
+        if once[row] and given[row] and iri == base + local and PLAIN_ID.fullmatch(local)
+    }
 
 
 def _matching_rows(pattern: Pattern, rows_by_id: Mapping[str, int]) -> frozenset[int]:

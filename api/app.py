@@ -29,6 +29,7 @@ from api.federating import Federating
 from api.gate import Gate
 from api.graphql_http import PAGE_HEADERS, GraphQLDoor, principal_of
 from api.graphql_socket import SocketDoor
+from api.impact_log import Impacts
 from api.ingest_door import IngestDoor
 from api.ingest_protocol import Direct
 from api.ingest_queue import IngestQueue
@@ -72,6 +73,7 @@ def create_app(
     sources: Callable[[], Mapping[str, Mapping[str, object]]] | None = None,
     commands: Commands | None = None,
     alarms: Alarms | None = None,
+    impacts: Impacts | None = None,
     routes: Routes | None = None,
     following: Following | None = None,
     is_alone: bool = False,
@@ -88,15 +90,17 @@ def create_app(
     if not mesh.read_only:  # a follower takes the tokens as the writer made them
         ensure_admin(tokens, settings)
     federating = Federating.over(mesh, units := load_units(), settings, is_shared=is_shared)
+    impacts = impacts or Impacts()
     services = Services(
         mesh,
         units,
         settings,
         tokens,
-        Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint)),
+        Simulations(mesh, settings.jobs, partial(run_cascade, joint=federating.joint), impacts.keep),
         commands or Commands(),
         sources or dict,
         alarms or Alarms(),
+        impacts,
     )
     persisted = PersistedQueries(settings.persisted, load_trusted(settings.persisted, mesh.folder))
     federated = federating.queries.federated
@@ -116,12 +120,7 @@ def create_app(
             Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
-        middleware=[
-            Middleware(Timing, figures=figures),
-            Middleware(Gate, tokens=tokens, server=settings.server, dev=dev),
-            Middleware(Shortcut, path="/graphql", door=graphql),
-            Middleware(Shortcut, path="/ingest", door=direct.gate.app),
-        ],
+        middleware=_middleware(services, figures, graphql, direct.gate.app, dev=dev),
         exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
             _lifespan,
@@ -141,6 +140,17 @@ def _direct(services: Services, figures: Figures, dev: bool) -> Direct:
     queue, bytes_max = IngestQueue(services, figures), services.settings.limits.ingest_bytes_max
     gate = Gate(IngestDoor(queue, bytes_max), services.tokens, services.settings.server, dev)
     return Direct(gate, queue, figures, bytes_max)
+
+
+def _middleware(
+    services: Services, figures: Figures, graphql: GraphQLDoor, ingest: ASGIApp, *, dev: bool
+) -> list[Middleware]:
+    return [
+        Middleware(Timing, figures=figures),
+        Middleware(Gate, tokens=services.tokens, server=services.settings.server, dev=dev),
+        Middleware(Shortcut, path="/graphql", door=graphql),
+        Middleware(Shortcut, path="/ingest", door=ingest),
+    ]
 
 
 def run_cascade(cascade: Cascade, job: SimulationJob, joint: JointCascades) -> Document:

@@ -80,6 +80,7 @@ class JobLimits:
     threads: int = 2
     queue_max: int = 32
     kept_max: int = 200
+    impacts_kept_max: int = 10_000  # finished cascades in `impacts.sqlite`; see `docs/events.md`
     answer_at_once_s: float = 1.5  # small work is answered in the mutation itself
 
 

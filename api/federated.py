@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from federation.partners import Partner
     from federation.replicated import Replicas
     from graph.plan import Grouping
+    from graph.series import Series, SeriesQuery
     from graph.snapshot import Snapshot
 
 Run: TypeAlias = "Callable[[Prepared], Answer]"
@@ -151,6 +152,7 @@ class _Question:
         view, reads = context.present(), Reads(snapshot.size)
         view.reads, view.hints = reads, hints
         view.figures, view.units_elsewhere = self._figures, self.units_elsewhere
+        view.series = self._series
         view.dark = {
             base: _unanswered(each)
             for each in self.conversations
@@ -164,6 +166,11 @@ class _Question:
         told = [(each, part) for each in self.conversations if (part := each.figures.part(grouping))]
         sites = frozenset(name for each, _ in told for name in each.names.values())
         return Elsewhere(tuple(part.groups for _, part in told), sites)
+
+    def _series(self, point: str, query: SeriesQuery) -> Series | None:
+        """What the owner of a point told of its readings over time."""
+        owner = next((each for each in self.conversations if each.owns(point)), None)
+        return None if owner is None else owner.series.of(point, query)
 
     def _check_units(self) -> None:
         """Where numbers of one attribute are in several units, figures do not join: twins are asked for."""
@@ -328,6 +335,8 @@ class _Words:
                 all_attributes = True
         if words & _OF_POINTS:
             words |= {"value", "valueType", "unit"}
+        if "history" in words:
+            words |= {"valueType", "unit"}
         if "search" in words:
             words |= set(_OWN)
         return cls(frozenset(_ALIASES.get(word, word) for word in words), all_attributes)
@@ -344,7 +353,8 @@ class _Words:
             return ()
         shown = set(partner.catalogue.names)
         points = {"value"} if self.words & (_OF_POINTS - {"unit"}) else set[str]()
-        asked = {name for name in known if self._names(name)} | (set(_OWN) & self.words) | points
+        own = {*_OWN, "history"} & self.words
+        asked = {name for name in known if self._names(name)} | own | points
         return tuple(sorted(asked - shown - {"valueType", "unit", "localId"}))
 
     def _names(self, attribute: str) -> bool:

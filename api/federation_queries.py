@@ -16,7 +16,7 @@ import msgspec
 
 from api.federated import Federated
 from api.federation_http import Service, Told
-from federation.answering import Bounds, answer
+from federation.answering import Beside, Bounds, answer
 from federation.asking import (
     CATALOGUE,
     QUERY,
@@ -36,6 +36,7 @@ from federation.known_shares import KnownShares, LastTold
 from federation.partners import Partners, is_base, overlaps
 from federation.records import Letter, disclosure_of
 from federation.replicated import Replicas
+from federation.series import fitting, series_of, with_readings
 from federation.store import FEDERATION_FILE
 from graph.view import Budget
 from ontology.errors import AccessError, TwinmeshError
@@ -89,10 +90,13 @@ class QueryServices:
         ask = msgspec.structs.replace(ask, bases=bases)
         budget = self._budget()
         told = tuple(figures_of(each, shared, contract, self.units, budget) for each in ask.figures)
-        made, body = answer(ask, shared, self.units, budget, bounds, told)
+        found = series_of(ask.series, shared, contract, self.mesh, budget)
+        beside = Beside(told, fitting(found, bounds.bytes_max // 2))
+        made, body = answer(ask, shared, self.units, budget, bounds, beside)
         letter = Letter(contract.partner, heard.grant.version, Purpose.QUERY, QUERY, len(body))
         figures = disclosed(ask.figures, told, shared.snapshot.schema) if told else None
-        return Told(body, disclosure_of(letter, made.sites, figures, shared))
+        points = with_readings(ask.series, made.series)
+        return Told(body, disclosure_of(letter, made.sites, figures, shared, points))
 
     def _figures(self, heard: Heard, contract: Contract, ask: QueryAsk) -> Told:
         """What a contract that shows no twin tells. AccessError CONTRACT_FIGURES."""

@@ -40,7 +40,7 @@ _NAMING: Final = frozenset({"id", "ids", "representations", "first", "last", "af
 # What reads the past or waits.
 _WAITING: Final = frozenset({"asOf", "atRevision", "minRevision", "scenario"})
 _WAITING_FIELDS: Final = frozenset(
-    {"history", "simulation", "search", "service", "command", "commands", "alarms"}
+    {"history", "simulation", "search", "service", "command", "commands", "alarms", "impacts"}
 )
 # Fields with a selection that lead to no other twins.
 _FLAT: Final = frozenset({"nodes", "edges", "node", "pageInfo", "attributes", "attribute", "externalIds"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class AboutPoint(Protocol):
     def began_ns(self) -> int: ...
 
 
+T = TypeVar("T")
 R = TypeVar("R", bound=AboutPoint)
 
 
@@ -45,7 +47,9 @@ def page_in_sight(
     label = None if point is None else view.snapshot.id(view.find(point))
     found: list[tuple[int, R]] = []
     for site, log in logs.items():
-        seen = _seen(view, log, decode, before.get(site), label, open_only=open_only)
+        seen = records_in_sight(
+            log, decode, partial(sees, view), before.get(site), label, open_only=open_only
+        )
         found += [each for each, _ in zip(seen, range(limit + 1), strict=False)]
     found.sort(key=lambda each: (-each[1].began_ns, each[1].id))
     return found[:limit], len(found) > limit
@@ -57,21 +61,21 @@ def sees(view: View, record: AboutPoint) -> bool:
     return not view.is_narrowed if row < 0 else view.visible is None or bool(view.visible[row])
 
 
-def _seen(
-    view: View,
+def records_in_sight(
     log: StateLog,
-    decode: Callable[[bytes], R],
+    decode: Callable[[bytes], T],
+    is_seen: Callable[[T], bool],
     before: int | None,
     label: str | None,
     *,
-    open_only: bool,
-) -> Iterator[tuple[int, R]]:
-    """The records of a site that are in sight, newest first."""
+    open_only: bool = False,
+) -> Iterator[tuple[int, T]]:
+    """The records of a log that are in sight, newest first, each with its number."""
     for _ in range(SCANNED_MAX // PAGE_MAX):
         page = log.page(before, label=label, open_only=open_only, limit=PAGE_MAX)
         for number, entry in page:
             record = decode(entry.content)
-            if sees(view, record):
+            if is_seen(record):
                 yield number, record
         if len(page) < PAGE_MAX:
             return

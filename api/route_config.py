@@ -2,25 +2,28 @@
 
     [[routes]]
     name = "cmms"                              # unique: cursors and dead letters are kept under it
-    events = ["alarms"]                        # changes, readings, alarms, commands
-    to = "webhook"                             # webhook, mqtt or amqp
+    events = ["alarms"]                        # changes, readings, alarms, commands, impacts
+    to = "webhook"                             # webhook, mqtt, amqp or kafka
     url = "https://cmms.example/hooks/in"      # webhook: where to; nothing else is ever called
     secret_env = "CMMS_SECRET"                 # webhook: signs every event
     work_orders = true                         # alarms only: those raised become work orders
     severity_min = "high"
+    cost_min = 0                               # impacts only: those with a lower expected cost are left out
 
 The rest: `sites points from_start attempts_max deadline_s topic exchange url_env` and, for mqtt, `host port
-tls ca_file username password_env client_id protocol keepalive_s`.
+tls ca_file username password_env client_id protocol keepalive_s`; for kafka `servers tls ca_file username
+password_env sasl client_id key`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from adapters.alarm_rules import SEVERITIES
 from adapters.binding import Pattern
+from adapters.kafka.config import KafkaLink, read_kafka_link
 from adapters.mqtt.publisher import MqttLink, read_link
 from adapters.tables import Table, read_tables
 from federation.egress import Place as Server
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUTES_MAX: Final = 50
-KINDS: Final = ("changes", "readings", "alarms", "commands")
+KINDS: Final = ("changes", "readings", "alarms", "commands", "impacts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,18 @@ class AmqpTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class KafkaTarget:
+    """topic and key: `{site}`, `{kind}` and `{route}` are filled in. Events of one key stay in order."""
+
+    link: KafkaLink
+    topic: str
+    key: str
+
+
+AnyTarget: TypeAlias = WebhookTarget | MqttTarget | AmqpTarget | KafkaTarget
+
+
+@dataclass(frozen=True, slots=True)
 class RouteConfig:
     """One table."""
 
@@ -70,9 +85,10 @@ class RouteConfig:
     from_start: bool
     work_orders: bool
     severities: tuple[str, ...]
+    cost_min: float
     attempts_max: int
     deadline_s: float
-    target: WebhookTarget | MqttTarget | AmqpTarget
+    target: AnyTarget
 
 
 def parse_routes(document: Mapping[str, object], path: Path) -> tuple[RouteConfig, ...]:
@@ -106,6 +122,7 @@ def _route(table: Table, folder: Path) -> RouteConfig:
         from_start=table.boolean("from_start", False),
         work_orders=table.boolean("work_orders", False),
         severities=SEVERITIES[SEVERITIES.index(lowest) :],
+        cost_min=table.number("cost_min", 0.0, minimum=0.0),
         attempts_max=table.integer("attempts_max", 12, minimum=1, maximum=1_000),
         deadline_s=table.number("deadline_s", 10.0, minimum=0.1, maximum=120),
         target=_target(table, folder, name),
@@ -121,14 +138,19 @@ def _route(table: Table, folder: Path) -> RouteConfig:
     return route
 
 
-def _target(table: Table, folder: Path, name: str) -> WebhookTarget | MqttTarget | AmqpTarget:
-    to: Literal["webhook", "mqtt", "amqp"] = table.choice("to", ("webhook", "mqtt", "amqp"), "webhook")
+def _target(table: Table, folder: Path, name: str) -> AnyTarget:
+    to: Literal["webhook", "mqtt", "amqp", "kafka"] = table.choice(
+        "to", ("webhook", "mqtt", "amqp", "kafka"), "webhook"
+    )
     if to == "mqtt":
         link = read_link(table, folder, f"twinmesh-route-{name}")
         return MqttTarget(link, table.text("topic", "twinmesh/{site}/{kind}"))
     if to == "amqp":
         exchange, key = table.text("exchange", ""), table.text("routing_key", "twinmesh.{site}.{kind}")
         return AmqpTarget(table.text("url_env"), exchange, key)
+    if to == "kafka":
+        topic, key = table.text("topic", "twinmesh.{site}.{kind}"), table.text("key", "{site}")
+        return KafkaTarget(read_kafka_link(table, folder), topic, key)
     server, path = _server(table)
     return WebhookTarget(server, path, table.text("secret_env"))
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ import numpy as np
 
 from adapters.alarm_desk import ALARM_RECORDS
 from adapters.commands import RECORDS
+from api.impact_log import CASCADE_RECORDS
 from graph.feed import ReadingsEvent, newest_readings
 from graph.quality import reason_of, severity_of
 from graph.snapshot import read_word
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from graph.stores.state_log import StateLog
     from graph.twin import Twin
 
+_LOG = logging.getLogger("twinmesh.routes")
 CONTENT_TYPE: Final = "application/cloudevents+json"
 READINGS_PER_EVENT_MAX: Final = 5_000
 PREFIX: Final = "dev.twinmesh"
@@ -99,7 +102,7 @@ class ChangesSource:
 
 
 class LogSource:
-    """Alarms or commands of a site; the position is the number in their log."""
+    """Alarms or commands of a site, or cascades of all of them; the position is the number in their log."""
 
     def __init__(
         self, kind: str, base: str, site: str, log: StateLog, route: RouteConfig, notify: Callable[[], None]
@@ -113,10 +116,14 @@ class LogSource:
         log.listeners.append(notify)
 
     def read(self, after: int) -> list[Outgoing]:
-        make = self._alarm if self.kind == "alarms" else self._command
+        make = {"alarms": self._alarm, "commands": self._command, "impacts": self._impact}[self.kind]
+        entries = self._log.entries(after, PAGE_ROWS)
+        if entries and entries[0].number > after + 1:
+            gone, name = entries[0].number - after - 1, self._route.name
+            _LOG.error("route %s: %d %s were let go before they were delivered", name, gone, self.kind)
         return [
             make(_About(self._base, self.site, self.kind, entry.number, entry.time_ns), entry.content)
-            for entry in self._log.entries(after, PAGE_ROWS)
+            for entry in entries
         ]
 
     def head(self) -> int:
@@ -127,13 +134,12 @@ class LogSource:
 
     def _alarm(self, about: _About, content: bytes) -> Outgoing:
         record = ALARM_RECORDS.decode(content)
-        is_new = record.active and not record.acknowledged and record.shelved_until_ns is None
         if record.severity not in self._route.severities or not _fits(self._route.points, record.point):
             return about.nothing
         if not self._route.work_orders:
             return _event(about, f"alarm.{record.status.lower()}", record.point, plain(record))
-        if not is_new or record.count > 1:
-            return about.nothing
+        if record.changed_ns != record.raised_ns:
+            return about.nothing  # a later state of an alarm that has its order: shelved, back, raised again
         order = {
             "number": record.id,
             "asset": record.point,
@@ -149,6 +155,17 @@ class LogSource:
         if not _fits(self._route.points, record.point):
             return about.nothing
         return _event(about, f"command.{record.status.lower()}", record.point, plain(record))
+
+    def _impact(self, about: _About, content: bytes) -> Outgoing:
+        """Of a route with sites: those that hit a twin there, with no twins of other sites."""
+        record, sites = CASCADE_RECORDS.decode(content), self._route.sites
+        is_hit = not sites or not record.hits.keys().isdisjoint(sites)
+        if not is_hit or record.expected_cost < self._route.cost_min:
+            return about.nothing
+        told = plain(record)
+        if sites:
+            told["impacts"] = [item for item in record.impacts if item["site"] in sites]
+        return _event(replace(about, base=told.pop("base")), "impact.simulated", None, told)
 
 
 class ReadingsSource:

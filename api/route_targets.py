@@ -1,4 +1,5 @@
-"""Where routes end: a webhook, an MQTT topic, an AMQP exchange. One attempt each; who calls repeats.
+"""Where routes end: a webhook, an MQTT topic, an AMQP exchange, a Kafka topic. One attempt each; who calls
+repeats.
 
 Webhooks are signed as Standard Webhooks says (https://www.standardwebhooks.com): headers `webhook-id`,
 `webhook-timestamp`, `webhook-signature: v1,BASE64(HMAC-SHA256(secret, "ID.TIMESTAMP.BODY"))`.
@@ -16,8 +17,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from adapters.amqp_publisher import AmqpPublisher
+from adapters.kafka.installed import demand_client
 from adapters.mqtt.publisher import Extras, MqttPublisher
-from api.route_config import AmqpTarget, MqttTarget
+from api.route_config import AmqpTarget, KafkaTarget, MqttTarget
 from api.route_events import CONTENT_TYPE
 from federation.egress import Egress, Request, send_out
 from ontology.errors import InputError, TwinmeshError
@@ -52,12 +54,15 @@ class Target(Protocol):
 
 
 def open_target(config: RouteConfig, plain_hosts: frozenset[str]) -> Target:
-    """The target of a route. InputError ROUTE_SECRET, MQTT_..., AMQP_URL where the settings cannot work."""
+    """The target of a route. InputError ROUTE_SECRET, MQTT_..., AMQP_URL, KAFKA_NOT_INSTALLED
+    where the settings cannot work."""
     target = config.target
     if isinstance(target, MqttTarget):
         return MqttRoute(target, config)
     if isinstance(target, AmqpTarget):
         return AmqpRoute(target, config)
+    if isinstance(target, KafkaTarget):
+        return KafkaRoute(target, config)
     return Webhook(target, config, plain_hosts)
 
 
@@ -139,6 +144,29 @@ class AmqpRoute:
         except TwinmeshError as error:
             return Outcome.LATER, error.message
         return (Outcome.DELIVERED, "") if taken else (Outcome.REFUSED, f"no queue is bound for {key!r}")
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+class KafkaRoute:
+    """Each event as a record that all replicas have confirmed."""
+
+    def __init__(self, target: KafkaTarget, config: RouteConfig) -> None:
+        demand_client()
+        from adapters.kafka.publisher import KafkaPublisher  # noqa: PLC0415  an extra: only who uses it has it
+
+        self._target = target
+        self._name = config.name
+        self._publisher = KafkaPublisher(target.link, config.deadline_s)
+
+    def deliver(self, event: Outgoing, content: bytes) -> tuple[Outcome, str]:
+        topic, key = (filled(text, event, self._name) for text in (self._target.topic, self._target.key))
+        try:
+            self._publisher.publish(topic, key, content, {"content-type": CONTENT_TYPE})
+        except TwinmeshError as error:
+            return (Outcome.REFUSED if error.code == "KAFKA_REFUSED" else Outcome.LATER), error.message
+        return Outcome.DELIVERED, ""
 
     def close(self) -> None:
         self._publisher.close()

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from api.impact_log import ALL_SITES
 from api.route_events import ChangesSource, LogSource, Outgoing, ReadingsSource
 from api.route_store import DEAD_MAX
 from api.route_targets import Outcome
@@ -179,12 +181,21 @@ class Routes:
                 yield f'twinmesh_route_{name}{{route="{label}"}} {route.figures()[name]}'
 
 
-def sources_of(
-    route: Route, mesh: Mesh, commands: Mapping[str, StateLog], alarms: Mapping[str, StateLog]
-) -> list[EventSource]:
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What routes read besides twins: of commands and alarms by site, of cascades one for all."""
+
+    commands: Mapping[str, StateLog] = field(default_factory=dict[str, "StateLog"])
+    alarms: Mapping[str, StateLog] = field(default_factory=dict[str, "StateLog"])
+    impacts: StateLog | None = None
+
+
+def sources_of(route: Route, mesh: Mesh, logs: Logs) -> list[EventSource]:
     """What a route carries, as it stands now: sites that are made later need a restart."""
     config = route.config
     found: list[EventSource] = []
+    if logs.impacts is not None and "impacts" in config.kinds:
+        found.append(LogSource("impacts", "", ALL_SITES, logs.impacts, config, route.wake))
     for site in config.sites or mesh.sites:
         twin = mesh.twin(site)
         for kind in config.kinds:
@@ -193,7 +204,7 @@ def sources_of(
             elif kind == "readings":
                 found.append(ReadingsSource(twin, config.points, route.wake))
             else:
-                log = (alarms if kind == "alarms" else commands).get(site)
+                log = {"alarms": logs.alarms, "commands": logs.commands}.get(kind, {}).get(site)
                 if log is not None:
                     found.append(LogSource(kind, twin.base, site, log, config, route.wake))
     return found

@@ -46,12 +46,18 @@ SimulationJob: TypeAlias = "Job[CascadeResult]"
 # Runs a cascade; the job takes progress and tells when to stop.
 RunCascade: TypeAlias = "Callable[[Cascade, SimulationJob], Document]"
 
+KeepCascade: TypeAlias = "Callable[[Cascade, SimulationJob, Document], None]"
+
 
 class Simulations:
     """Starts, finds and cancels simulations."""
 
-    def __init__(self, mesh: Mesh, limits: JobLimits, run: RunCascade) -> None:
+    def __init__(
+        self, mesh: Mesh, limits: JobLimits, run: RunCascade, keep: KeepCascade | None = None
+    ) -> None:
+        """keep: writes down what `start` began before its job is done; None: nobody does."""
         self._mesh = mesh
+        self._keep = keep
         self._limits = limits
         self._run = run
         self._jobs: Jobs[CascadeResult] = Jobs(
@@ -69,14 +75,25 @@ class Simulations:
 
         AccessError FORBIDDEN; InputError with every problem of the scenario; LimitError JOB_QUEUE_FULL.
         """
-        job = self.submit(asking, document, sites, against_baseline=against_baseline)
+        job = self._submit(asking, document, sites, self._keep, against_baseline=against_baseline)
         job.wait(self._limits.answer_at_once_s)
         return job
 
     def submit(
         self, asking: Principal, document: Document, sites: Sequence[str] | None, *, against_baseline: bool
     ) -> SimulationJob:
-        """As `start`, without waiting."""
+        """As `start`, without waiting, and kept nowhere."""
+        return self._submit(asking, document, sites, None, against_baseline=against_baseline)
+
+    def _submit(
+        self,
+        asking: Principal,
+        document: Document,
+        sites: Sequence[str] | None,
+        keep: KeepCascade | None,
+        *,
+        against_baseline: bool,
+    ) -> SimulationJob:
         asking.require(Action.SIMULATE)
         if not asking.sees_all:
             # Costs and causes of twins out of scope would show through.
@@ -85,7 +102,14 @@ class Simulations:
             parse_scenario(document), self._snapshot(sites), against_baseline, document, sites is None
         )
         covered = cascade.snapshot.sites
-        return self._jobs.submit(asking, lambda job: CascadeResult(self._run(cascade, job), covered))
+
+        def work(job: SimulationJob) -> CascadeResult:
+            found = self._run(cascade, job)
+            if keep is not None and not job.cancel.is_set():
+                keep(cascade, job, found)
+            return CascadeResult(found, covered)
+
+        return self._jobs.submit(asking, work)
 
     def get(self, job_id: str, asking: Principal) -> SimulationJob:
         return self._jobs.get(job_id, asking)

@@ -11,7 +11,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -22,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 from neo4j import GraphDatabase, NotificationMinimumSeverity
 from neo4j.exceptions import DriverError, Neo4jError
 
+from bench.jars import HOST, SAID_CHARACTERS_MAX, ServerError, fetch_jars, find_program, free_port
+from bench.jars import cache_folder as folder_of
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -31,12 +33,9 @@ if TYPE_CHECKING:
 VERSION = os.environ.get("TWINMESH_NEO4J_VERSION", "5.26.30")
 JAVA = os.environ.get("TWINMESH_NEO4J_JAVA", "java")
 POM = Path(__file__).resolve().parent / "graphql_peers" / "neo4j" / "pom.xml"
-HOST = "127.0.0.1"
-FETCH_S_MAX = 1_200.0
 START_S_MAX = 180.0
 STOP_S_MAX = 60.0
 POLL_S = 0.1
-SAID_CHARACTERS_MAX = 600
 MAIN = "org.neo4j.server." + ("CommunityEntryPoint" if VERSION.startswith("5.") else "Neo4jCommunity")
 OPENED = ("java.nio", "java.io", "java.lang", "sun.nio.ch", "java.util.concurrent")
 ARCHIVE = "classes.jsa"
@@ -59,51 +58,14 @@ internal.server.bolt.connection_shutdown_wait_time=0s
 """
 
 
-class MissingError(Exception):
-    """Java, Maven or the jars are not here; says which and why."""
-
-
-class ServerError(Exception):
-    """A server that did not start, with what it said."""
-
-
 def cache_folder() -> Path:
     """Where jars and archive are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "twinmesh" / f"neo4j-{VERSION}"
+    return folder_of(f"neo4j-{VERSION}")
 
 
 def fetch() -> Path:
     """The folder with the jars, filled once on this machine. MissingError."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            _fetch(folder)
-            (folder / "complete").touch()
-    return folder
-
-
-def _fetch(folder: Path) -> None:
-    maven = _find("mvn")
-    shutil.rmtree(folder / "jars", ignore_errors=True)
-    shutil.copy(POM, folder / "pom.xml")
-    goal = ("dependency:copy-dependencies", "-DoutputDirectory=jars", "-DincludeScope=runtime")
-    try:
-        done = subprocess.run(
-            [maven, "-q", "-B", f"-Dneo4j.version={VERSION}", *goal],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=FETCH_S_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise MissingError(f"Maven took more than {FETCH_S_MAX:.0f} s") from error
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-SAID_CHARACTERS_MAX:]
-        raise MissingError(f"Maven could not fetch Neo4j: {said}")
+    return fetch_jars(f"neo4j-{VERSION}", POM, f"-Dneo4j.version={VERSION}")
 
 
 def make_archive() -> None:
@@ -144,7 +106,7 @@ class Server:
         (home / "conf").mkdir(parents=True)
         (home / "conf" / "neo4j.conf").write_text("")
         admin = ["org.neo4j.cli.AdminTool", "dbms", "set-initial-password", server.password]
-        command = [_find(JAVA), "-XX:TieredStopAtLevel=1", "-cp", f"{server.jars}/*", *admin]
+        command = [find_program(JAVA), "-XX:TieredStopAtLevel=1", "-cp", f"{server.jars}/*", *admin]
         done = subprocess.run(
             command, env=server.environment, capture_output=True, text=True, timeout=START_S_MAX, check=False
         )
@@ -192,7 +154,7 @@ class Server:
         quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]
         memory = ["-XX:+UseSerialGC", "-Xms128m", f"-Xmx{self.heap_mb}m"]
-        command = [_find(JAVA), "-cp", f"{self.jars}/*", *memory, *quick, *options, *opened, MAIN]
+        command = [find_program(JAVA), "-cp", f"{self.jars}/*", *memory, *quick, *options, *opened, MAIN]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"],
@@ -243,16 +205,3 @@ def running(home: Path, *, heap_mb: int = 512, pages_mb: int = 64) -> Generator[
         yield server
     finally:
         server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _find(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        raise MissingError(f"no {program} on this machine")
-    return found

@@ -5,7 +5,8 @@
 What a source may record is made small on purpose (batches of 20 messages, each synced before the next, behind
 a queue of 5,000), as on a slow disk; a real mosquitto and two senders then offer what they can. The factor is
 what was offered over what was recorded in the same time. Meanwhile alarms (a binding with `keep`) come ten at
-a time, and changes are made by GraphQL. Every message is in history or counted as shed. --quick: 5 s.
+a time, changes are made by GraphQL, and commands are given by GraphQL to a device in a process of its own,
+which answers and says back what it was told. Every message is in history or counted as shed. --quick: 5 s.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.graphql_peers.serving import ServerError
+from bench.live.commanding import Given, add_setpoints, device, way
 from bench.live.running import Live, broker, make_site, sending, served
 from bench.live.sending import START_NS, connect, packet
 from bench.live.telling import is_quick, show
@@ -55,12 +58,19 @@ def run(seconds: int) -> dict[str, Any]:
     """Measure. Keys: machine, seconds, rows, aims."""
     meter, beside, stop = Meter(), Meanwhile(), threading.Event()
     with tempfile.TemporaryDirectory() as made:
-        data = make_site(Path(made))
-        with broker(Path(made)) as port, served(data, port, "gmqtt", FLOW) as live:
+        data, given = make_site(Path(made)), Given()
+        add_setpoints(Path(made), data)
+        with (
+            broker(Path(made)) as port,
+            served(data, port, "gmqtt", FLOW + way(port)) as live,
+            device(port, given),
+        ):
             threads = [
                 threading.Thread(target=work, args=(live, port, beside, stop), daemon=True)
                 for work in (alarm, change, weigh)
             ]
+            ask = partial(asked, live)
+            threads.append(threading.Thread(target=given.give, args=(ask, stop), daemon=True))
             senders = [sending("flood", port, seconds) for _ in range(SENDERS)]
             for thread in threads:
                 thread.start()
@@ -69,7 +79,9 @@ def run(seconds: int) -> dict[str, Any]:
             stop.set()
             for thread in threads:
                 thread.join(60)
+            given.read(ask)
             sent = sum(int(text.split()[-1]) for text in texts) + beside.alarms
+            sent += given.confirmed
             live.wait("received", sent)
             wait_empty(live)
             figures = {
@@ -78,7 +90,10 @@ def run(seconds: int) -> dict[str, Any]:
             kept = alarms_kept(live)
         machine = meter.machine(Path(made))
     factor = offered / max(recorded, 1)
-    return {"machine": machine, "seconds": seconds, **told(beside, sent, factor, figures, kept)}
+    found = told(beside, sent, factor, figures, kept)
+    found["rows"] += given.rows()
+    found["aims"] += [aim.row() for aim in given.aims(seconds)]
+    return {"machine": machine, "seconds": seconds, **found}
 
 
 def told(beside: Meanwhile, sent: int, factor: float, figures: dict[str, float], kept: int) -> dict[str, Any]:

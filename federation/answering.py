@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from federation.asking import FiguresTold, QueryAsk, SpreadAsk
+    from federation.asking import FiguresTold, QueryAsk, SeriesTold, SpreadAsk
     from federation.records import SiteRecords
     from federation.sharing import Shared
     from graph.view import Budget
@@ -43,6 +43,14 @@ class Bounds:
 
     rows_max: int
     bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is told beside twins, whole."""
+
+    figures: tuple[FiguresTold, ...] = ()
+    series: tuple[SeriesTold, ...] = ()
 
 
 @dataclass(eq=False)
@@ -83,11 +91,9 @@ def answer(
     units: Units,
     budget: Budget,
     bounds: Bounds,
-    figures: tuple[FiguresTold, ...] = (),
+    beside: Beside | None = None,
 ) -> tuple[QueryAnswer, bytes]:
     """What may leave of what is asked for, also as it is sent; never more than the bounds.
-
-    figures: what is told of groups beside, whole.
 
     The errors of filters and searches (QUERY_INVALID, UNIT_NEEDED, ...): they depend on what is shown alone.
     """
@@ -110,7 +116,7 @@ def answer(
             _spread(found, (spread,), budget)
     # Walks go along all of their trails at once, so that whatever they meet is followed along each.
     _spread(found, [spread for spread in ask.spreads if spread.depth > 1], budget)
-    return _fitted(found, None if ask.names is None else frozenset(ask.names), figures)
+    return _fitted(found, None if ask.names is None else frozenset(ask.names), beside or Beside())
 
 
 def _kind(shared: Shared, iri: str | None) -> tuple[str | None, bool]:
@@ -176,14 +182,12 @@ def _relations(shared: Shared, iris: Sequence[str] | None) -> npt.NDArray[np.boo
 # Within bounds
 
 
-def _fitted(
-    found: _Found, names: Collection[str] | None, figures: tuple[FiguresTold, ...]
-) -> tuple[QueryAnswer, bytes]:
+def _fitted(found: _Found, names: Collection[str] | None, beside: Beside) -> tuple[QueryAnswer, bytes]:
     """As many of the first twins as fit into the size."""
     count = len(found.rows)
     while True:
         is_cut = found.is_cut or count < len(found.rows)
-        made = QueryAnswer(_records(found, count, names), is_cut, figures)
+        made = QueryAnswer(_records(found, count, names), is_cut, beside.figures, beside.series)
         body = msgspec.msgpack.encode(made)
         if len(body) <= found.bounds.bytes_max or not (count or found.edges):
             return made, body

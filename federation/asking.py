@@ -17,6 +17,8 @@ IDS_MAX: Final = 2_000
 ITEMS_MAX: Final = 64
 """Matches, searches, spreads in one ask."""
 DEPTH_MAX: Final = 10_000
+SERIES_MAX: Final = 256
+"""Series in one ask."""
 UNITS_MAX: Final = 64
 """Units of one attribute in a catalogue."""
 IRI_CHARS_MAX: Final = 4_096
@@ -92,8 +94,40 @@ class FiguresTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     code: str | None = None
 
 
-class QueryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """names: attributes and own fields that are wanted, None: all. bases: of the asker's own twins."""
+class SeriesAsk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Readings of a point over time, as `graph.series.SeriesQuery` says; aggregates by name."""
+
+    id: str
+    from_ns: int
+    to_ns: int
+    last: int | None = None
+    bucket_ns: int | None = None
+    aggregates: tuple[str, ...] = ()
+
+
+class SeriesTold(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Columns, little endian: times_ns int64[n], resolution_ns int64[n] (empty: all 0).
+
+    Readings: words uint64[n], quality uint8[n], texts str[n] of points of codes and texts. Buckets: columns,
+    float64[n] by aggregate as asked. is_less: the contract ends before what was asked for, or begins behind
+    it. code: why there is nothing.
+    """
+
+    times_ns: bytes = b""
+    words: bytes = b""
+    quality: bytes = b""
+    texts: tuple[str, ...] | None = None
+    columns: tuple[bytes, ...] = ()
+    resolution_ns: bytes = b""
+    is_less: bool = False
+    code: str | None = None
+
+
+class QueryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """names: attributes and own fields that are wanted, None: all. bases: of the asker's own twins.
+
+    What is not asked for is not written, so that servers before `series` read all else.
+    """
 
     format: int
     bases: tuple[str, ...]
@@ -104,14 +138,19 @@ class QueryAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     searches: tuple[SearchAsk, ...] = ()
     spreads: tuple[SpreadAsk, ...] = ()
     figures: tuple[FiguresAsk, ...] = ()
+    series: tuple[SeriesAsk, ...] = ()
 
 
-class QueryAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """is_cut: the contract, or the size, allowed no more than this."""
+class QueryAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """is_cut: the contract, or the size, allowed no more than this.
+
+    series: of what was asked for, the first ones; for the others there was no room.
+    """
 
     sites: tuple[SiteRecords, ...]
     is_cut: bool = False
     figures: tuple[FiguresTold, ...] = ()
+    series: tuple[SeriesTold, ...] = ()
 
 
 class CatalogueAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,10 +209,17 @@ def check_ask(ask: QueryAsk) -> None:
     check_format(ask.format)
     figures = [each for ask_of in ask.figures for each in (ask_of.keys, ask_of.of)]
     lists = (ask.matches, ask.searches, ask.spreads, ask.bases, ask.figures, *figures)
-    texts = [*ask.ids, *ask.bases, *(iri for spread in ask.spreads for iri in spread.ids)]
+    texts = [
+        *ask.ids,
+        *(each.id for each in ask.series),
+        *ask.bases,
+        *(iri for spread in ask.spreads for iri in spread.ids),
+    ]
     fits = (
         all(len(each) <= ITEMS_MAX for each in lists)
         and len(texts) <= IDS_MAX * 2
+        and len(ask.series) <= SERIES_MAX
+        and all(len(each.aggregates) <= ITEMS_MAX for each in ask.series)
         and all(len(text) <= IRI_CHARS_MAX for text in texts)
         and all(spread.way in ("OUT", "IN", "BOTH") for spread in ask.spreads)
         and all(1 <= spread.depth <= DEPTH_MAX for spread in ask.spreads)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 GROUP_MIN: Final = 5  # fewer twins than that are never told as one figure
 GROUP_MAX: Final = 1_000_000
-OWN_FIELDS: Final = frozenset({"name", "localId", "externalIds", "value"})
-"""What every twin (a point: its last reading, `value`) has besides its attributes; leaves only where
-`attributes` names it."""
+OWN_FIELDS: Final = frozenset({"name", "localId", "externalIds", "value", "history"})
+"""What every twin (a point: its last reading, `value`, and those before, `history`) has besides its
+attributes; leaves only where `attributes` names it. `history` leaves where `value` is named too."""
 
 
 class Purpose(StrEnum):

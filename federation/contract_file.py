@@ -24,6 +24,7 @@ from federation.contract import (
 )
 from federation.privacy.question import BOUND_MAX, EPSILON_MIN, WIDTH_MIN, WINDOW_DAYS_MAX
 from federation.private_terms import MICRO, WINDOW_DAYS_DEFAULT, PrivateBound, PrivateTerms
+from graph.plan import POINT_VALUE
 from ontology.errors import InputError, NotFoundError, Place, Problem, suggestion
 from ontology.units import load_units
 
@@ -358,6 +359,9 @@ def _check_whole(reader: _Reader, contract: Contract) -> None:
         hint = 'purposes = [..., "private"] and [privacy] epsilon = ...'
         reader.wrong("CONTRACT_MISSING", message, "privacy" if contract.private else "purposes", hint=hint)
     _check_naming(reader, contract)
+    if "history" in contract.attributes and POINT_VALUE not in contract.attributes:
+        message = "readings over time leave only where the last ones do"
+        reader.wrong("CONTRACT_MISSING", message, "attributes", "history", hint="name `value` too")
     if contract.signal is not None and Purpose.CASCADE not in contract.purposes:
         message = "a signal is for cascades, which the purposes do not name"
         reader.wrong("CONTRACT_TYPE", message, "signal", hint='purposes = [..., "cascade"]')

@@ -27,6 +27,7 @@ from federation.asking import (
 from federation.gathered import GatheredSite
 from federation.predicates import for_peer, to_wire, with_units
 from federation.told_figures import Told
+from federation.told_series import ToldSeries
 from graph.ids import is_iri, local_iri
 from ontology.errors import StoreError
 
@@ -111,6 +112,7 @@ class Conversation:
     is_engaged: bool = False
     answered_s: float | None = None
     figures: Told = field(default_factory=lambda: Told())
+    series: ToldSeries = field(default_factory=lambda: ToldSeries())
     needs_rows: bool = False
     stale_s: dict[str, float | None] = field(default_factory=dict[str, "float | None"])
     has_looked: bool = False
@@ -141,7 +143,8 @@ class Conversation:
         matches = self._new_matches(world)
         searches = self._new_searches(world)
         spreads = self._new_spreads(world, IDS_MAX - len(ids))
-        if not (ids or matches or searches or spreads or figures):
+        series = self.series.next_asks(world.reads.series, self._owns, self.partner.catalogue)
+        if not (ids or matches or searches or spreads or figures or series):
             return None
         if not self.partner.is_silent or ids:
             self.is_engaged = True
@@ -149,7 +152,7 @@ class Conversation:
             return None
         self._note_deep(world, ids, is_alone=not (matches or searches))
         rows = tuple(ids), matches, searches, spreads
-        return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, *rows, figures)
+        return QueryAsk(FORMAT, world.bases, self.wanted, bytes_max, *rows, figures, series)
 
     @property
     def shows_figures(self) -> bool:
@@ -287,6 +290,7 @@ class Conversation:
         self.answered_s = time.monotonic()
         self._take_deep(answer)
         self.code = self.figures.take(answer.figures, self, schema) or self.code
+        self.code = self.series.take(answer.series) or self.code
         if self.shows_figures:
             return
         for records in answer.sites:
@@ -316,6 +320,7 @@ class Conversation:
         if self.code is not None and not told and self.answered_s is None:
             return Status.TIMED_OUT if self.code in _SILENT else Status.PARTIAL
         is_less = self.code is not None or self.is_cut or bool(self.withheld) or has_unknown
+        is_less = is_less or self.series.is_less
         return Status.PARTIAL if is_less else Status.ANSWERED
 
     @property

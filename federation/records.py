@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.int32]
 
+HISTORY: Final = "history"
 _OWN: Final = (("name", "names"), ("localId", "local_ids"), ("externalIds", "external_ids"))
 
 
@@ -246,15 +247,21 @@ def disclosure_of(
     records: Sequence[SiteRecords],
     figures: Mapping[str, int] | None = None,
     shared: Shared | None = None,
+    series: Sequence[str] = (),
 ) -> Disclosure:
     """What the ledger is to keep of some records: every twin with the names of what is told of it.
 
-    shared: what they are of, for our ids of twins that are told by opaque ones.
+    shared: what they are of, for our ids of twins that are told by opaque ones. series: ids of points whose
+    readings over time are told, as the partner was told them.
     """
     ids = [iri for site in records for iri in site.ids]
+    ids += [iri for iri in series if iri not in set(ids)]
     is_opaque = shared is not None and shared.names is not None
     twins = shared.real(ids) if shared is not None else ids
     told = [pair for site, start in _starts(records) for pair in _told(site, start)]
+    if series:
+        places = {iri: place for place, iri in enumerate(ids)}
+        told.append((HISTORY, tuple(places[iri] for iri in series)))
     names = sorted({name for name, _ in told})
     column = {name: place for place, name in enumerate(names)}
     bits = np.zeros((len(twins), len(names)), np.bool_)

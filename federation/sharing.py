@@ -44,7 +44,7 @@ class Shared:
     under `masks.scope` (rows) or `masks.counted_scope` (figures) only. edges: bool[edge_count], relationships
     that may leave: between twins that may, and from those to twins that the partner itself owns. sites: those
     of the contract, as places in `snapshot.heads`. names: where ids are opaque, as those of the snapshot are
-    then; `real` has those of ours.
+    then; `real` has those of ours. types: `valueType` of points, where it is hidden.
     """
 
     snapshot: Snapshot
@@ -53,6 +53,11 @@ class Shared:
     sites: tuple[int, ...]
     names: Names | None = None
     whole: Snapshot | None = None
+    types: Column | None = None
+
+    def tells_readings(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """bool[n]: of which twins it may be told how they are read; where types are hidden, numbers alone."""
+        return np.ones(len(rows), np.bool_) if self.types is None else _are_numbers(self.types, rows)
 
     def real(self, iris: Sequence[str]) -> list[str]:
         """Our ids of twins that are told by these; for the ledger."""
@@ -105,7 +110,8 @@ def share(
     edges = found.edges | edges_to(grant, snapshot, found, owned)
     named = grant.contract.sites if grant.contract is not None else frozenset[str]()
     sites = tuple(place for place, site in enumerate(snapshot.sites) if site in named)
-    made = Shared(_masked(snapshot, found, grant.contract), found, edges, sites)
+    types = None if VALUE_TYPE in found.attributes else snapshot.attribute(VALUE_TYPE)
+    made = Shared(_masked(snapshot, found, grant.contract), found, edges, sites, types=types)
     if not grant.is_opaque:
         return made
     if grant.names is None:

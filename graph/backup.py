@@ -20,7 +20,7 @@ from graph.readings.copying import copy_history
 from graph.rebuild import rebuild
 from graph.stores.copying import copy_database, copying
 from graph.stores.reading import connect_unchanged
-from graph.stores.site_files import ROUTES_FILE, SIDE_FILES
+from graph.stores.site_files import FOLDER_FILES, SIDE_FILES
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def make_backup(
     with _claimed(data, target):
         _check_space(data, target)
         # Before the logs that its cursors count: then a restored route sends again, and leaves nothing out.
-        if (data / ROUTES_FILE).exists():
-            copy_database(data / ROUTES_FILE, target / ROUTES_FILE, "BACKUP_FAILED")
+        for name in FOLDER_FILES:
+            if (data / name).exists():
+                copy_database(data / name, target / name, "BACKUP_FAILED")
         for site in sites:
             tell(f"copying {site}")
             _copy_site(data / "sites" / site, target / "sites" / site)
@@ -134,7 +135,8 @@ def _check_space(data: Path, target: Path) -> None:
 
 
 def _copied(data: Path) -> Iterator[Path]:
-    yield from data.glob(f"{ROUTES_FILE}*")
+    for name in FOLDER_FILES:
+        yield from data.glob(f"{name}*")
     sides = [f"{name}*" for name in SIDE_FILES]
     for pattern in ("journal.sqlite*", "history.sqlite*", "checkpoints/*.tmc", "history/*", *sides):
         yield from (data / "sites").glob(f"*/{pattern}")

@@ -13,7 +13,7 @@ from graph.folders import sync_folder
 from graph.manifest import read_manifest
 from graph.marks import compare_marks, mark_file
 from graph.sealing import write_seal
-from graph.stores.site_files import ROUTES_FILE
+from graph.stores.site_files import FOLDER_FILES
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _refused(problems: list[Problem]) -> StoreError:
 def _publish(work: Path, data: Path) -> None:
     """Settings first, sites last: a folder with sites is complete."""
     sync_tree(work)
-    for name in (*SETTINGS, ROUTES_FILE):
+    for name in (*SETTINGS, *FOLDER_FILES):
         if (work / name).exists():
             (work / name).rename(data / name)
     (work / "sites").mkdir(exist_ok=True)
@@ -144,7 +144,7 @@ def _claimed(data: Path) -> Generator[None]:
 def _clear(data: Path, *, keep: bool) -> None:
     for name in (UNFINISHED, "sites"):
         shutil.rmtree(data / name, ignore_errors=True)
-    for name in (*SETTINGS, ROUTES_FILE):
+    for name in (*SETTINGS, *FOLDER_FILES):
         (data / name).unlink(missing_ok=True)
     if not keep:
         with suppress(OSError):  # what stops it will be told as the reason of the failure

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from graph.columns import Rows
     from graph.plan import Grouping, Predicate
+    from graph.series import SeriesQuery
     from graph.values import Way
 
 TrailKey: TypeAlias = "tuple[Way, bytes]"
@@ -44,6 +45,7 @@ class Reads:
     met: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     deep: dict[TrailKey, int | None] = field(default_factory=dict["TrailKey", "int | None"])
     grouped: list[Grouping] = field(default_factory=list["Grouping"])
+    series: dict[tuple[str, SeriesQuery], None] = field(default_factory=dict["tuple[str, SeriesQuery]", None])
     unread: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:

@@ -100,7 +100,8 @@ class Twin:
         if lock is not None:
             self._take_over()
             self._keeper.warm()
-        self._keep_house()
+        # Begin what is due aside: under the lock, or, as here, before anybody else knows the twin.
+        self._keeper.look(writes=not self.read_only)
 
     @classmethod
     def open(
@@ -381,11 +382,9 @@ class Twin:
     def _tell(self, commits: Sequence[Commit]) -> None:
         """Something was written; `commits`: what to tell watchers of it."""
         self._version += 1
+        if self.read_only:
+            self._publish()  # a reader that cannot wait is shown what was published: no less than it was told
         self._feed.publish_commits(commits)
-        self._keep_house()
-
-    def _keep_house(self) -> None:
-        """Begin what is due aside; under the lock, or before anybody else knows the twin."""
         self._keeper.look(writes=not self.read_only)
 
     def _take_over(self) -> None:

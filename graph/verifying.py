@@ -23,12 +23,13 @@ from graph.rebuild import rebuild
 from graph.sealing import check_seal
 from graph.stores.faults import SQLITE_FAULTS
 from graph.stores.reading import connect_unchanged, open_unchanged
-from graph.stores.site_files import SIDE_FILES
+from graph.stores.site_files import IMPACTS, IMPACTS_FILE, SIDE_FILES
 from graph.stores.state_log import check_states
 from graph.stores.wal import check_log
 from ontology.errors import Place, Problem, StoreError
 
 if TYPE_CHECKING:
+    from graph.stores.side_file import Format
     from ontology.schema import Schema
 
 JOURNAL, HISTORY, LOCK = "journal.sqlite", "history.sqlite", "lock"
@@ -76,6 +77,8 @@ def verify_folder(folder: Path, schema: Schema) -> FolderReport:
     for place in sorted(path for path in (folder / "sites").glob("*") if path.is_dir()):
         if any(place.iterdir()):
             report.sites.append(verify_site(place, schema, covered=report.files is not None))
+    if (folder / IMPACTS_FILE).exists():
+        report.problems += _side_problems(folder / IMPACTS_FILE, IMPACTS)
     return report
 
 
@@ -212,10 +215,14 @@ def _check_old_history(path: Path, report: SiteReport) -> None:
 
 
 def _check_side_file(path: Path, report: SiteReport) -> None:
+    if path.exists():
+        format = SIDE_FILES[path.name]
+        report.problems += _side_problems(path, format)
+        report.checked.append(f"the hash chain of the {format.label}")
+
+
+def _side_problems(path: Path, format: Format) -> list[Problem]:
     """The hash chain of a log, and that what it says of now follows from it."""
-    if not path.exists():
-        return
-    format = SIDE_FILES[path.name]
     try:
         with closing(connect_unchanged(path)) as connection:
             found = check_states(connection, format)
@@ -223,8 +230,7 @@ def _check_side_file(path: Path, report: SiteReport) -> None:
         found = [f"unreadable: {error}"]
     except (TypeError, ValueError, OverflowError) as error:
         found = [f"a value is of the wrong type: {error}"]
-    report.problems += [Problem(format.corrupt, text, Place(path=str(path)), _RESTORE) for text in found]
-    report.checked.append(f"the hash chain of the {format.label}")
+    return [Problem(format.corrupt, text, Place(path=str(path)), _RESTORE) for text in found]
 
 
 def _lost_readings(connection: sqlite3.Connection) -> list[str]:

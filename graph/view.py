@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graph.part_figures import Elsewhere
     from graph.plan import Grouping
     from graph.scroll import Scroll
+    from graph.series import Series, SeriesQuery
     from graph.snapshot import Snapshot
     from graph.tracing import Reads, TrailKey
     from ontology.errors import TwinmeshError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 Figures: TypeAlias = "Callable[[Grouping], Elsewhere]"
+SeriesTold: TypeAlias = "Callable[[str, SeriesQuery], Series | None]"
 
 
 class Budget:
@@ -104,6 +106,7 @@ class View:
 
     scroll: where a match is read to its end, page after page; `graph.execute.run_match` goes on from it.
     figures: what others tell of the groups of an aggregate, instead of twins.
+    series: what others tell of the readings of their points over time.
     units_elsewhere: by attribute, units that others state its numbers in.
     dark: by base IRI, why twins below it could not be asked for; stubs stand for some of them.
     reads: notes what is read, where others are to be asked for the same.
@@ -117,6 +120,7 @@ class View:
     scroll: Scroll | None = field(default=None)
     reads: Reads | None = field(default=None)
     figures: Figures | None = field(default=None)
+    series: SeriesTold | None = field(default=None)
     hints: bool = field(default=True)
     has_missed: bool = field(default=False)
     units_elsewhere: Mapping[str, frozenset[str | None]] = field(
@@ -164,6 +168,12 @@ class View:
             raise InputError(f"{text!r} means several twins", code="AMBIGUOUS_ID", hint="write the full IRI")
         # No suggestion: it would name twins that are out of scope.
         raise NotFoundError(f"no twin {text!r}", code="TWIN_UNKNOWN")
+
+    def series_elsewhere(self, point: str, query: SeriesQuery) -> Series | None:
+        """Readings of a point of somebody else, as far as they were told; None: not yet, or not at all."""
+        if self.reads is not None:
+            self.reads.series[point, query] = None
+        return None if self.series is None else self.series(point, query)
 
     def check_lit(self, iri: str) -> None:
         """Raises why a twin could not be asked for, where that is so."""

@@ -46,6 +46,7 @@ FIXED_TYPES: frozenset[str] = frozenset(
         "ImpactEdge", "Impact", "ImpactSummary", "SourceStatus", "SiteInfo", "ScenarioInfo", "Command",
         "CommandInput", "CommandResult", "CommandStep", "DesiredState", "CommandEdge", "CommandConnection",
         "AlarmStatus", "AlarmRecord", "AlarmRecordEdge", "AlarmRecordConnection",
+        "ImpactRecord", "ImpactRecordEdge", "ImpactRecordConnection",
         "ChangeEvent", "ReadingEvent", "ImpactEvent", "StringFilter",
         "NumberFilter", "BooleanFilter", "JSONFilter", "AttributeFilter", "LinkFilter", "Measure", "PageInfo",
         "BindingInfo", "BindingState", "Refusal", "LiveSource",
@@ -55,7 +56,8 @@ FIXED_TYPES: frozenset[str] = frozenset(
 FIXED_FIELDS: frozenset[str] = frozenset(
     (
         "node", "nodes", "twins", "search", "reachable", "paths", "aggregate", "sites", "simulation",
-        "command", "commands", "alarms", "bindings", "liveSources", "schema", "_service", "_entities",
+        "command", "commands", "alarms", "impacts", "bindings", "liveSources", "schema", "_service",
+        "_entities",
     )
 )
 # fmt: on

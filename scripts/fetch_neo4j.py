@@ -7,7 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.neo4j_server import MissingError, ServerError, cache_folder, make_archive
+from bench.jars import MissingError, ServerError
+from bench.neo4j_server import cache_folder, make_archive
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ command -v fusermount3 >/dev/null || wanted+=(fuse3)
 # Hosts of the tests' own, and cuts between them.
 command -v ip >/dev/null || [ -x /usr/sbin/ip ] || wanted+=(iproute2)
 command -v nft >/dev/null || [ -x /usr/sbin/nft ] || wanted+=(nftables)
-# The Neo4j of the tests comes from Maven Central (scripts/fetch_neo4j.py) and runs on Java 17.
+# Neo4j and Kafka of the tests come from Maven Central (scripts/fetch_neo4j.py, fetch_kafka.py), on Java 17.
 command -v java >/dev/null || wanted+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || wanted+=(maven)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from bench import neo4j_server
+from bench.jars import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def neo4j_server_started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[n
     """A real Neo4j of this test process, started once."""
     try:
         neo4j_server.fetch()
-    except neo4j_server.MissingError as error:
+    except MissingError as error:
         missing(f"Neo4j: {error}")
     with neo4j_server.running(tmp_path_factory.mktemp("neo4j") / "home") as server:
         yield server

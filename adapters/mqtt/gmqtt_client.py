@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Sequence
 
+    from adapters.mqtt.chunks import Batch
     from adapters.mqtt.config import MqttConfig
     from adapters.pipeline import Taker
 
@@ -68,9 +69,9 @@ class GmqttClient:
             self._thread.join(ANSWER_S_MAX)
         self._connected = False
 
-    def acknowledge(self, batch: Iterable[Message]) -> None:
+    def acknowledge(self, batch: Batch) -> None:
         session = self._session
-        promised = [(m.mid, m.qos) for m in batch if m.qos and m.session == session]
+        promised = batch.promised(session)
         if promised and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._send_acknowledgements, promised, session)
 
@@ -219,7 +220,7 @@ class GmqttClient:
                 if isinstance(part, Other):
                     connection.put_package(Package(part.packet[0], part.packet[part.head :]))
                 else:
-                    self._taker.offer_all(part)
+                    self._taker.offer_chunk(part)
             return packets.taken
 
         connection._protocol._read_packet = read

@@ -1,4 +1,4 @@
-"""Packets of MQTT in what a socket gave, many at once: plain messages become `Message`s without a library.
+"""Packets of MQTT in what a socket gave, many at once: plain messages become `Chunk`s without a library.
 
 A message is plain where it has a topic and, in MQTT 5, no properties (OASIS MQTT 3.1.1 and 5.0, section 3.3).
 All else is left to the client's library, in its turn.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from adapters.mqtt.decode import Message
+from adapters.mqtt.chunks import FIELDS, Chunk
+from adapters.mqtt.scanning import warm_up as warm_scanning
+from adapters.mqtt.topics import warm_up as warm_topics
 from graph.jit import kernel
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 MALFORMED: Final = -1
 _SIZE_MIN: Final = 2  # bytes of the shortest packet
 _SIZE_USUAL: Final = 24  # most are not shorter
-_FIELDS: Final = 7
-# Columns of what `scan` finds.
-_START, _TOPIC, _BODY, _END, _QOS, _RETAINED, _MID = range(_FIELDS)
+# Columns of what `scan` finds: those of a `Chunk`, until a packet turns out to be another.
+_START, _TOPIC, _BODY, _END, _QOS, _RETAINED, _MID = range(FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Packets:
         """five: it is MQTT 5. qos_max: messages of a higher QoS are left to the library."""
         self._data = data
         for size in (_SIZE_USUAL, _SIZE_MIN):
-            found = np.empty((len(data) // size + 1, _FIELDS), np.int64)
+            found = np.empty((len(data) // size + 1, FIELDS), np.int64)
             count, self.taken = scan(np.frombuffer(data, np.uint8), five, qos_max, found)
             self._found = found[:count]
             if count < len(found):
                 return
 
-    def parts(self, session: Callable[[], int]) -> Iterator[list[Message] | Other]:
+    def parts(self, session: Callable[[], int]) -> Iterator[Chunk | Other]:
         """In their order: runs of plain messages, and other packets.
 
         session: the number of the connection; asked for each run, as a packet before it may begin one.
@@ -58,27 +58,19 @@ class Packets:
         found, done = self._found, 0
         for at in np.flatnonzero(found[:, _QOS] < 0).tolist():
             if at > done:
-                yield self._messages(found[done:at], session())
+                yield Chunk(self._data, found[done:at], time.time_ns(), session())
             start, head, end = found[at, _START], found[at, _TOPIC], found[at, _END]
             yield Other(self._data[start:end], int(head - start))
             done = at + 1
         if done < len(found):
-            yield self._messages(found[done:], session())
-
-    def _messages(self, found: npt.NDArray[np.int64], session: int) -> list[Message]:
-        data, now_ns = self._data, time.time_ns()
-        topic_ends, topics, bodies, ends, qos, retained, mids = found.T.tolist()
-        texts = [
-            str(data[first:end], "utf-8", "replace") for first, end in zip(topics, topic_ends, strict=True)
-        ]
-        payloads = [data[first:end] for first, end in zip(bodies, ends, strict=True)]
-        flags = map(bool, retained)
-        return list(map(Message, texts, payloads, repeat(now_ns), flags, qos, mids, repeat(session)))
+            yield Chunk(self._data, found[done:], time.time_ns(), session())
 
 
 def warm_up() -> None:
     """Compile, or load what was compiled: before a broker waits for it."""
     _ = Packets(b"\xd0\x00", five=True, qos_max=0)
+    warm_topics()
+    warm_scanning()
 
 
 @kernel

@@ -17,10 +17,11 @@ from adapters.mqtt.line import PahoLine
 from adapters.mqtt.paho_reading import ReadingClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from paho.mqtt.client import Client, MQTTMessage
 
+    from adapters.mqtt.chunks import Batch
     from adapters.mqtt.config import MqttConfig
     from adapters.pipeline import Link, Taker
 
@@ -44,7 +45,7 @@ class PahoClient:
             on_message=self._on_message,
             reconnect_s=(config.reconnect_s_min, config.reconnect_s_max),
             manual_ack=True,
-            make=partial(ReadingClient, taker.offer_all, lambda: self._line.session, self._five),
+            make=partial(ReadingClient, taker.offer_chunk, lambda: self._line.session, self._five),
         )
         self._client = self._line.client
 
@@ -68,10 +69,9 @@ class PahoClient:
         self._client.loop_stop()
         self._line.ended()
 
-    def acknowledge(self, batch: Iterable[Message]) -> None:
-        for message in batch:
-            if message.qos and message.session == self._line.session:
-                self._client.ack(message.mid, message.qos)
+    def acknowledge(self, batch: Batch) -> None:
+        for mid, qos in batch.promised(self._line.session):
+            self._client.ack(mid, qos)
 
     @property
     def link(self) -> Link:

@@ -14,7 +14,7 @@ from adapters.mqtt.packets import MALFORMED, Other, Packets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adapters.mqtt.decode import Message
+    from adapters.mqtt.chunks import Chunk
 
 CHUNK_BYTES: Final = 1 << 16
 QOS_MAX: Final = 1  # paho keeps messages of QoS 2 until their sender has released them
@@ -24,11 +24,11 @@ class ReadingClient(Client):
     """paho's client. Plain messages go to `take` by the chunk, all else as in paho, in their order."""
 
     def __init__(
-        self, take: Callable[[list[Message]], None], session: Callable[[], int], five: bool, **options: Any
+        self, take: Callable[[Chunk], None], session: Callable[[], int], five: bool, **options: Any
     ) -> None:
         """session: the number of the connection, for the messages. five: the protocol is MQTT 5."""
         super().__init__(**options)
-        self._take_all, self._session_of, self._is_five = take, session, five
+        self._take_chunk, self._session_of, self._is_five = take, session, five
         self._socket_of_rest: object = None
         self._rest = b""  # the beginning of a packet
         self._served = b""  # a packet that paho reads now
@@ -58,7 +58,7 @@ class ReadingClient(Client):
         self._rest = data[packets.taken :] if packets.taken >= 0 else b""
         for part in packets.parts(self._session_of):
             if not isinstance(part, Other):
-                self._take_all(part)
+                self._take_chunk(part)
                 continue
             self._served = part.packet
             code = self._packet_read()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapters.mqtt.chunks import Batch
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.gmqtt_client import GmqttClient
 from adapters.mqtt.packets import warm_up
@@ -53,7 +54,7 @@ class MqttSource:
         return self._pipeline.health(self._client.link)
 
     def _acknowledge(self, batch: Sequence[Message]) -> None:
-        self._client.acknowledge(batch)
+        self._client.acknowledge(batch if isinstance(batch, Batch) else Batch(batch))
 
 
 def subscriptions(bindings: Sequence[Binding], share: str = "") -> list[tuple[str, int]]:

@@ -7,15 +7,23 @@ with its birth.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from graph.values import ValueType
+
+if TYPE_CHECKING:
+    from ontology.errors import Problem
 
 SEQUENCES = 256
 
 
 @dataclass(slots=True)
 class Known:
-    """A metric of a birth and its point. row -1: of a type that has no place in a series."""
+    """A metric of a birth and its point. row -1: of a type that has no place in a series.
+
+    factor, shift: from the unit of the edge to that of the point. problem: why that cannot be, nothing is
+    recorded then.
+    """
 
     name: str
     point: str
@@ -24,6 +32,9 @@ class Known:
     row: int = -1
     unit: str | None = None
     iri: str = ""  # of its point; "": a binding names one that is not there
+    factor: float = 1.0
+    shift: float = 0.0
+    problem: Problem | None = None
     word: int | None = None  # the last value, as in Readings
 
 

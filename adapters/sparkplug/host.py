@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adapters.binding_state import BindingHealth
+from adapters.binding_state import BindingHealth, state_of
 from adapters.lanes import Decoded
 from adapters.quality import flag_times
 from adapters.sparkplug.decode import VALUE_TYPES, decode_payload
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from adapters.mqtt.chunks import Chunk
     from adapters.mqtt.decode import Message
     from adapters.sparkplug.config import SparkplugConfig
     from adapters.sparkplug.decode import Metric, Payload, Plain
@@ -43,6 +44,7 @@ QUALITIES = {0: Quality.BAD, 192: Quality.GOOD, 500: Quality.UNCERTAIN}
 NS_PER_MS = 1_000_000
 TIME_MAX_MS = (1 << 62) // NS_PER_MS
 EDGES_MAX = 10_000
+WRONG_MAX = 100  # metrics whose unit does not convert, told one by one
 
 
 @dataclass(slots=True)
@@ -127,10 +129,16 @@ class SparkplugHost:
         """Births and deaths; of data there will be more."""
         return "BIRTH/" in message.topic or "DEATH/" in message.topic
 
+    def keeps_all(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        return np.array([self.keeps(message) for message in chunk.messages()], np.bool_)
+
     def health(self, now_ns: int) -> tuple[tuple[Problem, ...], tuple[BindingHealth, ...]]:
         with self._lock:
             edges = list(self._edges.items())
-        return (), tuple(self._health_of(key, edge) for key, edge in edges)
+        told = [self._health_of(key, edge) for key, edge in edges]
+        wrong = [metric for _, edge in edges for place in edge.places() for metric in place.known()]
+        wrong = [metric for metric in wrong if metric.problem is not None][:WRONG_MAX]
+        return (), (*told, *(_health_of_wrong(metric) for metric in wrong))
 
     def _health_of(self, key: tuple[str, str], edge: Edge) -> BindingHealth:
         counts = self._counts[key]
@@ -240,7 +248,7 @@ class SparkplugHost:
 
     def _bear(self, edge: Edge, place: Place, payload: Payload, message: Message, rows: _Rows) -> str | None:
         metrics = [metric for metric in payload.metrics if is_point(metric)]
-        before, place.metrics = place.metrics, {}
+        before, born = place.metrics, dict[str, Known]()
         for metric in metrics:
             path = f"{place.id}/{metric.name}"
             known = Known(metric.name, path, metric.datatype, VALUE_TYPES.get(metric.datatype))
@@ -248,9 +256,10 @@ class SparkplugHost:
             known.unit = unit_stated(metric)
             if metric.name in before:
                 known.word = before[metric.name].word
-            place.metrics[metric.name] = known
+            born[metric.name] = known
             if metric.alias is not None:
                 edge.aliases[metric.alias] = known
+        place.metrics = born  # at once: others tell its health meanwhile
         if self._made + len(metrics) > self._config.points_max:
             return "SPARKPLUG_POINTS"
         self._made += make_points(self._twin, edge, place, self._units)
@@ -277,12 +286,14 @@ class SparkplugHost:
             return "SPARKPLUG_BINDING"
         if known.row < 0 or known.value_type is None:
             return None if known.value_type is None else "VALUE_TYPE"
+        if known.problem is not None:
+            return known.problem.code
         time_ns = _time_ns(metric.timestamp_ms or payload.timestamp_ms, message.arrival_ns)
         if metric.is_null or metric.value is None:
             if known.word is not None:
                 rows.put(known, time_ns, Quality.BAD)
             return None
-        word = self._word(known.value_type, metric.value)
+        word = self._word(known, metric.value)
         if word is None:
             return "VALUE_TYPE"
         known.word = word
@@ -296,10 +307,11 @@ class SparkplugHost:
         rows.put(known, time_ns, quality if finite else Quality.BAD)
         return None
 
-    def _word(self, value_type: ValueType, value: Plain) -> int | None:
+    def _word(self, known: Known, value: Plain) -> int | None:
+        value_type = known.value_type
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value_type is ValueType.NUMBER and is_number and value is not None:
-            return int(np.float64(value).view(np.uint64))
+        if value_type is ValueType.NUMBER and is_number and not isinstance(value, str | None):
+            return int(np.float64(value * known.factor + known.shift).view(np.uint64))
         if value_type is ValueType.BOOLEAN and isinstance(value, bool):
             return int(value)
         if value_type is ValueType.COUNTER and isinstance(value, int) and is_number and value >= 0:
@@ -338,6 +350,30 @@ _READERS: dict[str, Callable[[SparkplugHost, Edge, str, Payload, Message, _Rows]
     "NDEATH": SparkplugHost._node_death,  # pyright: ignore[reportPrivateUsage]
     "DDEATH": SparkplugHost._device_death,  # pyright: ignore[reportPrivateUsage]
 }
+
+
+def _health_of_wrong(metric: Known) -> BindingHealth:
+    """A metric that is recorded nowhere, since its unit is not known or is of something else."""
+    problem = metric.problem
+    state, message = state_of(1, 0, 0, 0, {}, problem)
+    return BindingHealth(
+        name=metric.point,
+        expected=1,
+        seen=0,
+        messages=0,
+        recorded=0,
+        refused={},
+        never_seen=(metric.point,),
+        stale=(),
+        stale_count=0,
+        last_ns=None,
+        problem=problem,
+        state=state,
+        message=message,
+        address=metric.point,
+        point=metric.iri,
+        unit=metric.unit,
+    )
 
 
 def _bd_seq(payload: Payload) -> int | None:

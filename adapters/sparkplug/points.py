@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from graph.ids import local_iri
 from graph.values import Change, RelationshipRecord, TwinRecord, Value, ValueType
-from ontology.errors import InputError
+from ontology.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from adapters.sparkplug.edges import Edge, Known, Place
@@ -44,6 +46,7 @@ def make_points(twin: Twin, edge: Edge, place: Place, units: Units) -> int:
         snapshot = twin.snapshot()
     for metric in place.metrics.values():
         _bind(metric, snapshot, metric.iri)
+        _convert(metric, snapshot, units)
     return made
 
 
@@ -52,6 +55,21 @@ def _bind(metric: Known, snapshot: Snapshot, iri: str) -> None:
     if row < 0 or not any(snapshot.schema.is_a(k, snapshot.schema.point_kind) for k in snapshot.kinds(row)):
         return
     metric.row, metric.value_type = row, snapshot.value_type(row)
+
+
+def _convert(metric: Known, snapshot: Snapshot, units: Units) -> None:
+    """From the unit that the edge states to that of the point; both are affine. Without one, as it comes."""
+    stated = snapshot.unit_of(metric.row) if metric.row >= 0 else None
+    is_number = metric.value_type is ValueType.NUMBER
+    if not is_number or metric.unit is None or stated is None or metric.unit == stated:
+        return
+    try:
+        zero, one = units.convert(np.array([0.0, 1.0]), metric.unit, stated)
+    except InputError as error:
+        message = f"{metric.point}: {error.message}; the point is in {stated}"
+        metric.problem = Problem(error.code, message, hint=error.hint)
+        return
+    metric.factor, metric.shift = float(one - zero), float(zero)
 
 
 def _row(snapshot: Snapshot, iri: str) -> int:

@@ -56,7 +56,7 @@ def births_heard(
 
 
 def propose_metrics(candidates: tuple[Candidate, ...], snapshot: Snapshot, units: Units) -> Proposals:
-    """Matched by name. A host converts no units: where two are stated and differ, that is a doubt."""
+    """Matched by name. The host converts units: where two are stated that do not convert, that is a doubt."""
     found = propose(candidates, snapshot)
     doubts = list(found.doubts)
     fitting = [
@@ -126,6 +126,6 @@ def _candidate(place: list[str], metric: Metric) -> Candidate:
 def _other(unit: str, point: str, snapshot: Snapshot, units: Units) -> bool:
     stated = snapshot.unit_of(snapshot.find(point))
     try:
-        return stated is not None and units.unit(unit).code != stated
+        return stated is not None and unit != stated and not units.same_dimension(unit, stated)
     except InputError:
         return True

@@ -9,8 +9,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from adapters.amqp.config import parse_amqp
 from adapters.binding import load_bindings
 from adapters.binding_state import Condition, state_of
+from adapters.kafka.config import parse_kafka
 from adapters.mqtt.config import parse_mqtt
 from adapters.opcua.bindings import load_opcua_bindings
 from adapters.opcua.config import parse_opcua
@@ -81,6 +83,10 @@ def _configured(path: Path, units: Units) -> Iterator[_Configured]:
     document = read_toml(path)
     for number, mqtt in enumerate(parse_mqtt(document, path), 1):
         yield _Configured(f"mqtt {number} {mqtt.site}", mqtt.site, load_bindings(mqtt.bindings, units))
+    for number, amqp in enumerate(parse_amqp(document, path), 1):
+        yield _Configured(f"amqp {number} {amqp.site}", amqp.site, load_bindings(amqp.bindings, units))
+    for number, kafka in enumerate(parse_kafka(document, path), 1):
+        yield _Configured(f"kafka {number} {kafka.site}", kafka.site, load_bindings(kafka.bindings, units))
     for number, opcua in enumerate(parse_opcua(document, path), 1):
         yield _Configured(
             f"opcua {number} {opcua.site}", opcua.site, load_opcua_bindings(opcua.bindings, units)

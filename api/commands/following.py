@@ -33,6 +33,7 @@ from api.commands.sources import SECTIONS
 from api.commands.warming import kernels_compiling
 from api.config import load_settings
 from api.following import Following
+from api.impact_log import Impacts
 from api.tls import server_context
 from ontology.errors import StoreError, TwinmeshError
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
+    from pathlib import Path
     from socket import socket
 
     from api.config import Settings
@@ -82,14 +84,27 @@ def _serve(
     with (
         open_to_read(request.folder, request.config_path) as mesh,
         Following(mesh, settings.follow, worker=worker) as following,
+        _impacts(request.folder, settings.jobs.impacts_kept_max) as impacts,
     ):
         app = create_app(
-            mesh, settings, dev=request.dev, following=following, is_alone=True, is_shared=is_shared
+            mesh,
+            settings,
+            dev=request.dev,
+            impacts=impacts,
+            following=following,
+            is_alone=True,
+            is_shared=is_shared,
         )
         server = server_of(app, settings, server_context(settings.server, request.folder))
         threading.Thread(target=_when_ready, args=(server, following, on_ready), daemon=True).start()
         with quiet_signals():
             server.run(sockets=[listener])
+
+
+def _impacts(folder: Path, kept_max: int) -> Impacts:
+    """The writer's log of cascades: a follower may be asked for some. Where the folder cannot be written to
+    nothing is kept."""
+    return Impacts.open(folder, kept_max) if os.access(folder, os.W_OK) else Impacts()
 
 
 def _when_ready(

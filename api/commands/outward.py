@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from adapters.command_rules import CommandRule
     from adapters.commands import CommandSender
     from api.config import Settings
+    from api.routes import Logs
     from graph.mesh import Mesh
     from ontology.units import Units
 
@@ -81,9 +82,7 @@ def alarming(mesh: Mesh, config: Path | None) -> Generator[Alarms]:
 
 
 @contextlib.contextmanager
-def routing(
-    mesh: Mesh, config: Path | None, settings: Settings, commands: Commands, alarms: Alarms
-) -> Generator[Routes]:
+def routing(mesh: Mesh, config: Path | None, settings: Settings, logs: Logs) -> Generator[Routes]:
     """The routes that a settings file asks for, at work until the end. InputError before any begins."""
     path = config or mesh.folder / "twinmesh.toml"
     configs = parse_routes(read_toml(path), path)
@@ -98,7 +97,7 @@ def routing(
         store = stack.enter_context(RouteStore.open(mesh.folder))
         routes = [stack.enter_context(Route(item, store, open_target(item, plain_hosts))) for item in configs]
         for route in routes:
-            route.start(sources_of(route, mesh, commands.logs, alarms.logs))
+            route.start(sources_of(route, mesh, logs))
         yield Routes(routes)
 
 

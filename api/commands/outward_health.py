@@ -14,7 +14,7 @@ from api.route_config import parse_routes
 from api.route_store import ROUTES_FILE, RouteStore
 from graph.stores.faults import SQLITE_FAULTS
 from graph.stores.reading import connect_unchanged
-from graph.stores.site_files import SIDE_FILES
+from graph.stores.site_files import IMPACTS_FILE, SIDE_FILES
 from ontology.errors import TwinmeshError
 from ontology.units import load_units
 
@@ -80,11 +80,11 @@ def _routes(folder: Path) -> Iterator[Finding]:
 
 
 def _behind(folder: Path, store: RouteStore, route: str) -> int:
-    """Commands and alarms that were not delivered yet."""
+    """Commands, alarms and impacts that were not delivered yet."""
     found = 0
     for name, site, kind, position in store.cursors():
-        path = folder / "sites" / site / f"{kind}.sqlite"
-        if name == route and path.name in SIDE_FILES and path.exists():
+        path = (folder if kind == "impacts" else folder / "sites" / site) / f"{kind}.sqlite"
+        if name == route and path.name in (*SIDE_FILES, IMPACTS_FILE) and path.exists():
             found += max(0, _figure(path, "SELECT number FROM head") - position)
     return found
 

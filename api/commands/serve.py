@@ -25,7 +25,9 @@ from api.commands.publishing import publishing
 from api.commands.sources import SECTIONS, started
 from api.commands.warming import kernels_compiling
 from api.config import load_settings, load_store
+from api.impact_log import Impacts
 from api.ingest_protocol import IngestProtocol
+from api.routes import Logs
 from api.tls import server_context
 from ontology.errors import StoreError, UsageError
 
@@ -120,7 +122,8 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
         alarming(mesh, config) as alarms,
         started(mesh, config) as sources,
         commanding(mesh, config, settings) as commands,
-        routing(mesh, config, settings, commands, alarms) as routes,
+        Impacts.open(mesh.folder, settings.jobs.impacts_kept_max) as impacts,
+        routing(mesh, config, settings, Logs(commands.logs, alarms.logs, impacts.log)) as routes,
         opcua_face(mesh, config, commands) as face,
         publishing(mesh, config) as published,
     ):
@@ -136,6 +139,7 @@ def serve_mesh(mesh: Mesh, listening: Listening, on_ready: Callable[[str], None]
             sources=health,
             commands=commands,
             alarms=alarms,
+            impacts=impacts,
             routes=routes,
             is_alone=True,
         )

@@ -13,6 +13,8 @@ from adapters.amqp.config import parse_amqp
 from adapters.amqp.source import AmqpSource
 from adapters.binding import load_bindings
 from adapters.csv.source import read_csv
+from adapters.kafka.config import parse_kafka
+from adapters.kafka.installed import demand_client
 from adapters.model import ImportRequest
 from adapters.mqtt.config import parse_mqtt
 from adapters.mqtt.source import MqttSource
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from adapters.binding import Binding
+    from adapters.kafka.config import KafkaConfig
+    from adapters.kafka.source import KafkaSource
     from adapters.model import ReadingRows
     from adapters.opcua.config import OpcuaConfig
     from adapters.opcua.source import OpcuaHealth, OpcuaSource
@@ -43,13 +47,13 @@ if TYPE_CHECKING:
 
 # Parts of twinmesh.toml that are no settings of the server.
 SECTIONS = (
-    "mqtt", "sparkplug", "amqp", "opcua", "opcua_server", "replay", "publish", "commands", "alarms", "routes",
-    "format",
+    "mqtt", "sparkplug", "amqp", "kafka", "opcua", "opcua_server", "replay", "publish", "commands", "alarms",
+    "routes", "format",
 )  # fmt: skip
 # Health is told again for so many times as long as it took to find out, and no longer than this.
 TOLD_TIMES = 10
 TOLD_S_MAX = 1.0
-Source: TypeAlias = "MqttSource | AmqpSource | SparkplugSource | OpcuaSource | ReplaySource"
+Source: TypeAlias = "MqttSource | AmqpSource | KafkaSource | SparkplugSource | OpcuaSource | ReplaySource"
 
 
 class Sources:
@@ -104,11 +108,15 @@ def _planned(mesh: Mesh, path: Path) -> list[tuple[str, Callable[[], Source]]]:
     mqtt = [(item, load_bindings(item.bindings, units)) for item in parse_mqtt(document, path)]
     opcua = [(item, load_opcua_bindings(item.bindings, units)) for item in parse_opcua(document, path)]
     amqp = [(item, load_bindings(item.bindings, units)) for item in parse_amqp(document, path)]
+    kafka = [(item, load_bindings(item.bindings, units)) for item in parse_kafka(document, path)]
+    if kafka:
+        demand_client()
     replays = [(item, _rows(mesh, item, path, units)) for item in parse_replay(document, path)]
     starts: list[tuple[str, str, Callable[[Twin], Source]]] = [
         *(("mqtt", c.site, lambda t, c=c, b=b: MqttSource.start(t, c, b, units)) for c, b in mqtt),
         *(("opcua", c.site, lambda t, c=c, b=b: _opcua(t, c, b, units)) for c, b in opcua),
         *(("amqp", c.site, lambda t, c=c, b=b: AmqpSource.start(t, c, b, units)) for c, b in amqp),
+        *(("kafka", c.site, lambda t, c=c, b=b: _kafka(t, c, b, units)) for c, b in kafka),
         *(
             ("sparkplug", c.site, lambda t, c=c: SparkplugSource.start(t, c, units))
             for c in parse_sparkplug(document, path)
@@ -129,6 +137,13 @@ def _opcua(twin: Twin, config: OpcuaConfig, bindings: Sequence[Binding], units: 
     from adapters.opcua.source import OpcuaSource  # noqa: PLC0415
 
     return OpcuaSource.start(twin, config, bindings, units)
+
+
+def _kafka(twin: Twin, config: KafkaConfig, bindings: Sequence[Binding], units: Units) -> KafkaSource:
+    # The client is an extra: only who uses it has it.
+    from adapters.kafka.source import KafkaSource  # noqa: PLC0415
+
+    return KafkaSource.start(twin, config, bindings, units)
 
 
 def _rows(mesh: Mesh, config: ReplayConfig, path: Path, units: Units) -> ReadingRows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from dataclasses import dataclass, field
 from functools import partial
@@ -118,6 +119,8 @@ async def _lifespan(
     # The first request should pay for neither.
     await anyio.to_thread.run_sync(place.refresh)
     await anyio.to_thread.run_sync(engine.current_schema)
+    # A full collection would walk the schema and hold up every answer: 0.25 s. It lives as long as we do.
+    gc.freeze()
     refreshing = asyncio.create_task(_refresh(place))
     try:
         yield

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graphql import GraphQLLeafType
 
     from api.compiled.selecting import Arguments
-    from api.pushdown.reading import Place, Reading, Row, Source
+    from api.pushdown.reading import Column, Place, Reading, Source, Table
     from api.pushdown.writing import Writer
 
 _FITTING: Final = {Form.NUMBER: (int, float), Form.INTEGER: (int, float), Form.BOOLEAN: bool, Form.TEXT: str}
@@ -70,23 +70,31 @@ class Attributes:
         names: list[str] | None = [given["name"]] if self.is_one else given.get("names")
         if names is None:
             whole = place.index(f"properties({variable})")
-            return lambda row, _reading: attribute_rows(row[whole], None, self.entry, self.typename)
+            return lambda table, _reading: [
+                attribute_rows(each, None, self.entry, self.typename) for each in table.columns[whole]
+            ]
         for name in names:
             if writer.schema.attribute(name) is None and name not in writer.used:
                 refuse(f"an attribute {name!r}, which neither the vocabulary nor any twin seen has,")
         found = [(name, place.index(_property(variable, name))) for name in names]
         units = place.index(f"{variable}._units") if any(f == "unit" for _, f in self.entry) else None
 
-        def read(row: Row, _reading: Reading) -> Any:
-            stated = units_of(None if units is None else row[units])
-            objects = [
-                {key: _entry(field, name, row[index], stated, self.typename) for key, field in self.entry}
-                for name, index in found
-                if row[index] is not None
-            ]
-            return (objects[0] if objects else None) if self.is_one else objects
+        def read(table: Table, _reading: Reading) -> Column:
+            columns = [table.columns[index] for _, index in found]
+            texts = [None] * table.size if units is None else table.columns[units]
+            rows = zip(*columns, strict=True) if columns else [()] * table.size
+            stated = [name for name, _ in found]
+            return [self._stated(stated, row, units_of(text)) for row, text in zip(rows, texts, strict=True)]
 
         return read
+
+    def _stated(self, names: Iterable[str], row: Iterable[Any], units: Mapping[str, str]) -> Any:
+        objects = [
+            {key: _entry(field, name, value, units, self.typename) for key, field in self.entry}
+            for name, value in zip(names, row, strict=True)
+            if value is not None
+        ]
+        return (objects[0] if objects else None) if self.is_one else objects
 
 
 class PointUnit:
@@ -95,9 +103,9 @@ class PointUnit:
     def source(self, writer: Writer, place: Place, variable: str) -> Source:
         index = place.index(_property(variable, "unit"))
 
-        def read(row: Row, _reading: Reading) -> str | None:
-            value = value_of(row[index])
-            return None if value is None else str(value)
+        def read(table: Table, _reading: Reading) -> Column:
+            values = map(value_of, table.columns[index])
+            return [None if value is None else str(value) for value in values]
 
         return read
 
@@ -114,9 +122,12 @@ class Typed:
         index = place.index(_property(variable, self.field.attribute))
         if self.field.form is Form.NUMBER:
             stated = place.index(f"{variable}._units")
-            return lambda row, reading: self._number(row[index], row[stated], unit, reading)
+            return lambda table, reading: [
+                self._number(value, units, unit, reading)
+                for value, units in zip(table.columns[index], table.columns[stated], strict=True)
+            ]
         leaf = cast("GraphQLLeafType", get_named_type(self.arguments.field.type))
-        return lambda row, _reading: self._plain(row[index], leaf)
+        return lambda table, _reading: [self._plain(value, leaf) for value in table.columns[index]]
 
     def _plain(self, stored: Any, leaf: GraphQLLeafType) -> Any:
         value = value_of(stored)

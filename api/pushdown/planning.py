@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from graphql import GraphQLObjectType, get_named_type
 
 from api.pushdown.attributes import Attributes, PointUnit, Typed, checked_entry
-from api.pushdown.writing import (
+from api.pushdown.linking import (
     Connection,
-    Constant,
-    ExternalIds,
     FarTwin,
-    Kind,
-    Kinds,
     Link,
     LinkAttributes,
     LinkCursor,
@@ -24,6 +20,12 @@ from api.pushdown.writing import (
     LinkId,
     LinkRelation,
     Links,
+)
+from api.pushdown.writing import (
+    Constant,
+    ExternalIds,
+    Kind,
+    Kinds,
     Plain,
     Points,
     Revision,

@@ -13,8 +13,9 @@ from graphql import GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, Gra
 
 from api.compiled.plain import info_of
 from api.pushdown.context import AskedNode, AskedNodes, AskedTwins
-from api.pushdown.reading import Place, object_reader
-from api.pushdown.writing import ConnectionReader, Constant, Page, Writer
+from api.pushdown.linking import ConnectionReader, Pages
+from api.pushdown.reading import ObjectReader, Place, Table
+from api.pushdown.writing import Constant, Writer
 from api.schema.context import PRESENT
 from api.schema.typed import EXTENSION
 from api.schema.typed_filters import KindRoot
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
     from api.compiled.selecting import Arguments, Asked
     from api.pushdown.context import PushedContext
+    from api.pushdown.linking import Connection
     from api.pushdown.planning import Planner
-    from api.pushdown.reading import ObjectReader, Reading, Row, Source, TypedReader
-    from api.pushdown.writing import Connection, Twins
+    from api.pushdown.reading import Objects, Reading, Row, Source
+    from api.pushdown.writing import Twins
     from api.schema.context import WorldRequest
     from graph.order_keys import Scalar
     from graph.plan import Match
@@ -156,7 +158,7 @@ class _Node:
             reading.objects += len(twins)
             if not twins or (fits is not None and not twins[0][fits]):
                 return None
-            return reader(twins[0], reading)
+            return reader(Table.of(twins), reading)[0]
 
         text = f"{twin} WITH n LIMIT {_CANDIDATES_MAX} RETURN collect({place.text})"
         return Statement(text, script.values, read, _check_world(asked.world))
@@ -214,7 +216,8 @@ class _Nodes:
                 by_local.setdefault(row[1], []).append(row)
             twins = [_found(text, by_id, by_local, run.bases) for text in texts]
             reading.objects += len(twins)
-            return [None if row is None else reader(row, reading) for row in twins]
+            made = iter(reader(Table.of([row for row in twins if row is not None]), reading))
+            return [None if row is None else next(made) for row in twins]
 
         text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} RETURN collect({place.text})"
         return Statement(text, script.values, read)
@@ -284,22 +287,23 @@ class _Listing:
             text = f"CALL () {{ {text} }} RETURN page, {', '.join(others)}"
 
         def read(row: Row, reading: Reading) -> dict[str, Any]:
-            page, *rest = row
-            is_more = len(page) > size
-            taken = page[:size] if forward else page[:size][::-1]
-            reading.objects += len(taken)
+            rows, *rest = row
+            is_more = len(rows) > size
+            taken = rows[:size] if forward else rows[:size][::-1]
             total = rest.pop(0) if self.connection.totals else None
             is_begun = bool(rest and rest[0])
             sides = (is_begun, is_more) if forward else (is_more, is_begun)
-            return reader.read(Page(taken, *sides, total), reading)
+            [page] = reader.read(Pages([taken], [sides[0]], [sides[1]], [total]), reading)
+            return page
 
         return Statement(text, script.values, read, self.min_revision)
 
     def _reader(self, writer: Writer, place: Place, signature: str) -> ConnectionReader:
-        def cursor(row: Row, _reading: Reading) -> str:
-            return encode_cursor([signature, [_scalar(value) for value in row[1]], row[0]])
+        def cursor(table: Table, _reading: Reading) -> list[str]:
+            ends = zip(table.columns[0], table.columns[1], strict=True)
+            return [encode_cursor([signature, list(map(_scalar, keys)), twin]) for twin, keys in ends]
 
-        lists: list[tuple[str, ObjectReader | TypedReader]] = []
+        lists: list[tuple[str, Objects]] = []
         for key, item in self.connection.nodes:
             lists.append((key, cast("Twins", item).reader(writer, place, "n")))
         for key, fields in self.connection.edges:
@@ -311,7 +315,7 @@ class _Listing:
                     sources.append((each, item.source(writer, place, "n")))
                 else:
                     sources.append((each, cast("Twins", item).reader(writer, place, "n")))
-            lists.append((key, object_reader(sources)))
+            lists.append((key, ObjectReader(tuple(sources))))
         return ConnectionReader(self.connection, tuple(lists), cursor)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 import numpy as np
 
 from api.alarming import Alarms
+from api.impact_log import Impacts
 from graph.access import Scope
 from graph.readings_at import with_readings_at
 from graph.union import union
@@ -47,6 +48,7 @@ class Services:
     commands: Commands
     sources: Callable[[], Mapping[str, Mapping[str, Any]]] = dict  # health of live sources, by name
     alarms: Alarms = field(default_factory=Alarms)
+    impacts: Impacts = field(default_factory=Impacts)
 
 
 @dataclass(frozen=True, slots=True)

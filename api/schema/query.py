@@ -13,6 +13,7 @@ from api.schema.bindings import BindingInfo, LiveSource, bindings_of, sources_of
 from api.schema.commands import Command, CommandConnection, command_of, commands_of
 from api.schema.context import WorldRequest
 from api.schema.enums import Direction
+from api.schema.impacts import ImpactRecordConnection, impacts_of
 from api.schema.inputs import FilterReader, Measure, TwinFilter, TwinOrder, order_keys
 from api.schema.rows import Cohort, LinkCohort, LinkRow, TwinListing, TwinRow, find_twin
 from api.schema.scalars import Json, Revision, TimeNs
@@ -332,9 +333,13 @@ def _measured(given: Measure) -> plan.Measured:
 
 
 def _sites(info: Info) -> list[SiteInfo]:
+    """Ours, as the operation sees them: of one moment with all else that it answers."""
     context = info.context
-    snapshots = [context.mesh.twin(site).snapshot() for site in context.mesh.sites]
-    views = [context.view_of(snapshot) for snapshot in snapshots]
+    if not context.mesh.sites:
+        return []
+    present = context.present().snapshot
+    parts = {part.heads[0].name: part for part in present.parts or (present,)}
+    views = [context.view_of(parts[site]) for site in context.mesh.sites if site in parts]
     rows = [_site_row(view) for view in views if not view.is_narrowed or len(view.all_rows)]
     return cast("list[SiteInfo]", rows)
 
@@ -384,4 +389,7 @@ class Query:
     )
     alarms: AlarmRecordConnection = strawberry.field(
         resolver=alarms_of, description="Newest first; those that are open unless `open` is false."
+    )
+    impacts: ImpactRecordConnection = strawberry.field(
+        resolver=impacts_of, description="Cascades of `simulateCascade` that were finished, newest first."
     )

@@ -142,14 +142,7 @@ class SimulationRow:
 
     @property
     def sources(self) -> list[SourceRow]:
-        if self.document is None:
-            return []
-        own = [SourceRow(site, SourceState.ANSWERED, at) for site, at in self.document["revisions"].items()]
-        partners: list[Document] = self.document.get("sources", [])
-        told = [
-            SourceRow(row["site"], SourceState(row["status"]), None, row["code"] or None) for row in partners
-        ]
-        return own + told
+        return [] if self.document is None else SourceRow.all_of(self.document)
 
     def impacts(
         self, context: RequestContext, first: int | None, after: str | None, kind: str | None
@@ -173,6 +166,13 @@ class SourceRow:
     status: SourceState
     revision: str | None
     code: str | None = None
+
+    @classmethod
+    def all_of(cls, document: Document) -> list[SourceRow]:
+        """Our sites, then partners."""
+        own = [cls(site, SourceState.ANSWERED, at) for site, at in document["revisions"].items()]
+        partners: list[Document] = document.get("sources", [])
+        return own + [cls.of_partner(row) for row in partners]
 
     @classmethod
     def of_partner(cls, row: Document) -> SourceRow:

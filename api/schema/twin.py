@@ -11,9 +11,10 @@ import strawberry
 
 from api.schema.context import RequestContext
 from api.schema.enums import AggregateOp, CommandStatus, Fill, Quality
-from api.schema.history import read_history
+from api.schema.history import Shown, sample_rows
 from api.schema.rows import LinkListing, TwinRow
 from api.schema.scalars import DurationNs, Json, Revision, TimeNs
+from graph.series import SeriesQuery, read_series
 from graph.values import Way
 
 Info: TypeAlias = strawberry.Info[RequestContext, None]
@@ -121,11 +122,18 @@ def _history(
     fill: Fill | None = None,
 ) -> list[Sample]:
     operations = tuple(item.value for item in aggregate or ())
-    if root.site not in info.context.mesh.sites:
-        return _unread_history(root)
-    history = info.context.mesh.twin(root.site).history
-    samples = read_history(history, root, from_, to, last, bucket, operations, fill or Fill.NONE)
-    root.cohort.view.budget.spend(len(samples))
+    query = SeriesQuery.of(from_, to, last, bucket, operations)
+    view = root.cohort.view
+    value_type = view.snapshot.value_type(root.row)
+    query.check_type(value_type)
+    if root.site in info.context.mesh.sites:
+        series = read_series(info.context.mesh.twin(root.site).history, root.id, value_type, query)
+    else:
+        series = view.series_elsewhere(root.id, query)
+    if series is None:
+        return []
+    samples = sample_rows(series, Shown(value_type, bucket, last, fill or Fill.NONE))
+    view.budget.spend(len(samples))
     return cast("list[Sample]", samples)
 
 
@@ -146,14 +154,6 @@ def _desired(root: strawberry.Parent[TwinRow], info: Info) -> DesiredState | Non
         time=cast("TimeNs", record.accepted_ns),
         command=strawberry.ID(record.id),
     )
-
-
-def _unread_history(root: TwinRow) -> list[Sample]:
-    """Of a point of a peer: readings over time do not travel yet; the answer says that it is not whole."""
-    reads = root.cohort.view.reads
-    if reads is not None:
-        reads.unread.add("history")
-    return []
 
 
 @strawberry.interface(description="A node of the graph: an asset, a space, a point, a party, an order ...")

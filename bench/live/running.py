@@ -104,12 +104,18 @@ def broker(folder: Path) -> Generator[int]:
 
 def make_site(folder: Path) -> Path:
     """A data folder with the points."""
-    rows = "".join(f"p-{number},brick:Temperature_Sensor\n" for number in range(POINTS))
-    (folder / "points.csv").write_text("id,kind\n" + rows)
-    command = ["import", str(folder / "points.csv"), "--data", str(folder / "data"), "--site", "campus"]
+    data = folder / "data"
+    import_rows(folder, data, "points", [f"p-{number},brick:Temperature_Sensor" for number in range(POINTS)])
+    (data / "bindings.toml").write_text(BINDINGS)
+    return data
+
+
+def import_rows(folder: Path, data: Path, name: str, rows: list[str]) -> None:
+    """Twins of the site, each as `id,kind`."""
+    path = folder / f"{name}.csv"
+    path.write_text("\n".join(["id,kind", *rows, ""]))
+    command = ["import", str(path), "--data", str(data), "--site", "campus"]
     subprocess.run([_program(), *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    (folder / "data" / "bindings.toml").write_text(BINDINGS)
-    return folder / "data"
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """The states that things went through, in order: a side file whose rows are only added and form a hash chain.
 
 A row holds the whole new state of one subject (a command, an alarm). What it replaces stays: the file is its
-own audit trail, and a reader with a cursor misses nothing.
+own audit trail, and a reader with a cursor misses nothing. A log whose format has `TAIL` may let its oldest
+entries go; the digest of the last one that went stays, so that what is left is still a chain.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ CREATE TABLE head (
     digest BLOB NOT NULL
 ) STRICT;
 """
+TAIL: Final = """
+CREATE TABLE tail (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    number INTEGER NOT NULL,
+    digest BLOB NOT NULL
+) STRICT;
+"""
+"""Behind TABLES: a log with a limit. The tail is the newest entry that is gone."""
 _ENTRY = "number, time_ns, subject, content"
 _NEWEST = (
     "SELECT e.number, e.time_ns, e.subject, e.content FROM subjects s JOIN entries e ON e.number = s.last"
@@ -117,6 +126,22 @@ class StateLog(SideFile):
             listener()
         return number
 
+    def trim(self, number: int) -> None:
+        """Let entries up to a number go; no subject may have any above it. For logs with TAIL. StoreError."""
+        with self.writing() as connection:
+            found = connection.execute("SELECT number, digest FROM entries WHERE number = ?", (number,))
+            if (last := found.fetchone()) is None:
+                return
+            connection.execute("INSERT OR REPLACE INTO tail VALUES (1, ?, ?)", last)
+            connection.execute("DELETE FROM subjects WHERE last <= ?", (number,))
+            connection.execute("DELETE FROM entries WHERE number <= ?", (number,))
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest entry that is kept; 0: none."""
+        found = self.row("SELECT coalesce(min(number), 0) FROM entries")
+        return found[0] if found else 0
+
     @property
     def head(self) -> int:
         """The number of the newest entry; 0: none."""
@@ -175,7 +200,7 @@ def check_states(connection: sqlite3.Connection, format: Format) -> list[str]:
 
 def _broken(connection: sqlite3.Connection, format: Format) -> Iterator[str]:
     """Breaks of the chain; after one it goes on from what is stored."""
-    number, digest = 0, _first(format)
+    number, digest = _before(connection, format)
     for row in connection.execute("SELECT number, time_ns, subject, content, digest FROM entries ORDER BY 1"):
         if row[0] != number + 1:
             yield f"entry {row[0]} stands where {number + 1} belongs"
@@ -184,6 +209,13 @@ def _broken(connection: sqlite3.Connection, format: Format) -> Iterator[str]:
         number, digest = row[0], row[4]
     if connection.execute("SELECT number, digest FROM head").fetchone() != (number, digest):
         yield f"entries after {number} are missing or the head is wrong"
+
+
+def _before(connection: sqlite3.Connection, format: Format) -> tuple[int, bytes]:
+    """Number and digest of what the oldest entry was chained to."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tail'").fetchone()
+    tail = connection.execute("SELECT number, digest FROM tail").fetchone() if known else None
+    return tail or (0, _first(format))
 
 
 def _misled(connection: sqlite3.Connection) -> Iterable[str]:

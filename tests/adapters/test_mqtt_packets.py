@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import random
-import struct
 
 from adapters.mqtt.packets import MALFORMED, Other, Packets
+from tests.adapters.mqtt_streams import length, publish
 
 OTHERS = (b"\xd0\x00", b"\x90\x04\x00\x01\x00\x00", b"\x40\x02\x00\x07", b"\x30\x00")
-
-
-def length(number: int) -> bytes:
-    found = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        found.append(digit | (128 if number else 0))
-        if not number:
-            return bytes(found)
-
-
-def publish(topic: bytes, body: bytes, qos: int, mid: int, properties: bytes | None, retained: int) -> bytes:
-    rest = struct.pack("!H", len(topic)) + topic
-    rest += struct.pack("!H", mid) if qos else b""
-    rest += b"" if properties is None else length(len(properties)) + properties
-    return bytes([0x30 | qos << 1 | retained]) + length(len(rest + body)) + rest + body
 
 
 def test_chunks_are_read_as_single_packets_are() -> None:
@@ -65,8 +49,8 @@ def test_chunks_are_read_as_single_packets_are() -> None:
                     found.append(part.packet)
                     assert part.head == 1 + len(length(len(part.packet) - part.head))
                 else:
-                    assert {message.session for message in part} == {3}
-                    found += [(m.topic, m.payload, m.retained, m.qos, m.mid) for m in part]
+                    assert part.session == 3
+                    found += [(m.topic, m.payload, m.retained, m.qos, m.mid) for m in part.messages()]
             rest = data[packets.taken :]
             if not stream:
                 assert rest == b""

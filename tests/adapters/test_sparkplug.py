@@ -18,7 +18,7 @@ from adapters.sparkplug.config import SparkplugConfig, parse_sparkplug
 from adapters.sparkplug.decode import Metric, Payload, decode_payload, encode_payload
 from adapters.sparkplug.host import SparkplugHost
 from adapters.sparkplug.source import SparkplugSource
-from graph.values import Quality
+from graph.values import Change, Quality, TwinRecord, Value
 from ontology.errors import InputError
 from ontology.units import load_units
 from tests.adapters.brokers import secure_broker, wait_for
@@ -121,6 +121,52 @@ def test_births_make_points_and_data_becomes_readings(listen, edges, campus_twin
     expect(campus_twin, "line/press/robot/Load", 0.25)
     health = source.health()
     assert (health.refused, health.shed, health.bindings[0].refused) == (0, 0, {})
+
+
+def in_unit(name, value, unit):
+    return metric(name, value, properties={"engUnit": {"type": "String", "value": unit}})
+
+
+def test_units_of_edges_become_those_of_points_or_nothing_is_recorded(listen, edges, campus_twin):
+    kinds, base = (campus_twin.schema.kind("tm:Point").iri,), campus_twin.base
+    points = {"SP-OUT": "Cel", "SP-LOAD": "kW", "SP-WRONG": "kW", "SP-ODD": "kW", "SP-SAME": "kW"}
+    campus_twin.apply(
+        Change(put_twins=tuple(
+            TwinRecord(base + name, kinds, attributes={"unit": Value(unit)}) for name, unit in points.items()
+        ))
+    )  # fmt: skip
+    names = {"Out": "SP-OUT", "Load": "SP-LOAD", "Wrong": "SP-WRONG", "Odd": "SP-ODD", "Same": "SP-SAME"}
+    source = listen(points={f"line/press/{name}": point for name, point in names.items()})
+    edge = edges()
+    born = [
+        in_unit("Out", 212.0, "[degF]"),
+        in_unit("Load", 2_500.0, "W"),
+        in_unit("Wrong", 20.0, "Cel"),
+        in_unit("Odd", 20.0, "widgets"),
+        metric("Same", 7.5),
+    ]
+    edge.tell("born", metrics=born)
+    expect(campus_twin, "SP-SAME", 7.5)
+    assert last(campus_twin, "SP-OUT")[0] == pytest.approx(100.0, abs=1e-9)
+    assert last(campus_twin, "SP-LOAD")[0] == pytest.approx(2.5)
+    edge.tell("data", metrics=[metric("Load", 4_000.0), metric("Odd", 21.0), metric("Same", 8.5)])
+    expect(campus_twin, "SP-SAME", 8.5)
+    assert last(campus_twin, "SP-LOAD")[0] == pytest.approx(4.0)
+    snapshot = campus_twin.snapshot()
+    never = [snapshot.point_time_ns[snapshot.find(name)] for name in ("SP-WRONG", "SP-ODD")]
+    assert [int(time_ns) for time_ns in never] == [0, 0]
+    edge_health, *wrong = source.health().bindings
+    assert set(edge_health.refused) == {"UNIT_UNKNOWN"}  # by message: its last trouble
+    told = {each.name: (each.state, each.problem.code, each.unit) for each in wrong}
+    assert told == {
+        "line/press/Wrong": ("UNIT_MISMATCH", "UNIT_MISMATCH", "Cel"),
+        "line/press/Odd": ("UNIT_MISMATCH", "UNIT_UNKNOWN", "widgets"),
+    }
+    assert "the point is in kW" in wrong[0].message
+    edge.tell("born", metrics=[in_unit("Odd", 21.0, "MW"), metric("Same", 9.5)])  # put right at the edge
+    expect(campus_twin, "SP-SAME", 9.5)
+    assert last(campus_twin, "SP-ODD")[0] == pytest.approx(21_000.0)
+    assert len(source.health().bindings) == 1
 
 
 def test_a_death_makes_quality_bad_and_a_new_birth_makes_it_good(listen, edges, campus_twin):

@@ -76,14 +76,19 @@ def units() -> Units:
 
 @contextlib.contextmanager
 def served(
-    mesh: Mesh, settings: Settings | None = None, *, dev: bool = True, drain_s: int = 2
+    mesh: Mesh,
+    settings: Settings | None = None,
+    *,
+    dev: bool = True,
+    drain_s: int = 2,
+    **parts: Any,
 ) -> Generator[Running]:
     # With the protocol named, asyncio switches Nagle off; without, every answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     settings = settings or Settings()
-    server = server_of(create_app(mesh, settings, dev=dev), settings)
+    server = server_of(create_app(mesh, settings, dev=dev, **parts), settings)
     server.config.timeout_graceful_shutdown = drain_s
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -24,6 +24,7 @@ from federation.asking import (
     MatchAsk,
     QueryAsk,
     SearchAsk,
+    SeriesAsk,
     SpreadAsk,
 )
 from federation.contract import Contract
@@ -42,12 +43,33 @@ from graph.values import Readings, TwinRecord
 from ontology.schema import Schema
 from ontology.units import Units
 from tests.api.conftest import Running, served
-from tests.federation.hidden_worlds import NEVER_IRI, PARTNER_BASE, POINT, RELATIONS, SITES, World
+from tests.federation.contract_worlds import DAY_NS
+from tests.federation.hidden_worlds import (
+    BEGIN_NS,
+    NEVER_IRI,
+    PARTNER_BASE,
+    POINT,
+    RELATIONS,
+    SITES,
+    World,
+)
 
 MANY = 1_000_000
 KINDS_OF_MESSAGES = ("hello", "query", "catalogue", "cascade", "sync", "private")
 FORMS: dict[type[msgspec.Struct], set[str]] = {
-    QueryAsk: {"format", "bases", "names", "bytes_max", "ids", "matches", "searches", "spreads", "figures"},
+    QueryAsk: {
+        "format",
+        "bases",
+        "names",
+        "bytes_max",
+        "ids",
+        "matches",
+        "searches",
+        "spreads",
+        "figures",
+        "series",
+    },
+    SeriesAsk: {"id", "from_ns", "to_ns", "last", "bucket_ns", "aggregates"},
     MatchAsk: {"kind", "where"},
     SearchAsk: {"text", "kind"},
     SpreadAsk: {"way", "ids", "relations", "depth", "ours"},
@@ -150,9 +172,14 @@ def write(mesh: Mesh, world: World) -> None:
         # No site is without a commit: that nothing was ever written is told by its revision.
         twin.apply(replace(change, put_twins=(*change.put_twins, nobody)))
         snapshot = twin.snapshot()
-        told = {point: each for point, each in world.readings.items() if f"/{site}/" in point}
-        rows = snapshot.rows(list(told)).astype(np.int32)
-        times, values = zip(*told.values(), strict=True) if told else ((), ())
+        told = [
+            (point, each)
+            for point, listed in world.readings.items()
+            if f"/{site}/" in point
+            for each in listed
+        ]
+        rows = snapshot.rows([point for point, _ in told]).astype(np.int32)
+        times, values = zip(*(each for _, each in told), strict=True) if told else ((), ())
         words = np.array(values, np.float64).view(np.uint64)
         quality = np.zeros(len(rows), np.uint8)
         twin.record(Readings(rows, np.array(times, np.int64), words, quality))
@@ -231,8 +258,23 @@ def queries(words: Words, random: Random) -> Iterator[QueryAsk]:
     yield ask(
         figures=(FiguresAsk(None, ("site",), ()), FiguresAsk(None, ("kind", "site"), ("ratedPower", "area")))
     )
+    yield from (ask(series=each) for each in series(words, random))
     yield from (ask(matches=(MatchAsk(),), bytes_max=size) for size in (1, 300, 1_500, 6_000))
     yield QueryAsk(FORMAT + 1, (), None, 1 << 20)
+
+
+def series(words: Words, random: Random) -> Iterator[tuple[SeriesAsk, ...]]:
+    """Of all ids at once, and of some: all of it, a part, the last, buckets; some that cannot be read."""
+    far_ns, second = 2**63 - 1, 10**9
+    bounds = ((0, far_ns), (BEGIN_NS, BEGIN_NS + DAY_NS), (BEGIN_NS - DAY_NS, BEGIN_NS + second), (far_ns, 0))
+    forms = ((None, None, ()), (2, None, ()), (None, second, ("MEAN", "P95")), (None, DAY_NS, ("COUNT",)))
+    for bound in bounds:
+        for form in forms:
+            yield tuple(SeriesAsk(each, *bound, *form) for each in words.ids)[:200]
+            yield from ((SeriesAsk(each, *bound, *form),) for each in random.sample(words.ids, 3))
+    wrong = ((-1, 0), (0, 2**63)), ((None, 0, ("MEAN",)), (None, None, ("SUM",)), (3, second, ("MADE UP",)))
+    yield from ((SeriesAsk(words.ids[0], *bound, None, None, ()),) for bound in wrong[0])
+    yield from ((SeriesAsk(words.ids[0], 0, far_ns, *form),) for form in wrong[1])
 
 
 def filters(words: Words, random: Random) -> Iterator[Any]:

@@ -322,8 +322,13 @@ def alike(kind: str, answer: tuple[int, bytes]) -> tuple[int, object]:
 
 
 def bare(kind: str, answer: tuple[int, bytes]) -> tuple[int, object]:
-    """Without the attributes that the contract names: where it names more, there is nothing of it."""
+    """Without what tells of the contract alone: the attributes that it names (where it names more, there is
+    nothing of it), and that readings are withheld or lie out of its window."""
     status, body = answer
+    if kind == "query" and status == 200:
+        made = decoded(body, QueryAnswer)
+        series = tuple(msgspec.structs.replace(each, is_less=False, code=None) for each in made.series)
+        return status, msgspec.structs.replace(made, series=series)
     if kind == "catalogue" and status == 200:
         return status, msgspec.structs.replace(decoded(body, Catalogue), names=())
     return alike(kind, answer)

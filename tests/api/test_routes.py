@@ -6,15 +6,9 @@ import base64
 import contextlib
 import hmac
 import json
-import socket
-import threading
 import time
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Route as Path
 
 from adapters.alarm_desk import AlarmDesk
 from adapters.alarm_rules import parse_alarms
@@ -22,61 +16,16 @@ from api.commands.routing import ReplayCommand, run_replay
 from api.route_config import parse_routes
 from api.route_store import RouteStore
 from api.route_targets import open_target
-from api.routes import Route, sources_of
+from api.routes import Logs, Route, sources_of
 from graph.backup import make_backup
 from graph.restore import restore_backup
 from graph.stores.site_files import ALARMS
 from graph.stores.state_log import StateLog
 from graph.values import Change, TwinRecord
 from ontology.errors import InputError, UsageError
+from tests.api.webhooks import Receiver, bound, wait_for
 
-DEADLINE_S = 90.0
 SECRET = "a secret of thirty-two bytes, here"
-
-
-def wait_for(happened):
-    until = time.monotonic() + DEADLINE_S
-    while not (found := happened()):
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
-def bound():
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    return listener
-
-
-class Receiver:
-    """A webhook: keeps what it was sent, answers as it is told."""
-
-    def __init__(self):
-        self.events = []
-        self.headers = []
-        self.status = 204
-
-    async def take(self, request):
-        body = await request.body()
-        if self.status < 300:
-            self.events.append(json.loads(body))
-            self.headers.append((dict(request.headers), body))
-        return Response(status_code=self.status)
-
-    @contextlib.contextmanager
-    def open(self, listener=None):
-        listener = listener or bound()
-        app = Starlette(routes=[Path("/in", self.take, methods=["POST"])])
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        wait_for(lambda: server.started)
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            listener.close()
 
 
 @pytest.fixture
@@ -85,7 +34,7 @@ def routes(mesh, monkeypatch):
     monkeypatch.setenv("HOOK_SECRET", SECRET)
 
     @contextlib.contextmanager
-    def start(port, alarms=None, **settings):
+    def start(port, alarms=None, impacts=None, **settings):
         table = {
             "name": "hook",
             "events": ["changes"],
@@ -98,7 +47,7 @@ def routes(mesh, monkeypatch):
             RouteStore.open(mesh.folder) as store,
             Route(config, store, open_target(config, frozenset())) as route,
         ):
-            route.start(sources_of(route, mesh, {}, alarms or {}))
+            route.start(sources_of(route, mesh, Logs(alarms=alarms or {}, impacts=impacts)))
             yield route, store
 
     return start
@@ -241,6 +190,9 @@ def test_an_alarm_becomes_one_work_order(mesh, routes, tmp_path, units):
             said = f'"value":{value}'.encode()
             wait_for(lambda said=said: [entry for entry in log.entries(0) if said in entry.content])
         wait_for(lambda: route.behind() == 0)
+        alarm = wait_for(lambda: log.open_ones())[0].subject
+        desk.shelve(alarm, "ann", time.time_ns() + 3_600 * 10**9, None)
+        desk.shelve(alarm, "ann", 0, None)  # back at once: still the same work
         desk.acknowledge(wait_for(lambda: log.open_ones())[0].subject, "ann", None)
         wait_for(lambda: route.behind() == 0)
         (order,) = receiver.events

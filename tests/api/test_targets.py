@@ -26,7 +26,7 @@ from api.http_sender import HttpCommandSender
 from api.route_config import parse_routes
 from api.route_store import RouteStore
 from api.route_targets import open_target
-from api.routes import Route, sources_of
+from api.routes import Logs, Route, sources_of
 from graph.values import Change, TwinRecord
 from ontology.errors import InputError, StoreError
 from tests.adapters.brokers import Broker, wait_for
@@ -151,7 +151,7 @@ def routed(mesh, **settings):
         RouteStore.open(mesh.folder) as store,
         Route(config, store, open_target(config, frozenset())) as route,
     ):
-        route.start(sources_of(route, mesh, {}, {}))
+        route.start(sources_of(route, mesh, Logs()))
         yield route, store
 
 

@@ -45,10 +45,10 @@ VARIED = {
 
 @dataclass(frozen=True)
 class World:
-    """By site: what is written. readings: of points by IRI, time and value."""
+    """By site: what is written. readings: of points by IRI, time and value, ascending."""
 
     sites: Mapping[str, Change]
-    readings: Mapping[str, tuple[int, float]]
+    readings: Mapping[str, tuple[tuple[int, float], ...]]
 
     @property
     def twins(self) -> list[tuple[str, TwinRecord]]:
@@ -230,18 +230,20 @@ def unique(links: Iterable[RelationshipRecord]) -> tuple[RelationshipRecord, ...
 
 def random_readings(
     schema: Schema, random: Random, sites: Mapping[str, Change]
-) -> dict[str, tuple[int, float]]:
-    """Of most points, before, within and behind the windows of contracts."""
+) -> dict[str, tuple[tuple[int, float], ...]]:
+    """Of most points; all of one before, within or behind the windows of contracts."""
     point = schema.kind(POINT).iri
     return {
-        twin.id: (
-            BEGIN_NS + random.choice((-1, 0, 2)) * DAY_NS + random.randrange(10**9),
-            float(random.randrange(99)),
-        )
+        twin.id: random_series(random, BEGIN_NS + random.choice((-1, 0, 2)) * DAY_NS)
         for change in sites.values()
         for twin in change.put_twins
         if point in twin.kinds and random.random() < 0.8
     }
+
+
+def random_series(random: Random, begin_ns: int) -> tuple[tuple[int, float], ...]:
+    times = sorted(random.sample(range(10**9), random.randrange(1, 5)))
+    return tuple((begin_ns + time_ns, float(random.randrange(99))) for time_ns in times)
 
 
 # What a contract shows, in plain words
@@ -280,6 +282,12 @@ class Rules:
             and (ends is None or time_ns < ends)
         )
 
+    def told(self, series: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+        """What is told of a point that is shown: nothing, the last reading, or all of them."""
+        if not self.shows_reading(series[-1][0]):
+            return ()
+        return series if "history" in self.contract.attributes else series[-1:]
+
     def kept(self, values: Mapping[str, Value]) -> dict[str, Value]:
         return {name: value for name, value in values.items() if name in self.contract.attributes}
 
@@ -300,9 +308,9 @@ def reduced(schema: Schema, world: World, contract: Contract) -> World:
         for site, change in world.sites.items()
     }
     readings = {
-        point: told
-        for point, told in world.readings.items()
-        if point in shown and rules.shows_reading(told[0])
+        point: rules.told(series)
+        for point, series in world.readings.items()
+        if point in shown and rules.told(series)
     }
     return World(sites, readings)
 
@@ -339,17 +347,27 @@ def otherwise(schema: Schema, random: Random, world: World, contract: Contract) 
         for site, listed in twins.items()
     }
     seen = {
-        point: told
-        for point, told in world.readings.items()
-        if point in shown and rules.shows_reading(told[0])
+        point: _older(rules, random, series)
+        for point, series in world.readings.items()
+        if point in shown and rules.told(series)
     }
     drawn = {
-        point: told
-        for point, told in random_readings(schema, random, sites).items()
-        if point not in shown or not rules.shows_reading(told[0])
+        point: series
+        for point, series in random_readings(schema, random, sites).items()
+        if point not in shown or not rules.told(series)
     }
     made = World(sites, {**drawn, **seen})
     return made if contract.release is Release.ROWS else _renamed(made, shown)
+
+
+def _older(
+    rules: Rules, random: Random, series: tuple[tuple[int, float], ...]
+) -> tuple[tuple[int, float], ...]:
+    """What is told, behind other readings before it where only the last is told."""
+    told = rules.told(series)
+    if "history" in rules.contract.attributes:
+        return told
+    return (*random_series(random, told[0][0] - random.randrange(1, 3) * DAY_NS), *told)
 
 
 def _renamed(world: World, shown: set[str]) -> World:

@@ -203,3 +203,10 @@ def test_opaque_ids_go_with_nothing_that_tells_whose_they_are() -> None:
         (problem,) = problems_of(top.replace(was, becomes))
         assert problem.code == code
         assert parse_contract(GOOD.replace(was, becomes), KNOWN).ids is Naming.PLAIN
+
+
+def test_readings_over_time_leave_only_where_the_last_ones_do() -> None:
+    named = GOOD.replace('"name"]', '"name", "history"]', 1)
+    (problem,) = problems_of(named)
+    assert (problem.code, problem.hint) == ("CONTRACT_MISSING", "name `value` too")
+    assert "history" in parse_contract(named.replace('"history"', '"history", "value"'), KNOWN).attributes

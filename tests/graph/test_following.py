@@ -163,6 +163,33 @@ def test_readers_do_not_wait_for_a_long_tail(mesh, follower):
     assert following.lag().commits == 0
 
 
+def test_who_is_told_of_a_commit_finds_it_even_where_readers_cannot_wait(mesh, follower):
+    """While the thread that follows is busy, readers get what was published: not less than was told."""
+    twin = mesh.create_site("campus")
+    put(twin, "a")
+    following = follower.twin("campus")
+    assert following.follow() and following.snapshot().revision == 1
+    told = following.watch()
+    put(twin, "b")
+    assert following.follow()
+    assert told.get(0).sequence == 2
+    busy, done = Event(), Event()
+
+    def hold():
+        with following._lock:
+            busy.set()
+            done.wait(60)
+
+    holder = Thread(target=hold)
+    holder.start()
+    assert busy.wait(60)
+    try:
+        assert following.snapshot().revision == 2
+    finally:
+        done.set()
+        holder.join()
+
+
 def test_readers_in_threads_see_revisions_ascend(mesh, follower):
     twin = mesh.create_site("campus")
     put(twin, "a")

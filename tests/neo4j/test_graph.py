@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from threading import Barrier, Thread
 
 import pytest
 from graph_reading import of_neo4j, of_snapshot
 from neo4j_waiting import mirror_of, wait_shown, wait_until
 
+from graph.stores.neo4j.connection import is_deadlock
 from graph.stores.neo4j.differences import contents
+from graph.stores.neo4j.projection import Projection
 from graph.values import Change, ExternalId, RelationshipKey, RelationshipRecord, TwinRecord, Value
 from ontology.errors import StoreError, TwinmeshError
 
@@ -185,3 +188,71 @@ def test_a_stub_never_hides_the_twin_of_another_site(open_mesh, neo4j, schema):
     assert told() == ([[], []], ["campus"], False, True)
     edges = neo4j.run("MATCH ({id: $line})-[r]->({id: $ahu}) RETURN type(r) AS t", line=line, ahu=ahu)
     assert sorted(row["t"] for row in edges) == ["tm:dependsOn", "tm:feeds"]
+
+
+def test_a_stub_that_comes_while_an_empty_graph_is_loaded_does_not_stop_it(open_mesh, neo4j, schema):
+    """Into an empty graph twins are made without a look for them; whoever came meanwhile is still found."""
+    mesh = open_mesh()
+    work = Work(mesh.create_site("campus"), schema, 6)
+    wait_shown(mesh)
+    connection, snapshot = mesh._journals.connection, work.twin.snapshot()
+    for had_stub in (False, True):
+        neo4j.run("MATCH (n:Entity|_Projection) DETACH DELETE n")
+        projection = Projection(connection, "campus", lambda: work.twin.epoch)
+        statement = "MERGE (:Entity {id: $id})" if had_stub else "RETURN $id"
+
+        def come(statement=statement):
+            neo4j.run(statement, id=work.names[3])  # between the look whether it is empty and the first batch
+            return False
+
+        projection.stopped = come
+        assert projection.load(snapshot)
+        assert_equal(neo4j, mesh)
+        assert neo4j.run("MATCH (n:Entity) RETURN count(n) AS n")[0]["n"] == len(snapshot.living_rows)
+
+
+def deadlock(connection, neo4j):
+    """The error of one of two transactions that wait for each other."""
+    neo4j.run("CREATE (:_Lock {n: 0}), (:_Lock {n: 1})")
+    both, errors = Barrier(2, timeout=120), []
+
+    def hold(first):
+        try:
+            with connection.transaction() as transaction:
+                for number in (first, 1 - first):
+                    transaction.run("MATCH (l:_Lock {n: $n}) SET l.x = 1", n=number)
+                    if number == first:
+                        both.wait()
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [Thread(target=hold, args=(first,)) for first in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    neo4j.run("MATCH (l:_Lock) DELETE l")
+    [error] = errors
+    return error
+
+
+def test_transactions_that_wait_for_each_other_are_no_trouble(open_mesh, neo4j, schema):
+    mesh = open_mesh()
+    work = Work(mesh.create_site("campus"), schema, 7)
+    wait_shown(mesh)
+    error = deadlock(mesh._journals.connection, neo4j)
+    assert is_deadlock(error)
+    projection, met = mirror_of(mesh)._projection, []
+    update = projection.update
+
+    def ended_twice(*words):
+        if len(met) < 2:
+            met.append(words)
+            raise error
+        return update(*words)
+
+    projection.update = ended_twice
+    work.apply(Change(merge_twins=(TwinRecord(work.names[0], name="new"),)))
+    wait_shown(mesh)  # fails where the site is in trouble
+    assert len(met) == 2
+    assert_equal(neo4j, mesh)

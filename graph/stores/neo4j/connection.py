@@ -48,6 +48,7 @@ _HALTED: Final = frozenset(
         "Neo.DatabaseError.Transaction.TransactionStartFailed",
     }
 )
+_DEADLOCK: Final = "Neo.TransientError.Transaction.DeadlockDetected"
 _HINTS: Final = {
     "STORE_AUTH": "check [store] user and password (TWINMESH_STORE__PASSWORD_FILE)",
     "STORE_UNREACHABLE": "is Neo4j running, and does [store] url name it?",
@@ -163,6 +164,12 @@ def as_store_error(error: DriverError | Neo4jError, place: str) -> StoreError:
     said = (error.message if isinstance(error, Neo4jError) else str(error)) or type(error).__name__
     message = f"Neo4j: {said.splitlines()[0]}"
     return StoreError(message, code=code, place=Place(path=place), hint=_HINTS.get(code))
+
+
+def is_deadlock(error: StoreError) -> bool:
+    """Whether Neo4j ended a transaction that waited for another's locks: nothing of it was written."""
+    cause = error.__cause__
+    return isinstance(cause, Neo4jError) and cause.code == _DEADLOCK
 
 
 def _code(error: DriverError | Neo4jError) -> str:

@@ -12,6 +12,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final
 
 from graph.feed import ReadingsEvent
+from graph.stores.neo4j.connection import is_deadlock
 from graph.stores.neo4j.differences import counts, foreign_change
 from graph.stores.neo4j.projection import Projection
 from graph.touching import all_touched
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 COMMITS_AT_ONCE: Final = 64
 # How long the graph waits for more commits.
 SETTLE_S: Final = 0.03
+DEADLOCKS_MAX: Final = 20
 # How long closing a site waits for its graph; what is missing then follows when it is opened again.
 FINISH_S_MAX: Final = 30.0
 # How often the graph is compared with the columns; the pause is so many times longer than comparing took.
@@ -116,7 +118,22 @@ class Mirror:
         return due
 
     def _catch_up(self) -> None:
-        """Bring the graph to the newest commit. StoreError."""
+        """Bring the graph to the newest commit. StoreError.
+
+        Graphs of several sites meet in one twin, and transactions wait for each other: Neo4j ends one of
+        them, which is no trouble, since every batch may be repeated.
+        """
+        for _ in range(DEADLOCKS_MAX):
+            try:
+                self._bring_up()
+                return
+            except StoreError as error:
+                if not is_deadlock(error):
+                    raise
+            self._stop.wait(SETTLE_S)
+        self._bring_up()
+
+    def _bring_up(self) -> None:
         with self._lock:
             if self._stop.is_set():
                 raise StoreError("the site is closed", code="STORE_FENCED")

@@ -50,6 +50,9 @@ _MOVE: Final = """MATCH (p:_Projection {site: $site}) SET p += $fields
 WITH p MATCH (j:_Journal {site: $site}) WHERE j.epoch = $epoch RETURN p.twins"""
 _NODES: Final = """UNWIND $rows AS row MERGE (n:Entity {{id: row.id}}) SET n = row{labels}{faded}
 RETURN collect(id(n))"""
+# Where no twin of anybody is there yet: nothing is looked for.
+_EMPTY: Final = "MATCH (n:Entity) RETURN count(n) = 0"
+_NEW: Final = "UNWIND $rows AS row CREATE (n:Entity{labels}) SET n += row RETURN collect(id(n))"
 # A stub of a twin of another site: only where nobody has told more of that twin.
 _STUBS: Final = f"""UNWIND $rows AS row MERGE (n:Entity {{{{id: row.id}}}})
 WITH n, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
@@ -57,8 +60,11 @@ REMOVE n:{GONE} SET n = row{{labels}}"""
 _NUMBERS: Final = """MATCH (n:Entity) WHERE n._site = $site AND n._kind IS NOT NULL
 RETURN collect(n.id), collect(id(n))"""
 _EDGES: Final = """UNWIND $rows AS row
-MATCH (a:Entity) WHERE id(a) = row[0] MATCH (b:Entity) WHERE id(b) = row[1]
-CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
+MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
+CREATE (a)-[r:{type}]->(b) SET r += row[2]"""
+# Of most there is nothing to be said but the site.
+_BARE_EDGES: Final = """UNWIND $rows AS row MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
+CREATE (a)-[:{type} {{_site: $site}}]->(b)"""
 _EDGES_BY_ID: Final = """UNWIND $rows AS row MERGE (a:Entity {{id: row[0]}}) MERGE (b:Entity {{id: row[1]}})
 CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
 _LABELS: Final = """UNWIND $ids AS id MATCH (n:Entity {id: id})
@@ -121,7 +127,7 @@ class Projection:
     def load(self, snapshot: Snapshot) -> bool:
         """The first load, begun or gone on with; False where it was stopped. Afterwards commits follow."""
         if self.progress() is None:
-            for statement in _CLEAR:
+            for statement in () if self._is_empty() else _CLEAR:
                 self._connection.run(statement, site=self._site)
             self._connection.run(_BEGIN, site=self._site, revision=snapshot.revision)
         progress = self.progress()
@@ -151,16 +157,39 @@ class Projection:
     # The first load
 
     def _load_twins(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
+        is_empty = done == 0 and self._is_empty()
         for first in range(done, snapshot.size, TWINS_PER_BATCH):
             if self.stopped():
                 return False
             until = min(first + TWINS_PER_BATCH, snapshot.size)
             rows = first + np.flatnonzero(snapshot.alive[first:until])
-            with self._connection.transaction() as transaction:
-                for group in twin_rows(snapshot, rows):
-                    numbers[group.rows] = _write(transaction, snapshot, group)
-                self._move(transaction, twins=until)
+            groups = twin_rows(snapshot, rows)
+            try:
+                self._write_batch(snapshot, groups, numbers, until, is_empty=is_empty)
+            except StoreError as error:
+                if not is_empty or error.code != "STORE_CONSTRAINT":
+                    raise
+                # Another site came meanwhile, with stubs of these twins.
+                is_empty = False
+                self._write_batch(snapshot, groups, numbers, until, is_empty=False)
         return True
+
+    def _is_empty(self) -> bool:
+        return self._connection.run(_EMPTY)[0][0]
+
+    def _write_batch(
+        self,
+        snapshot: Snapshot,
+        groups: Sequence[TwinRows],
+        numbers: npt.NDArray[np.int64],
+        until: int,
+        *,
+        is_empty: bool,
+    ) -> None:
+        with self._connection.transaction() as transaction:
+            for group in groups:
+                numbers[group.rows] = _write(transaction, snapshot, group, is_new=is_empty)
+            self._move(transaction, twins=until)
 
     def _load_edges(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
         for first in range(done, snapshot.edge_count, EDGES_PER_BATCH):
@@ -192,6 +221,10 @@ class Projection:
             near: list[int] = np.flatnonzero(here & (relations == relation)).tolist()
             ends = zip(first[near].tolist(), second[near].tolist(), strict=True)
             rows = [[*pair, properties[place]] for pair, place in zip(ends, near, strict=True)]
+            bare = [row[:2] for row in rows if len(row[2]) == 1]
+            if bare:
+                transaction.run(_BARE_EDGES.format(type=type_), rows=bare, site=self._site)
+            rows = [row for row in rows if len(row[2]) > 1]
             if rows:
                 transaction.run(_EDGES.format(type=type_), rows=rows)
             far: list[int] = np.flatnonzero(~here & (relations == relation)).tolist()
@@ -311,8 +344,12 @@ def _wanted(snapshot: Snapshot, edges: Rows) -> dict[_Key, Row]:
     return wanted
 
 
-def _write(transaction: Transaction, snapshot: Snapshot, group: TwinRows) -> list[int] | int:
-    """Neo4j's own numbers of the nodes, in the order of the rows; -1 for stubs."""
+def _write(
+    transaction: Transaction, snapshot: Snapshot, group: TwinRows, *, is_new: bool = False
+) -> list[int] | int:
+    """Neo4j's own numbers of the nodes, in the order of the rows; -1 for stubs. is_new: none is there."""
+    if is_new and not group.is_stub:
+        return transaction.run(_NEW.format(labels=label_text(group.labels)), rows=group.properties)[0][0]
     text = f", n{label_text(group.labels)}" if group.labels else ""
     if group.is_stub:
         transaction.run(_STUBS.format(labels=text), rows=group.properties)

@@ -1,0 +1,80 @@
+"""Java programs for tests and benchmarks: their jars come from Maven Central into the user's cache, outside
+the checkout, once on a machine. Nothing of them is shipped with twinmesh.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+FETCH_S_MAX = 1_200.0
+SAID_CHARACTERS_MAX = 600
+HOST = "127.0.0.1"
+
+
+class MissingError(Exception):
+    """Java, Maven or the jars are not here; says which and why."""
+
+
+class ServerError(Exception):
+    """A server that did not start, with what it said."""
+
+
+def cache_folder(name: str) -> Path:
+    """Where the jars of a program and version are kept, in `jars`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "twinmesh" / name
+
+
+def fetch_jars(name: str, pom: Path, *properties: str) -> Path:
+    """`cache_folder(name)` with the jars that a pom.xml asks for, filled once. MissingError.
+
+    properties: `-DKEY=VALUE` for Maven.
+    """
+    folder = cache_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _fetch(folder, pom, properties)
+            (folder / "complete").touch()
+    return folder
+
+
+def _fetch(folder: Path, pom: Path, properties: tuple[str, ...]) -> None:
+    maven = find_program("mvn")
+    shutil.rmtree(folder / "jars", ignore_errors=True)
+    shutil.copy(pom, folder / "pom.xml")
+    goal = ("dependency:copy-dependencies", "-DoutputDirectory=jars", "-DincludeScope=runtime")
+    try:
+        done = subprocess.run(
+            [maven, "-q", "-B", *properties, *goal],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=FETCH_S_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MissingError(f"Maven took more than {FETCH_S_MAX:.0f} s") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-SAID_CHARACTERS_MAX:]
+        raise MissingError(f"Maven could not fetch {folder.name}: {said}")
+
+
+def find_program(program: str) -> str:
+    """Where a program is. MissingError."""
+    found = shutil.which(program)
+    if found is None:
+        raise MissingError(f"no {program} on this machine")
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

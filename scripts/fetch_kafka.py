@@ -1,0 +1,25 @@
+"""Fetches the Kafka that the tests start into the user's cache, and prepares its quick start."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.jars import MissingError, ServerError
+from bench.kafka_server import cache_folder, make_archive
+
+
+def main() -> int:
+    try:
+        make_archive()
+    except (MissingError, ServerError) as error:
+        print(f"kafka: {error}; its tests will be skipped by name")
+        return 0
+    print(f"kafka: in {cache_folder()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
