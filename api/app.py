@@ -106,8 +106,7 @@ def create_app(
     federated = federating.queries.federated
     engine = Engine(services, fixed_schema(), persisted=persisted, is_alone=is_alone, federated=federated)
     figures, seats = Figures(), Seats(settings.streams.open_max)
-    ingest, ingest_bytes_max = IngestQueue(services, figures), settings.limits.ingest_bytes_max
-    ingest_door = IngestDoor(ingest, ingest_bytes_max)
+    direct = _direct(services, figures, dev)
     health = Health(services, sources, following, routes, graph_lag_s_max=settings.store.graph_lag_s_max)
     subgraphs = subgraph_engines(services, persisted, is_alone=is_alone)
     limits, streams, sparql = settings.limits, settings.streams, SparqlDoor(services)
@@ -122,7 +121,7 @@ def create_app(
             Route("/sparql", sparql.__call__, methods=["GET", "POST"]),
             *_routes(services, figures, health, engine),
         ],
-        middleware=_middleware(services, figures, graphql, ingest_door, dev=dev),
+        middleware=_middleware(services, figures, graphql, direct.gate.app, dev=dev),
         exception_handlers={TwinmeshError: refused, Exception: failed},
         lifespan=partial(
             _lifespan,
@@ -130,18 +129,22 @@ def create_app(
             engines=[engine, *subgraphs],
             health=health,
             federating=federating,
-            sparql=sparql,
-            ingest=ingest,
+            others=[sparql, direct.queue],
         ),
     )
-    app.state.engine = engine
-    gate = Gate(ingest_door, tokens, settings.server, dev)
-    app.state.direct = Direct(gate, ingest, figures, ingest_bytes_max)
+    app.state.engine, app.state.direct = engine, direct
     return app
 
 
+def _direct(services: Services, figures: Figures, dev: bool) -> Direct:
+    """The short way to `/ingest`, with the door of the long one behind its gate."""
+    queue, bytes_max = IngestQueue(services, figures), services.settings.limits.ingest_bytes_max
+    gate = Gate(IngestDoor(queue, bytes_max), services.tokens, services.settings.server, dev)
+    return Direct(gate, queue, figures, bytes_max)
+
+
 def _middleware(
-    services: Services, figures: Figures, graphql: GraphQLDoor, ingest: IngestDoor, *, dev: bool
+    services: Services, figures: Figures, graphql: GraphQLDoor, ingest: ASGIApp, *, dev: bool
 ) -> list[Middleware]:
     return [
         Middleware(Timing, figures=figures),
@@ -200,8 +203,7 @@ async def _lifespan(
     engines: list[Engine],
     health: Health,
     federating: Federating,
-    sparql: SparqlDoor,
-    ingest: IngestQueue,
+    others: list[SparqlDoor | IngestQueue],
 ) -> AsyncGenerator[None, None]:
     # The first request should pay for none of these.
     for engine in engines:
@@ -213,7 +215,7 @@ async def _lifespan(
         yield
     health.draining = True
     await anyio.to_thread.run_sync(services.simulations.close)
-    for open_one in (*engines, federating, sparql, ingest):
+    for open_one in (*engines, federating, *others):
         await anyio.to_thread.run_sync(open_one.close)
 
 

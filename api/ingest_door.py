@@ -56,7 +56,7 @@ class IngestDoor:
         principal.require(Action.RECORD)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         text = await body_of(headers.get(b"content-length", b""), receive, self.bytes_max)
-        return await self._wait(principal, _read(headers, text), len(text))
+        return await self._wait(principal, read(headers, text), len(text))
 
     async def _wait(self, principal: Principal, body: Body, size: int) -> IngestReport:
         """Until the body was recorded, with others. LimitError OVERLOADED; StoreError."""
@@ -81,17 +81,9 @@ def encoded(report: IngestReport) -> bytes:
     return orjson.dumps(report.to_json())
 
 
-def is_lines(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a body is a reading a line."""
-    return _media(headers) not in (EVENT, BATCH, COLUMNS) and not is_binary(headers)
-
-
-def _media(headers: Mapping[bytes, bytes]) -> str:
-    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-
-
-def _read(headers: Mapping[bytes, bytes], text: bytes) -> Body:
-    media = _media(headers)
+def read(headers: Mapping[bytes, bytes], text: bytes) -> Body:
+    """What a body holds, by its headers. InputError BODY_INVALID, EVENT_INVALID, LINE_INVALID."""
+    media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
     if media in (EVENT, BATCH):
         return structured_events(media, text)
     if is_binary(headers):

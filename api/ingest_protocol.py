@@ -1,21 +1,22 @@
-"""The short way to `/ingest`: lines of readings go from the socket to the queue, answers straight back.
+"""The short way to `/ingest`: readings go from the socket to the queue, answers straight back.
 
 An ASGI application costs a task, a dozen calls and two writes for each request; here a request costs its
 parsing and one write. Only what is plain and admitted comes this way: a POST with a stated length, whose
-token is good and whose sender may record. Everything else, refusals too, goes the long way through the
-middleware: there is one place that refuses. The gate and the queue are the same for both ways.
+token is good and whose sender may record. Everybody else goes the long way through the middleware, to be
+refused there. The gate, the reading of bodies and the queue are the same for both ways.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.failures import problem_response
-from api.ingest_door import encoded, is_lines
+from api.ingest_door import encoded, read
 from api.ingest_queue import Waiting
 from api.policy import Action
 from ontology.errors import AccessError, TwinmeshError
@@ -54,7 +55,7 @@ class Direct:
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX or int(length) > self.bytes_max:
             return None
-        if any(name in headers for name in _UNUSUAL) or not is_lines(headers):
+        if any(name in headers for name in _UNUSUAL):
             return None
         try:
             principal = self.gate.admitted(scope, headers)
@@ -75,6 +76,7 @@ class _Exchange:
     """One request and its answer, in place of uvicorn's RequestResponseCycle."""
 
     principal: Principal
+    headers: Mapping[bytes, bytes]
     began_s: float
     parts: list[bytes] = field(default_factory=list[bytes])
     keep_alive: bool = True
@@ -118,9 +120,10 @@ class IngestProtocol(HttpToolsProtocol):
         self._exchange = None
         parts = exchange.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        waiting = Waiting(exchange.principal, body, len(body), lambda outcome: self._end(exchange, outcome))
         try:
-            self._direct.queue.push(waiting)
+            meant = read(exchange.headers, body)
+            end = partial(self._end, exchange)
+            self._direct.queue.push(Waiting(exchange.principal, meant, len(body), end))
         except TwinmeshError as error:
             self._end(exchange, error)
 
@@ -136,8 +139,9 @@ class IngestProtocol(HttpToolsProtocol):
             return None
         scope = cast("Scope", self.scope)
         scope["method"], scope["path"] = "POST", PATH.decode()
-        principal = self._direct.principal(scope, dict(self.headers))
-        return None if principal is None else _Exchange(principal, time.perf_counter())
+        headers = dict(self.headers)
+        principal = self._direct.principal(scope, headers)
+        return None if principal is None else _Exchange(principal, headers, time.perf_counter())
 
     def _end(self, exchange: _Exchange, outcome: Outcome) -> None:
         """Answer, and be ready for the next request."""
@@ -159,7 +163,7 @@ class IngestProtocol(HttpToolsProtocol):
 
 
 def _refusal(error: TwinmeshError, common: bytes, closing: bytes) -> tuple[int, bytes]:
-    """An error of the queue as the long way would send it: its status, and all its bytes."""
+    """An error of a body or of the queue as the long way would send it: its status, and all its bytes."""
     response = problem_response(error)
     own = b"".join(b"%b: %b\r\n" % pair for pair in response.raw_headers)
     head = b"".join((STATUS_LINE[response.status_code], common, own, closing, b"\r\n"))

@@ -5,12 +5,14 @@
 A real mosquitto deals out messages of 40 bytes on 10,000 topics, as fast as it can. mosquitto_sub (C) only
 counts them; twinmesh (a `serve` in a process of its own) decodes, binds and records each, durably, before it
 counts. They take turns; ratios are medians of paired rounds. HTTP: bodies of 100 lines on 16 connections,
-each answered when it is durable. Broker, sender and receiver share the processors.
---quick or TWINMESH_BENCH_QUICK=1: small sizes.
+each answered when it is durable, beside plain servers that only decode them (`bench.live.http_peers`), with
+the processor time of a request. Broker, sender and receiver share the processors.
+--http: HTTP alone. --quick or TWINMESH_BENCH_QUICK=1: small sizes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,12 +27,14 @@ from statistics import median
 from typing import Any
 
 from bench.graphql_peers.serving import HOST, ServerError
+from bench.live.posting import LINES as MANY
+from bench.live.posting import PEERS, peer, posted
 from bench.live.running import Live, broker, make_site, sending, served
 from bench.live.sending import POINTS
 from bench.stores.machine import Meter
 from bench.stores.table import Aim, rounded
 
-MANY = 100
+CLIENTS = ("paho", "gmqtt")
 OTHERS = "processors_busy_with_other_work"
 NS_PER_S = 1e9
 
@@ -47,7 +51,7 @@ FULL = Sizes(500_000, 40_000, 20_000, 3)
 QUICK = Sizes(60_000, 3_000, 2_000, 1)
 
 
-def run(sizes: Sizes) -> dict[str, Any]:
+def run(sizes: Sizes, *, is_http_only: bool = False) -> dict[str, Any]:
     """Measure everything. Keys: machine, versions, quick, rows, aims."""
     meter = Meter()
     found: dict[str, list[float]] = {}
@@ -55,13 +59,12 @@ def run(sizes: Sizes) -> dict[str, Any]:
         folder = Path(made)
         data = make_site(folder)
         with broker(folder) as port:
-            for client in ("paho", "gmqtt"):
+            for client in CLIENTS[-1:] if is_http_only else CLIENTS:
                 with served(data, port, client) as live:
-                    for _ in range(sizes.rounds):
+                    for _ in range(0 if is_http_only else sizes.rounds):
                         measure(found, client, live, port, sizes)
-                    if client == "gmqtt":
-                        for _ in range(sizes.rounds):
-                            note(found, "http", posted(live, sizes.requests) * MANY)
+                    if client == CLIENTS[-1]:
+                        push(found, live, sizes)
             shutil.rmtree(data / "sites", ignore_errors=True)
         machine = meter.machine(folder)
     rows = [
@@ -72,8 +75,20 @@ def run(sizes: Sizes) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("twinmesh", "paho-mqtt", "gmqtt", "msgspec", "numpy")},
         "quick": sizes is QUICK,
         "rows": rows,
-        "aims": [aim.row() for aim in aims(found)],
+        "aims": [aim.row() for aim in (aims(found)[-1:] if is_http_only else aims(found))],
     }
+
+
+def push(found: dict[str, list[float]], live: Live, sizes: Sizes) -> None:
+    """HTTP: plain servers that keep nothing, and us, by turns; the first turn only warms up."""
+    with contextlib.ExitStack() as stack:
+        servers = {f"http {name}, nothing durable": stack.enter_context(peer(name)) for name in PEERS}
+        servers["http"] = (int(live.url.rpartition(":")[2]), live.pid)
+        for address in servers.values():
+            posted(*address, sizes.requests // 4)
+        for _ in range(sizes.rounds):
+            for name, address in servers.items():
+                post(found, name, address, sizes.requests)
 
 
 def measure(found: dict[str, list[float]], client: str, live: Live, port: int, sizes: Sizes) -> None:
@@ -126,14 +141,12 @@ def began(port: int, messages: int, per_message: int) -> int:
     return began_ns
 
 
-def posted(live: Live, requests: int) -> float:
-    """Requests a second that were answered, every line accepted."""
-    port = int(live.url.rpartition(":")[2])
-    text, _ = sending("http", port, requests, MANY).communicate(timeout=300)
-    first, last = text.splitlines()
-    if int(last.split()[2]) != requests * MANY:
-        raise ServerError(f"not all was accepted: {last}")
-    return requests / ((int(last.split()[1]) - int(first.split()[1])) / NS_PER_S)
+def post(found: dict[str, list[float]], name: str, address: tuple[int, int], requests: int) -> None:
+    """One round of bodies to a server; address: its port and its process."""
+    result = posted(*address, requests)
+    note(found, name, result.per_s * MANY)
+    note(found, f"{name}, server us a request", result.server_us)
+    note(found, f"{name}, sender us a request", result.client_us)
 
 
 def aims(found: dict[str, list[float]]) -> list[Aim]:
@@ -156,7 +169,7 @@ def tell(text: str) -> None:
 
 def main(arguments: list[str]) -> int:
     quick = "--quick" in arguments or os.environ.get("TWINMESH_BENCH_QUICK", "0") not in ("", "0")
-    found = run(QUICK if quick else FULL)
+    found = run(QUICK if quick else FULL, is_http_only="--http" in arguments)
     if "--json" in arguments:
         print(json.dumps(found))
         return 0

@@ -89,7 +89,7 @@ def broker(folder: Path) -> Generator[int]:
         f"listener {port} {HOST}\nallow_anonymous true\nlog_dest none\nmax_queued_messages 0\n"
         "max_inflight_messages 1000\npersistence false\n"
     )
-    with _ended(subprocess.Popen([program, "-c", str(config)])) as process:
+    with ended(subprocess.Popen([program, "-c", str(config)])) as process:
         ends_s = time.monotonic() + READY_S_MAX
         while True:
             try:
@@ -130,7 +130,7 @@ def served(data: Path, port: int, client: str, flow: str = FAST) -> Generator[Li
         shutil.copy(data / "twinmesh.toml", first)
     (data / "twinmesh.toml").write_text(first.read_text() + settings)
     command = [_program(), "serve", "--data", str(data), "--port", "0", "--dev"]
-    with _ended(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)) as process:
+    with ended(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)) as process:
         line = process.stdout.readline() if process.stdout else ""
         if not line.startswith("ready http"):
             raise ServerError(f"the server did not get ready: {line!r}")
@@ -146,7 +146,8 @@ def sending(way: str, *numbers: int) -> subprocess.Popen[str]:
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> Generator[subprocess.Popen[str]]:
+def ended(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> Generator[subprocess.Popen[str]]:
+    """A process that ends with the block."""
     try:
         yield process  # pyright: ignore[reportReturnType]
     finally:

@@ -122,6 +122,27 @@ def test_both_ways_say_the_same_of_a_body(server: Running, name: str, short_answ
     assert len(short_answers) == 1
 
 
+EVENT = b'{"specversion":"1.0","id":"1","source":"urn:g","type":"r","subject":"T-1","data":5}'
+TABLE = b'{"points":["T-1","T-9"],"times":["2026-01-01T08:00:00Z",7],"values":[1,2]}'
+TYPED = {
+    "columns": (TABLE, "application/vnd.twinmesh.columns+json", 200),
+    "no columns": (b'{"points":[]}', "application/vnd.twinmesh.columns+json", 400),
+    "no JSON": (b"{", "application/vnd.twinmesh.columns+json", 400),
+    "event": (EVENT, "application/cloudevents+json", 200),
+    "events": (b"[" + EVENT + b"]", "application/cloudevents-batch+json; charset=utf-8", 200),
+    "no event": (b"{}", "application/cloudevents+json", 400),
+}
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_both_ways_say_the_same_of_other_types(server: Running, name: str, short_answers: list[Any]) -> None:
+    body, media, status = TYPED[name]
+    short, long = (once(server, request(path, body, content_type=media)) for path in (SHORT, LONG))
+    assert short == long
+    assert short[0] == status
+    assert len(short_answers) == 1
+
+
 def forged(token: str) -> str:
     return token[:-1] + ("A" if token[-1] != "A" else "B")
 
@@ -220,7 +241,7 @@ def test_a_connection_takes_all_kinds_of_requests(server: Running, short_answers
         (request(SHORT, LINE, content_type="application/x-ndjson; charset=utf-8"), 200, True),
         (request(LONG, LINE), 200, False),
         (chunked, 200, False),
-        (request(SHORT, columns, content_type="application/vnd.twinmesh.columns+json"), 200, False),
+        (request(SHORT, columns, content_type="application/vnd.twinmesh.columns+json"), 200, True),
         (request("/livez", b"", method="GET"), 200, False),
         (request(SHORT, b"", method="GET"), 405, False),
         (request(SHORT, LINE, expect="nothing"), 200, False),
