@@ -48,7 +48,7 @@ class Sizes:
 
 
 FULL = Sizes(500_000, 40_000, 20_000, 3)
-QUICK = Sizes(60_000, 3_000, 2_000, 1)
+QUICK = Sizes(200_000, 10_000, 2_000, 1)
 
 
 def run(sizes: Sizes, *, is_http_only: bool = False) -> dict[str, Any]:

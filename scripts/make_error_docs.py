@@ -74,7 +74,7 @@ SPOKEN = {
     "COMMAND_RATE": "commands to this point come too soon after each other, or change too fast",
     "COMMAND_VALUE": "the point holds another type of value",
     "CONTRACT_AGGREGATES_ONLY": "the contract lets figures out, and no twins",
-    "CONTRACT_ATTRIBUTE": "the contract does not name both `history` and `value`: no readings over time leave",
+    "CONTRACT_ATTRIBUTE": "no readings over time leave: the contract has to name `history` and `value`",
     "CONTRACT_CHANGED": "a contract got a new version while a cascade of that partner was under way",
     "CONTRACT_EXPIRED": "the contract with this partner has ended: nothing leaves",
     "CSV_ENCODING": "the file is not UTF-8",

@@ -18,7 +18,7 @@ from adapters.line_trouble import lost as line_lost
 from adapters.loops import new_loop
 from adapters.mqtt.config import RECEIVE_MAXIMUM
 from adapters.mqtt.decode import Message
-from adapters.mqtt.packets import Other, Packets
+from adapters.mqtt.packets import Other, Packets, acknowledgements
 from adapters.mqtt.security import credentials, tls_context
 from adapters.pipeline import Link
 
@@ -236,9 +236,9 @@ class GmqttClient:
     def _send_acknowledgements(self, promised: Iterable[tuple[int, int]], session: int) -> None:
         if session != self._session or not (self._connected or self._unanswered):
             return
-        handler = self._client._package_handler
-        for mid, qos in promised:
-            (handler._send_puback if qos == 1 else handler._send_pubrec)(mid)
+        connection = self._client._connection
+        if not connection.is_closing():
+            connection.send_package(acknowledgements(promised))
 
 
 async def _never(*, delay: bool = False) -> None:

@@ -6,6 +6,7 @@ All else is left to the client's library, in its turn.
 
 from __future__ import annotations
 
+import struct
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,11 +19,14 @@ from adapters.mqtt.topics import warm_up as warm_topics
 from graph.jit import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
 MALFORMED: Final = -1
+_PUBACK: Final = 0x40
+_PUBREC: Final = 0x50
+_ANSWER: Final = struct.Struct("!BBH")
 _SIZE_MIN: Final = 2  # bytes of the shortest packet
 _SIZE_USUAL: Final = 24  # most are not shorter
 # Columns of what `scan` finds: those of a `Chunk`, until a packet turns out to be another.
@@ -64,6 +68,12 @@ class Packets:
             done = at + 1
         if done < len(found):
             yield Chunk(self._data, found[done:], time.time_ns(), session())
+
+
+def acknowledgements(promised: Iterable[tuple[int, int]]) -> bytes:
+    """PUBACK for each message (mid, QoS) of QoS 1, PUBREC for QoS 2; in MQTT 5 without a reason, which means
+    success (sections 3.4.2.1 and 3.5.2.1)."""
+    return b"".join(_ANSWER.pack(_PUBACK if qos == 1 else _PUBREC, 2, mid) for mid, qos in promised)
 
 
 def warm_up() -> None:

@@ -271,13 +271,9 @@ def _items(
     end: int,
     member: int,
     unit: int,
-    row: int,
-    raw: npt.NDArray[np.float64],
-    times_ns: npt.NDArray[np.int64],
-    stated: npt.NDArray[np.uint8],
-    long: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-) -> tuple[int, int]:
+    row: int, raw: npt.NDArray[np.float64], times_ns: npt.NDArray[np.int64], stated: npt.NDArray[np.uint8],
+    long: npt.NDArray[np.int64], counts: npt.NDArray[np.int64],
+) -> tuple[int, int]:  # fmt: skip
     """As `_item` of each of a list, into the columns from `row` on; where it ends and how many there are."""
     if at >= end or data[at] != 91:
         return -1, 0
@@ -343,13 +339,9 @@ def _object(
     end: int,
     shape: npt.NDArray[np.int64],
     names: npt.NDArray[np.uint8],
-    row: int,
-    raw: npt.NDArray[np.float64],
-    times_ns: npt.NDArray[np.int64],
-    stated: npt.NDArray[np.uint8],
-    long: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-) -> int:
+    row: int, raw: npt.NDArray[np.float64], times_ns: npt.NDArray[np.int64], stated: npt.NDArray[np.uint8],
+    long: npt.NDArray[np.int64], counts: npt.NDArray[np.int64],
+) -> int:  # fmt: skip
     """How many readings an object holds, from `row` on in the columns; -1 where it is not plain."""
     unit, rows, seen = shape[UNIT], -1, 0
     wanted = 1 + (2 if shape[NAMES + 3] >= 0 else 0) + (4 if shape[NAMES + 5] >= 0 else 0)
@@ -414,13 +406,9 @@ def _whole(
     at: int,
     end: int,
     shape: npt.NDArray[np.int64],
-    row: int,
-    raw: npt.NDArray[np.float64],
-    times_ns: npt.NDArray[np.int64],
-    stated: npt.NDArray[np.uint8],
-    long: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-) -> int:
+    row: int, raw: npt.NDArray[np.float64], times_ns: npt.NDArray[np.int64], stated: npt.NDArray[np.uint8],
+    long: npt.NDArray[np.int64], counts: npt.NDArray[np.int64],
+) -> int:  # fmt: skip
     """As `_object`, where the payload is the value itself."""
     rows, begin = 1, at
     if shape[SERIES]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from adapters.mqtt.packets import MALFORMED, Other, Packets
+from adapters.mqtt.packets import MALFORMED, Other, Packets, acknowledgements
 from tests.adapters.mqtt_streams import length, publish
 
 OTHERS = (b"\xd0\x00", b"\x90\x04\x00\x01\x00\x00", b"\x40\x02\x00\x07", b"\x30\x00")
@@ -69,3 +69,9 @@ def test_what_is_cut_short_inside_is_left_to_the_library() -> None:
 def test_a_length_that_is_none() -> None:
     assert Packets(b"\x30\xff\xff\xff\xff\x7f", five=False, qos_max=2).taken == MALFORMED
     assert Packets(b"\x30\xff\xff", five=False, qos_max=2).taken == 0
+
+
+def test_acknowledgements_are_those_of_the_standard() -> None:
+    """MQTT 3.1.1, sections 3.4 and 3.5; MQTT 5 allows the same where all went well."""
+    assert acknowledgements([(1, 1), (0xABCD, 2)]) == b"\x40\x02\x00\x01\x50\x02\xab\xcd"
+    assert acknowledgements([]) == b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from adapters.mqtt.chunks import Batch, Chunk
 from adapters.mqtt.decode import Message, decode
 from adapters.mqtt.packets import warm_up
 from adapters.mqtt.plain import PlainReader
+from adapters.pipeline import BoundDecoder, Link, Pipeline
 from adapters.routing import Router
 from graph.values import Change, TwinRecord
 from ontology.units import load_units
@@ -224,6 +226,53 @@ def test_topics_of_points_that_come_and_go(campus_twin):
     router.refresh(campus_twin.snapshot())
     found = reader.decode(batch, campus_twin.intern_texts)
     assert (found.readings.words.view(np.float64).tolist(), found.unrouted) == ([0.0, 1.0, 2.0], 0)
+
+
+@dataclass
+class Flow:
+    site: str = "campus"
+    queue_rows_max: int = 40
+    queue_bytes_max: int = 1 << 20
+    batch_rows_max: int = 15
+    batch_wait_s: float = 0.0
+
+
+def test_every_message_is_in_one_count_where_there_is_no_room(campus_twin):
+    """Chunks of any size into a small queue: promises and alarms get through, others are recorded or shed."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    rules = [
+        {"topic": "a/{x}", "point": "{x}", "pointer": "/value", "time_pointer": "/t", "time_unit": "ns"},
+        {"topic": "alarm", "point": "CH-1-PWR", "pointer": "", "keep": True},
+    ]
+    acknowledged = []
+    decoder = BoundDecoder(campus_twin, parse_bindings({"binding": rules}, "b.toml", UNITS), UNITS)
+    pipeline = Pipeline(
+        campus_twin, Flow(), decoder, lambda batch: acknowledged.extend(batch), reserve_rows=100_000
+    )
+    messages = []
+    for number in range(3_000):
+        body = b'{"value":%d,"t":%d}' % (number, NOW_NS + number)
+        topic, qos = draw.choice([("a/FREE", 0), ("a/FREE", 0), ("a/FREE", 1), ("alarm", 0), ("a/absent", 0)])
+        broken = draw.random() < 0.01
+        payload = b"{" if broken else body if topic != "alarm" else b"%d" % number
+        messages.append(Message(topic, payload, 0, qos=qos, mid=number if qos else 0))
+    pipeline.start()
+    for chunk in in_chunks(messages, draw):
+        pipeline.offer_chunk(chunk)
+    pipeline.close(60)
+    told = pipeline.health(Link("", connected=True, connects=1, last_error=None))
+    assert (told.received, told.queued) == (3_000, 0)
+    assert told.recorded + told.refused + told.unrouted + told.shed == 3_000
+    assert len(acknowledged) == 3_000 - told.shed
+    promised = [(m.mid, m.payload) for m in messages if m.qos]
+    assert [(m.mid, m.payload) for m in acknowledged if m.qos] == promised
+    alarms = [m.payload for m in messages if m.topic == "alarm"]
+    assert [m.payload for m in acknowledged if m.topic == "alarm"] == alarms
+    kept = [int(t) for t in campus_twin.history.range(campus_twin.base + "FREE", 0, 2**62, 10_000).times_ns]
+    sent = [m.payload for m in acknowledged if m.topic == "a/FREE" and m.payload != b"{"]
+    assert kept == [int(json.loads(payload)["t"]) for payload in sent]
 
 
 def _put_point(twin, name):
