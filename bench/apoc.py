@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.jars import fetch_jars
+from bench.jars import MissingError, fetch_jars
 from bench.neo4j_server import VERSION
 
 if TYPE_CHECKING:
     from bench.neo4j_server import Server
 
-# The newest build on Maven Central of each line of Neo4j.
-APOC = {"5.26": "5.26.19", "2026.08": "2026.08.0"}.get(VERSION.rpartition(".")[0], VERSION)
+# The newest build on Maven Central of each line of Neo4j; of those of 2026 there is none.
+APOC = {"5.26": "5.26.19"}.get(VERSION.rpartition(".")[0])
 POM = Path(__file__).resolve().parent / "graphql_peers" / "neo4j" / "apoc" / "pom.xml"
 _UNRESTRICTED = "dbms.security.procedures.unrestricted=apoc.trigger.*\n"
 
 
 def fetch() -> Path:
     """The folder with the jars, filled once on this machine. MissingError."""
+    if APOC is None:
+        raise MissingError(f"Maven Central has no APOC for Neo4j {VERSION}")
     return fetch_jars(f"apoc-{APOC}", POM, f"-Dapoc.version={APOC}") / "jars"
 
 
