@@ -16,6 +16,7 @@ from neo4j_waiting import mirror_of, wait_shown, wait_until
 from test_graph import Work, iri
 
 from bench import apoc, neo4j_server
+from bench.jars import MissingError
 from graph.mesh import Mesh
 from graph.stores.choosing import open_journals
 from graph.stores.neo4j.trigger import CHANGES_MAX, NAME, STATEMENT
@@ -38,7 +39,7 @@ def apoc_started(tmp_path_factory):
     try:
         server = neo4j_server.Server.make(tmp_path_factory.mktemp("apoc") / "home")
         apoc.add(server)
-    except neo4j_server.MissingError as error:
+    except MissingError as error:
         missing(f"Neo4j with APOC: {error}")
     try:
         server.start()
