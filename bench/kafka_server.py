@@ -27,7 +27,7 @@ from bench.jars import (
     end_in_order,
     fetch_jars,
     find_program,
-    free_port,
+    free_ports,
     keep_archive,
 )
 from bench.jars import cache_folder as folder_of
@@ -108,7 +108,7 @@ class Server:
 
     home: Path
     jars: Path
-    ports: tuple[int, int, int]
+    ports: tuple[int, ...]
     security: Security | None = None
     process: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -117,7 +117,7 @@ class Server:
         """A formatted log, not started. MissingError, ServerError."""
         folder = fetch()
         home.mkdir(parents=True)
-        server = cls(home, folder / "jars", (free_port(), free_port(), free_port()), security)
+        server = cls(home, folder / "jars", free_ports(3), security)
         server.settings.write_text(server._settings())
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         users = [
@@ -129,7 +129,8 @@ class Server:
             [*server._java(), *tool], capture_output=True, text=True, timeout=START_S_MAX, check=False
         )
         if done.returncode:
-            raise ServerError(f"no log could be made: {done.stderr[-SAID_CHARACTERS_MAX:]}")
+            said = (done.stdout + done.stderr)[-SAID_CHARACTERS_MAX:]
+            raise ServerError(f"no log could be made (status {done.returncode}): {said}")
         return server
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
 import numpy as np
 
 from federation.asking import SeriesTold
@@ -74,7 +75,9 @@ def with_readings(asks: Sequence[SeriesAsk], told: Sequence[SeriesTold]) -> list
 
 
 def packed(series: Series, query: SeriesQuery, *, is_less: bool) -> SeriesTold:
-    """A series as it travels."""
+    """A series as it travels. One without readings has no form: there is nothing to be told by it."""
+    if not len(series.starts_ns if isinstance(series, BucketSeries) else series.times_ns):
+        return SeriesTold(is_less=is_less)
     if isinstance(series, BucketSeries):
         columns = tuple(_bytes(series.values[each], "<f8") for each in query.aggregates)
         coarse = series.resolution_ns if series.resolution_ns.any() else None
@@ -93,6 +96,8 @@ def packed(series: Series, query: SeriesQuery, *, is_less: bool) -> SeriesTold:
 
 def unpacked(told: SeriesTold, query: SeriesQuery) -> Series:
     """What a peer told. StoreError PEER_GARBAGE where its columns do not fit together, or the question."""
+    if not told.times_ns and told.columns == ():
+        told = msgspec.structs.replace(told, columns=(b"",) * len(query.aggregates))
     times = _column(told.times_ns, np.int64)
     count = len(times)
     coarse = _column(told.resolution_ns, np.int64) if told.resolution_ns else np.zeros(count, np.int64)

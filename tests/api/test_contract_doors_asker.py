@@ -41,6 +41,7 @@ from tests.federation.hidden_worlds import (
     random_contract,
     random_world,
     twin_attributes,
+    unique,
 )
 from tests.simulation.cascade_worlds import fresh_seed
 
@@ -90,7 +91,7 @@ def calm(schema: Schema, world: World, shown: set[str]) -> World:
     sites = {
         site: Change(
             put_twins=tuple(replace(twin, attributes=plain(twin.attributes)) for twin in change.put_twins),
-            put_relationships=tuple(
+            put_relationships=unique(
                 replace(link, attributes=plain(link.attributes), group="")
                 for link in change.put_relationships
                 if not is_felt(schema, link, shown)

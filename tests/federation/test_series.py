@@ -36,12 +36,24 @@ def drawn(random: Random) -> tuple[SeriesQuery, Series]:
     if random.random() < 0.5:
         values = {each: np.array([random.gauss(0, 9) for _ in range(count)]) for each in BUCKETS}
         return SeriesQuery(10, 1_000, None, 7, BUCKETS), BucketSeries(times, values, coarse)
-    texts = tuple(random.choice(("on", "off", "")) for _ in range(count)) if random.random() < 0.3 else None
+    texts = (
+        tuple(random.choice(("on", "off", "")) for _ in range(count))
+        if count and random.random() < 0.3
+        else None
+    )
     words = np.array([random.getrandbits(64) for _ in range(count)], np.uint64)
     quality = np.array([random.randrange(3) for _ in range(count)], np.uint8)
     return SeriesQuery(10, 1_000, random.choice((None, count, 9))), Samples(
         times, words, quality, texts, coarse
     )
+
+
+def test_nothing_has_no_form() -> None:
+    """Whether a point has no readings, is hidden, or is none, looks the same, whatever was asked."""
+    for query in (SeriesQuery(), SeriesQuery(bucket_ns=7, aggregates=BUCKETS)):
+        found = unpacked(SeriesTold(), query)
+        assert packed(found, query, is_less=False) == SeriesTold()
+        assert isinstance(found, BucketSeries) == (query.bucket_ns is not None)
 
 
 def columns(series: Series) -> list[object]:
