@@ -35,6 +35,8 @@ SEND_ON_NEW_SUBSCRIPTION = 1
 ANSWER_S_MAX = 15.0
 QOS_MAX = 2
 REFUSED = 128  # codes of SUBACK from here on say no
+GATHER_S = 0.001
+GATHER_BYTES = 1 << 15
 STEADY_S = 5.0  # a connection that lasted as long was good: the next pause is the shortest again
 VERSIONS = {"5": 5, "3.1.1": 4}
 QUIET = logging.getLogger("twinmesh.mqtt")
@@ -224,6 +226,7 @@ class GmqttClient:
             return packets.taken
 
         connection._protocol._read_packet = read
+        _gather(connection._protocol)
 
     def _promised(self, qos: int) -> Callable[[int, bytes, str, dict[str, Any]], None]:
         def came(mid: int, payload: bytes, topic: str, properties: dict[str, Any]) -> None:
@@ -239,6 +242,27 @@ class GmqttClient:
         connection = self._client._connection
         if not connection.is_closing():
             connection.send_package(acknowledgements(promised))
+
+
+def _gather(protocol: Any) -> None:
+    """Where chunks are small and follow each other, let them gather for a moment.
+
+    To be woken for each small write of a broker costs it, and us, more than the message itself.
+    """
+    plain, reader = protocol.read, protocol._hard_reader
+    last_s, last_bytes = 0.0, GATHER_BYTES
+
+    async def read(size: int) -> bytes:
+        nonlocal last_s, last_bytes
+        if last_bytes < GATHER_BYTES and time.monotonic() - last_s < 5 * GATHER_S and not reader._paused:
+            protocol._transport.pause_reading()
+            await asyncio.sleep(GATHER_S)
+            protocol._transport.resume_reading()
+        data = await plain(size)
+        last_s, last_bytes = time.monotonic(), len(data)
+        return data
+
+    protocol.read = read
 
 
 async def _never(*, delay: bool = False) -> None:
