@@ -19,6 +19,8 @@ from api.graphql_http import Media, preferred_media
 from graph.mesh import Mesh
 from ontology.errors import UsageError
 from ontology.schema import Schema
+from ontology.units import Units
+from tests.api.conftest import served
 
 QUERY = "{ sites { name } }"
 GRAPHQL = "application/graphql-response+json"
@@ -377,6 +379,20 @@ def test_health_and_figures(reader: Any) -> None:
     assert any(line.startswith('twinmesh_requests_total{door="graphql",status="200"}') for line in lines)
     types = [line for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
+
+
+def test_counts_of_live_sources_are_told_to_the_last_one(
+    tmp_path: Path, ontology: Schema, units: Units
+) -> None:
+    health = {"mqtt 1 campus": {"received": 1_440_356, "lag_s": 0.25, "connected": True, "last_error": None}}
+    with (
+        Mesh.open(tmp_path, ontology, units=units) as mesh,
+        served(mesh, sources=lambda: health) as running,
+        running.client() as client,
+    ):
+        lines = client.get("/metrics").text.splitlines()
+    for name, value in (("received", "1440356"), ("lag_s", "0.25"), ("connected", "1")):
+        assert f'twinmesh_source_{name}{{source="mqtt 1 campus"}} {value}' in lines
 
 
 def test_pages_are_closed_in(reader: Any) -> None:
