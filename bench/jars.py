@@ -12,10 +12,10 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 FETCH_S_MAX = 1_200.0
 SAID_CHARACTERS_MAX = 600
@@ -105,6 +105,39 @@ def end_in_order(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+class JavaProcess:
+    """A server as a process, with what it says in a file."""
+
+    log: Path
+    jars: Path
+    process: subprocess.Popen[bytes] | None
+
+    def kill(self) -> None:
+        """End it as a power loss of its process would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self.process is not None:
+            end_in_order(self.process)
+
+    def said(self) -> str:
+        return self.log.read_text("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:]
+
+    def quick(self, options: Sequence[str]) -> list[str]:
+        """Options for a quick start by the kept archive; not beside others."""
+        archive = self.jars.parent / ARCHIVE
+        return [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
+
+    def launch(self, command: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
+        """Start it; nobody waits for it here."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **how)
+        return self.process
 
 
 def find_program(program: str) -> str:

@@ -20,11 +20,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.jars import (
-    ARCHIVE,
     HOST,
     SAID_CHARACTERS_MAX,
+    JavaProcess,
     ServerError,
-    end_in_order,
     fetch_jars,
     find_program,
     free_ports,
@@ -103,7 +102,7 @@ class Security:
 
 
 @dataclass(slots=True)
-class Server:
+class Server(JavaProcess):
     """One Kafka with its home folder. Its ports stay the same over restarts."""
 
     home: Path
@@ -168,28 +167,8 @@ class Server:
 
     def start(self, *options: str) -> None:
         """Start it, and wait until it answers its clients. ServerError."""
-        archive = self.jars.parent / ARCHIVE
-        quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self._java(*quick, *options), "kafka.Kafka", str(self.settings)],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                cwd=self.home,
-            )
-        self._wait(self.process)
-
-    def kill(self) -> None:
-        """End it as a power loss of its process would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def stop(self) -> None:
-        """End it in order."""
-        if self.process is not None:
-            end_in_order(self.process)
+        command = [*self._java(*self.quick(options), *options), "kafka.Kafka", str(self.settings)]
+        self._wait(self.launch(command, cwd=self.home))
 
     def _java(self, *options: str) -> list[str]:
         return [find_program(JAVA), "-cp", f"{self.jars}/*", *_QUICK, *options]
@@ -214,9 +193,6 @@ class Server:
             time.sleep(POLL_S)
         self.kill()
         raise ServerError(f"Kafka did not start: {self.said()}")
-
-    def said(self) -> str:
-        return self.log.read_text("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:]
 
 
 @contextlib.contextmanager

@@ -19,11 +19,10 @@ from neo4j import GraphDatabase, NotificationMinimumSeverity
 from neo4j.exceptions import DriverError, Neo4jError
 
 from bench.jars import (
-    ARCHIVE,
     HOST,
     SAID_CHARACTERS_MAX,
+    JavaProcess,
     ServerError,
-    end_in_order,
     fetch_jars,
     find_program,
     free_port,
@@ -79,7 +78,7 @@ def make_archive() -> None:
 
 
 @dataclass(slots=True)
-class Server:
+class Server(JavaProcess):
     """One Neo4j with its home folder. The port stays the same over restarts."""
 
     home: Path
@@ -144,33 +143,13 @@ class Server:
         """Start it, and wait until it answers. ServerError."""
         settings = _SETTINGS.format(host=HOST, port=self.port, pages=f"{self.pages_mb}m")
         (self.home / "conf" / "neo4j.conf").write_text(settings + self.settings)
-        archive = self.jars.parent / ARCHIVE
-        quick = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() and not options else []
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]
         memory = ["-XX:+UseSerialGC", "-Xms128m", f"-Xmx{self.heap_mb}m"]
         # Behind Neo4j's own, so that the archive of classes still fits.
         classes = f"{self.jars}/*" + (f":{self.plugins}/*" if self.plugins else "")
-        command = [find_program(JAVA), "-cp", classes, *memory, *quick, *options, *opened, MAIN]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=self.environment,
-            )
-        self._wait(self.process)
-
-    def kill(self) -> None:
-        """End it as a power loss of its process would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def stop(self) -> None:
-        """End it in order."""
-        if self.process is not None:
-            end_in_order(self.process)
+        command = [find_program(JAVA), "-cp", classes, *memory, *self.quick(options), *options, *opened, MAIN]
+        places = [f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"]
+        self._wait(self.launch([*command, *places], env=self.environment))
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         ends_s = time.monotonic() + START_S_MAX
@@ -182,9 +161,6 @@ class Server:
             time.sleep(POLL_S)
         self.kill()
         raise ServerError(f"Neo4j did not start: {self.said()}")
-
-    def said(self) -> str:
-        return self.log.read_text("utf-8", "replace").strip()[-SAID_CHARACTERS_MAX:]
 
 
 @contextlib.contextmanager

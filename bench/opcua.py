@@ -190,27 +190,22 @@ def _as_sent(twin: Twin) -> int:
 def stock(folder: Path) -> dict[str, Any]:
     """asyncua's own client with a handler that counts."""
     with served(folder) as server:
-        seen, cpu, took = asyncio.run(_stock(server))
-    return {
-        "client": "asyncua, counting only",
-        "changes_per_s": round(seen / took),
-        "received": seen,
-        "as_sent": seen,
-        "cpu_us_per_change": round(cpu / CHANGES * 1e6, 1),
-        "overflows": 0,
-    }
+        return _counted("asyncua, counting only", *asyncio.run(_stock(server)))
 
 
 def ceiling(folder: Path) -> dict[str, Any]:
     """What the server gives to who only acknowledges."""
     with served(folder) as server:
-        seen, cpu, took = asyncio.run(_ceiling(server))
+        return _counted("a reader that only acknowledges", *asyncio.run(_ceiling(server)))
+
+
+def _counted(client: str, seen: int, cpu_s: float, took_s: float) -> dict[str, Any]:
     return {
-        "client": "a reader that only acknowledges",
-        "changes_per_s": round(seen / took),
+        "client": client,
+        "changes_per_s": round(seen / took_s),
         "received": seen,
         "as_sent": seen,
-        "cpu_us_per_change": round(cpu / CHANGES * 1e6, 1),
+        "cpu_us_per_change": round(cpu_s / CHANGES * 1e6, 1),
         "overflows": 0,
     }
 

@@ -265,6 +265,25 @@ def _item(
 
 
 @kernel
+def _put(
+    member: int, value: float, number: int, exact: bool, at: int, stop: int,
+    row: int, raw: npt.NDArray[np.float64], times_ns: npt.NDArray[np.int64], stated: npt.NDArray[np.uint8],
+    long: npt.NDArray[np.int64], counts: npt.NDArray[np.int64],
+) -> None:  # fmt: skip
+    """What `_item` read, into the columns; where it is long, its place too, for which there is room."""
+    if member == 0:
+        raw[row] = value
+    elif member == 1:
+        times_ns[row] = number
+    else:
+        stated[row] = number
+    if not exact:
+        long[counts[1], 0], long[counts[1], 1] = row, at
+        long[counts[1], 2], long[counts[1], 3] = stop, member
+        counts[1] += 1
+
+
+@kernel
 def _items(
     data: npt.NDArray[np.uint8],
     at: int,
@@ -285,18 +304,9 @@ def _items(
         stop, value, number, exact = _item(data, at, end, member, unit)
         if stop < 0 or stop >= end or row - first >= SERIES_MAX:
             break
-        if member == 0:
-            raw[row] = value
-        elif member == 1:
-            times_ns[row] = number
-        else:
-            stated[row] = number
-        if not exact:
-            if counts[1] >= len(long):
-                break
-            long[counts[1], 0], long[counts[1], 1] = row, at
-            long[counts[1], 2], long[counts[1], 3] = stop, member
-            counts[1] += 1
+        if not exact and counts[1] >= len(long):
+            break
+        _put(member, value, number, exact, at, stop, row, raw, times_ns, stated, long, counts)
         row += 1
         at = stop
         if data[at] != 44 and data[at] != 93:
@@ -374,16 +384,7 @@ def _object(
                 return -1
             else:
                 stop, value, number, exact = _item(data, at, end, member, unit)
-                if member == 0:
-                    raw[row] = value
-                elif member == 1:
-                    times_ns[row] = number
-                else:
-                    stated[row] = number
-                if not exact:
-                    long[counts[1], 0], long[counts[1], 1] = row, at
-                    long[counts[1], 2], long[counts[1], 3] = stop, member
-                    counts[1] += 1
+                _put(member, value, number, exact, at, stop, row, raw, times_ns, stated, long, counts)
                 at = stop
             if rows >= 0 and rows != count:
                 return -1
