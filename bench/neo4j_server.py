@@ -90,7 +90,6 @@ class Server(JavaProcess):
     process: subprocess.Popen[bytes] | None = field(default=None)
     settings: str = ""  # further lines of neo4j.conf
     plugins: Path | None = None  # a folder with jars of plug-ins, see `bench.apoc`
-    more: dict[str, str] = field(default_factory=dict[str, str])  # further variables of its environment
 
     @classmethod
     def make(cls, home: Path, *, heap_mb: int = 512, pages_mb: int = 64) -> Server:
@@ -114,8 +113,7 @@ class Server(JavaProcess):
 
     @property
     def environment(self) -> dict[str, str]:
-        folders = {"NEO4J_HOME": str(self.home), "NEO4J_CONF": str(self.home / "conf")}
-        return {**os.environ, **folders, **self.more}
+        return {**os.environ, "NEO4J_HOME": str(self.home), "NEO4J_CONF": str(self.home / "conf")}
 
     @property
     def log(self) -> Path:

@@ -13,8 +13,6 @@ command -v fusermount3 >/dev/null || wanted+=(fuse3)
 # Hosts of the tests' own, and cuts between them.
 command -v ip >/dev/null || [ -x /usr/sbin/ip ] || wanted+=(iproute2)
 command -v nft >/dev/null || [ -x /usr/sbin/nft ] || wanted+=(nftables)
-# Programs whose clocks are wrong.
-compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || wanted+=(libfaketime)
 # Neo4j and Kafka of the tests come from Maven Central (scripts/fetch_neo4j.py, fetch_kafka.py), on Java 17.
 command -v java >/dev/null || wanted+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || wanted+=(maven)
