@@ -23,20 +23,19 @@ def admin_command(server: Server, *options: str) -> list[str]:
     return [*java, "-cp", f"{server.jars}/*", "org.neo4j.cli.AdminTool"]
 
 
-def admin(server: Server, *words: str, options: tuple[str, ...] = ("-Xmx1g",)) -> str:
-    """Run it on a stopped server; what it said. ServerError."""
-    command = [*admin_command(server, *options), *words]
-    return _run(command, server.environment)
-
-
-def run_import(server: Server, folder: Path, *words: str, options: tuple[str, ...] = ("-Xmx1g",)) -> str:
-    """Run the import.sh of an export on a stopped server; what it said. ServerError."""
+def import_command(
+    server: Server, folder: Path, *words: str, options: tuple[str, ...] = ("-Xmx1g",)
+) -> tuple[list[str], dict[str, str]]:
+    """The command that runs the import.sh of an export, and its environment."""
     program = server.home / "neo4j-admin"
     program.write_text(f'#!/bin/sh\nexec {shlex.join(admin_command(server, *options))} "$@"\n')
     program.chmod(0o700)
-    environment = {**server.environment, "NEO4J_ADMIN": str(program)}
-    command = ["sh", str(folder / "import.sh"), *words]
-    return _run(command, environment)
+    return ["sh", str(folder / "import.sh"), *words], {**server.environment, "NEO4J_ADMIN": str(program)}
+
+
+def run_import(server: Server, folder: Path, *words: str, options: tuple[str, ...] = ("-Xmx1g",)) -> str:
+    """Run it on a stopped server; what it said. ServerError."""
+    return _run(*import_command(server, folder, *words, options=options))
 
 
 def _run(command: list[str], environment: dict[str, str]) -> str:
