@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -70,6 +71,7 @@ def test_rich_sites_go_in_by_files_and_go_on(server, schema, tmp_path, seed):
     told = exported(tmp_path / "data", tmp_path / "files")
     assert imported(server, tmp_path / "files") == (told["nodes"], told["relationships"])
     server.start()
+    later(server, schema, tmp_path / "data", before)
     with opened(server, tmp_path / "writer", schema) as mesh:
         for site, (revision, content, graph) in before.items():
             wait_shown(mesh, site)
@@ -78,10 +80,38 @@ def test_rich_sites_go_in_by_files_and_go_on(server, schema, tmp_path, seed):
             assert content_of(twin.snapshot()) == content
             assert contents(mesh._journals.connection, twin.snapshot()) == []
             assert_shown(of_neo4j(server, site), graph, mesh, site)
-        # Nobody loaded anything: the marks are those of the files.
-        marks = server.run("MATCH (p:_Projection) RETURN p.site AS site, p.sequence AS at")
-        assert {row["site"]: row["at"] for row in marks} == {site: one[0] for site, one in before.items()}
-        goes_on(mesh, server, schema, tmp_path, work)
+        goes_on(mesh, server, schema, tmp_path)
+    named = {**os.environ, "TWINMESH_STORE__PASSWORD": server.password}
+    words = [PROGRAM, "verify", "--data", str(tmp_path / "writer"), "--json"]
+    done = subprocess.run(words, env=named, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "graph" in done.stdout, done.stdout
+
+
+def later(server, schema, folder, before):
+    """What is written behind the export follows by `migrate`; the graph goes on from the marks."""
+    marks = server.run("MATCH (p:_Projection) RETURN p.site AS site, p.sequence AS at")
+    assert {row["site"]: row["at"] for row in marks} == {site: one[0] for site, one in before.items()}
+    with Mesh.open(folder, schema) as mesh:
+        twin = mesh.twin("plant")
+        iri = next(
+            iri for iri in twin.snapshot().ids(twin.snapshot().living_rows) if iri.startswith(twin.base)
+        )
+        twin.apply(Change(merge_twins=(TwinRecord(iri, attributes={"note": Value("later")}),)))
+        before["plant"] = (
+            twin.snapshot().revision,
+            content_of(twin.snapshot()),
+            of_snapshot(twin.snapshot()),
+        )
+    named = {**os.environ, "TWINMESH_STORE__PASSWORD": server.password}
+    words = [PROGRAM, "migrate", "--from", str(folder), "--to", server.url, "--json"]
+    done = subprocess.run(words, env=named, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = {one["site"]: one for one in json.loads(done.stdout)["sites"]}
+    assert told["plant"]["began"] == before["plant"][0] - 1
+    assert {site: one["content"] for site, one in told.items()} == {
+        s: one[1].hash for s, one in before.items()
+    }
 
 
 def assert_shown(found, wanted, mesh, site):
@@ -95,7 +125,7 @@ def assert_shown(found, wanted, mesh, site):
     assert found[1] == wanted[1]
 
 
-def goes_on(mesh, server, schema, tmp_path, work):
+def goes_on(mesh, server, schema, tmp_path):
     """A change of the writer is in the graph and at a follower."""
     with opened(server, tmp_path / "follower", schema, read_only=True) as follower:
         first, *_ = mesh.sites

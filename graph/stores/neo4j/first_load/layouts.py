@@ -39,8 +39,9 @@ def layouts(
     """All of some rows, each in one layout. StoreError EXPORT_UNFIT where that would take too many."""
     order = np.argsort(sorts, kind="stable")
     distinct, begins = np.unique(sorts[order], return_index=True)
-    made = 0
-    for sort, mine in zip(distinct.tolist(), np.split(rows[order], begins[1:]), strict=True):
+    ends, made = [*begins[1:].tolist(), len(rows)], 0
+    for sort, begin, end in zip(distinct.tolist(), begins.tolist(), ends[: len(begins)], strict=True):
+        mine = rows[order[begin:end]]
         for layout in _of_sort(sort, mine, columns):
             made += 1
             if made > LAYOUTS_MAX:
