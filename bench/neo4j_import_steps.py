@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench.campus_folder import make_campus
 from bench.neo4j_admin import admin_command, import_command
 from bench.neo4j_server import Server
+from graph.content import content_of
 from graph.journals import LocalJournals
 from graph.mesh import Mesh
 from graph.stores.choosing import open_journals
@@ -27,7 +28,7 @@ from graph.stores.neo4j.projection import CONSTRAINTS
 from ontology.schema import load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PROGRAM = str(Path(sys.executable).parent / "twinmesh")
 HEAP_MB, PAGES_MB = 1_024, 512
@@ -55,9 +56,10 @@ class Used:
 
 def measure(place: Path, buildings: int) -> dict[str, Any]:
     """All figures of one size. RuntimeError with what was said, where a step fails."""
-    content, (twins, links), revision = make_campus(place / "data", load_schema(), buildings)
-    rows = twins + links
-    row: dict[str, Any] = {"twins": twins, "relationships": links, "rows": rows, "commits": revision}
+    made = _child("make_campus_in", str(place / "data"), str(buildings))
+    rows = made["twins"] + made["relationships"]
+    hash = made.pop("hash")
+    row: dict[str, Any] = {**made, "rows": rows}
     files = place / "files"
     words = ["export", "--format", "neo4j-import", "--data", str(place / "data"), "--out", str(files)]
     row |= _figures("export", used([PROGRAM, *words]), rows)
@@ -67,9 +69,10 @@ def measure(place: Path, buildings: int) -> dict[str, Any]:
     row |= _figures("import", used(command, environment), rows)
     shutil.rmtree(files)
     try:
-        row |= _served(server, place, rows, content.hash)
+        row |= _served(server, place, rows, hash)
     finally:
         server.stop()
+    row["transaction logs, bytes"] = size_of(server.home / "data" / "transactions" / "neo4j")
     row["index_bytes"] = size_of(server.home / "data" / "databases" / "neo4j" / "schema")
     row["journal_bytes"] = _journal_bytes(place / "data")
     return row | _dumped(server, place, rows)
@@ -103,22 +106,31 @@ def _served(server: Server, place: Path, rows: int, hash: str) -> dict[str, Any]
 
 def _opened(server: Server, folder: Path, hash: str) -> dict[str, Any]:
     """A writer in a process of its own opens the site and finds its graph as it must be."""
-    environment = {**os.environ, "TWINMESH_BENCH_PASSWORD": server.password}
-    told = used([sys.executable, "-m", "bench.neo4j_import_steps", str(folder), server.url], environment)
-    found = json.loads(told.said.splitlines()[-1])
+    found = _child("open_writer", str(folder), server.url, password=server.password)
     if found["hash"] != hash:
         raise RuntimeError(f"the content is {found['hash']} and not {hash}")
-    return {"s": found["s"], "peak_mb": found["peak_mb"]}
+    return found
 
 
-def open_writer(folder: Path, url: str, password: str) -> dict[str, Any]:
+def _child(step: str, *words: str, password: str = "") -> dict[str, Any]:
+    """A function of this module in a process of its own: this one stays small, because what it has in memory
+    counts for every process that it starts."""
+    environment = {**os.environ, "TWINMESH_BENCH_PASSWORD": password}
+    told = used([sys.executable, "-m", "bench.neo4j_import_steps", step, *words], environment)
+    return json.loads(told.said.splitlines()[-1])
+
+
+def make_campus_in(folder: str, buildings: str) -> dict[str, Any]:
+    content, (twins, links), revision = make_campus(Path(folder), load_schema(), int(buildings))
+    return {"twins": twins, "relationships": links, "commits": revision, "hash": content.hash}
+
+
+def open_writer(name: str, url: str) -> dict[str, Any]:
     """Seconds until every commit is shown by columns and graph, and the memory until then."""
-    from graph.content import content_of
-
-    began_s = time.monotonic()
+    began_s, folder = time.monotonic(), Path(name)
     folder.mkdir(exist_ok=True)
     (folder / "twinmesh.toml").write_text("format = 1\n")
-    journals = open_journals(folder, url, password=password)
+    journals = open_journals(folder, url, password=os.environ["TWINMESH_BENCH_PASSWORD"])
     assert journals is not None
     with Mesh.open(folder, load_schema(), journals=journals) as mesh:
         (site,) = mesh.sites
@@ -211,5 +223,10 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+STEPS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "make_campus_in": make_campus_in,
+    "open_writer": open_writer,
+}
+
 if __name__ == "__main__":
-    print(json.dumps(open_writer(Path(sys.argv[1]), sys.argv[2], os.environ["TWINMESH_BENCH_PASSWORD"])))
+    print(json.dumps(STEPS[sys.argv[1]](*sys.argv[2:])))

@@ -36,7 +36,7 @@ _JOURNAL: Final = (
     "digest:byte[]", "epoch:long", "answers_first:long", "answers_last:long", "seal:byte[]", "turn:long",
 )  # fmt: skip
 _PROJECTION: Final = (
-    _ID, ":LABEL", "site:string", "sequence:long", "revision:long", "twins:long", "edges:long",
+    _ID, ":LABEL", "site:string", "sequence:long", "revision:long", "size:long", "edge_size:long",
 )  # fmt: skip
 
 

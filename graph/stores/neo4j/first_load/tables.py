@@ -20,6 +20,8 @@ _COMPUTE: Final[Any] = pyarrow.compute
 _OPTIONS: Final = _CSV.WriteOptions(include_header=False, quoting_style="needed")
 # The header's own signs: a name that holds one cannot be told to the import.
 _SIGNS: Final = frozenset("{}()\r\n")
+# Buffers of the import are arrays of Java, of twice the longest text.
+TEXT_BYTES_MAX: Final = 1 << 29
 
 
 @dataclass(slots=True)
@@ -69,6 +71,12 @@ class Tables:
 def _look_at(table: Written, array: Any) -> None:
     longest = _COMPUTE.max(_COMPUTE.binary_length(array)).as_py() or 0
     table.text_bytes_max = max(table.text_bytes_max, longest)
+    if longest > TEXT_BYTES_MAX:
+        message = f"a text of {longest:,} bytes; the import reads at most {TEXT_BYTES_MAX:,}"
+        hint = (
+            "most often a commit of very many rows: bring the site over with `migrate`, or import it in parts"
+        )
+        raise StoreError(message, code="EXPORT_UNFIT", hint=hint)
     for end in () if table.has_lines else ("\n", "\r"):
         table.has_lines |= bool(_COMPUTE.any(_COMPUTE.match_substring(array, end)).as_py())
 
