@@ -21,6 +21,7 @@ from api.operation import Answer
 from api.pushdown.planning import Planner
 from api.pushdown.reading import NeedsIdsError, Reading
 from api.pushdown.roots import Root, Run, plan_root
+from graph.stores.neo4j.script import Around
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from api.operation import Prepared
     from api.pushdown.context import PushedContext
     from api.pushdown.place import Known, Place
-    from api.pushdown.roots import Statement
+    from api.pushdown.statement import Statement
     from graph.stores.neo4j.script import Sight
 
 OPERATIONS_MAX: Final = 512
@@ -64,7 +65,7 @@ class Planned:
                 self._statements.move_to_end(whole)
                 return known
         made = make()
-        if len(repr(key)) > KEY_CHARACTERS_MAX:
+        if not made.is_kept or len(repr(key)) > KEY_CHARACTERS_MAX:
             return made
         with self._lock:
             self._statements[whole] = made
@@ -187,11 +188,16 @@ class Running:
                 known.ontology,
                 variables,
                 sight,
-                known.bases,
-                known.attributes,
+                self._around(),
                 has_ids,
             )
         )
+
+    def _around(self) -> Around:
+        known, services = self.known, self.context.services
+        ask = partial(self.place.ask, wall_s=services.settings.limits.wall_s)
+        texts = partial(self.place.unit_texts.all_of, ask)
+        return Around(known.bases, known.attributes, services.units, ask, texts)
 
     def _failed(self, root: Root, error: Exception) -> None:
         path = Path(None, root.key, "Query")
