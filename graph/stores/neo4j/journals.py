@@ -156,9 +156,9 @@ class Neo4jJournals:
     def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
         """The graph of a site, twin by twin."""
         site = snapshot.heads[0].name
-        progress = Projection(self._connection, site, lambda: 0).progress()
-        if progress is None or progress.sequence != snapshot.revision:
-            shown = "nothing" if progress is None or not progress.loaded else f"commit {progress.sequence}"
+        sequence = Projection(self._connection, site, lambda: 0).sequence()
+        if sequence != snapshot.revision:
+            shown = "nothing" if sequence is None or sequence < 0 else f"commit {sequence}"
             return [], [f"the graph shows {shown} of {snapshot.revision} commits: it is not compared"]
         told = contents(self._connection, snapshot)
         return ([foreign_change(self._connection, told).problem] if told else []), []

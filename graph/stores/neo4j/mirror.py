@@ -60,7 +60,7 @@ class Mirror:
         self._complete_at_s = time.monotonic()
         self._counted: list[str] = []  # what comparing found last
         self._projection = Projection(connection, twin.site, lambda: twin.epoch)
-        self._projection.stopped = self._is_stopped
+        self._projection.batches.stopped = self._is_stopped
         self.foreign = ForeignChanges(connection, twin.site, lambda: twin.epoch, by_trigger=by_trigger)
         self.medium = Medium(twin.site, "graph", self._catch_up)
         self.medium.gauges = self._gauges
@@ -211,11 +211,11 @@ class Mirror:
 
     def _loaded(self) -> int:
         """Up to where the graph is; loads it where that was never done or not finished."""
-        progress = self._projection.progress()
-        if progress is None or not progress.loaded:
+        sequence = self._projection.sequence()
+        if sequence is None or sequence < 0:
             self._projection.load(self._twin.snapshot())
-            progress = self._projection.progress()
-        return progress.sequence if progress is not None else -1
+            sequence = self._projection.sequence()
+        return -1 if sequence is None else sequence
 
 
 def _touched(commits: Sequence[Commit], snapshot: Snapshot) -> list[str]:

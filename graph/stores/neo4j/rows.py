@@ -176,3 +176,11 @@ def edge_properties(snapshot: Snapshot, edges: Rows) -> list[Row]:
         properties.append(row)
     _add_attributes(properties, snapshot.edges.attributes, edges)
     return properties
+
+
+def bare_edges(snapshot: Snapshot, edges: Rows) -> npt.NDArray[np.bool_]:
+    """bool[n]: relationships whose only property would be their site."""
+    bare = (snapshot.edges.group.take(edges) == 0) & (snapshot.edges.own_id.take(edges) == 0)
+    for column in snapshot.edges.attributes.values():
+        bare &= ~column.present(edges)
+    return bare
