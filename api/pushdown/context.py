@@ -10,7 +10,7 @@ from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
     from api.schema.context import WorldRequest
-    from graph.plan import Grouping, Match
+    from graph.plan import Grouping, Match, Walk
     from graph.view import View
 
 
@@ -36,6 +36,11 @@ class AskedGroups:
     grouping: Grouping
 
 
+@dataclass(frozen=True, slots=True)
+class AskedWalk:
+    walk: Walk
+
+
 class Asking:
     """`api.schema.context.Elsewhere` of push-down."""
 
@@ -50,6 +55,9 @@ class Asking:
 
     def groups(self, grouping: Grouping) -> AskedGroups:
         return AskedGroups(grouping)
+
+    def walk(self, walk: Walk) -> AskedWalk:
+        return AskedWalk(walk)
 
 
 class PushedContext(RequestContext):

@@ -18,9 +18,10 @@ from api.compiled.plans import switches_of, values_of
 from api.compiled.selecting import Selecting
 from api.failures import graphql_errors
 from api.operation import Answer
+from api.pushdown.fields import plan_field
 from api.pushdown.planning import Planner
 from api.pushdown.reading import NeedsIdsError, Reading
-from api.pushdown.roots import Root, Run, plan_root
+from api.pushdown.roots import Root, Run, Statement
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from api.operation import Prepared
     from api.pushdown.context import PushedContext
     from api.pushdown.place import Known, Place
-    from api.pushdown.roots import Statement
     from graph.stores.neo4j.script import Sight
 
 OPERATIONS_MAX: Final = 512
@@ -123,7 +123,7 @@ def _planned(prepared: Prepared, variables: Mapping[str, Any]) -> Planned:
     schema, operation = prepared.schema, prepared.operation
     values = coerced(schema, operation, variables)
     planner = Planner(Selecting.of(schema, prepared.document, operation, values))
-    roots = tuple((asked.key, plan_root(planner, asked)) for asked in planner.selecting.roots())
+    roots = tuple((asked.key, plan_field(planner, asked)) for asked in planner.selecting.roots())
     return Planned(schema, operation, roots)
 
 
@@ -174,6 +174,9 @@ class Running:
         row = self.place.ask(statement.text, statement.values, services.settings.limits.wall_s)
         reading = Reading(self.prepared.schema, known.ontology, services.units, known.bases)
         found = statement.read(row, reading)
+        while isinstance(found, Statement):
+            budget.check_time()
+            found = found.read(self.place.ask(found.text, found.values, budget.left_s), reading)
         budget.spend(reading.objects)
         return found
 
