@@ -11,7 +11,7 @@ from graph.stores.neo4j.script import refuse
 if TYPE_CHECKING:
     from api.pushdown.place import Place
     from api.schema.context import WorldRequest
-    from graph.plan import Grouping, Match
+    from graph.plan import Grouping, Match, Walk
     from graph.view import View
     from ontology.schema import Schema
 
@@ -38,6 +38,11 @@ class AskedGroups:
     grouping: Grouping
 
 
+@dataclass(frozen=True, slots=True)
+class AskedWalk:
+    walk: Walk
+
+
 class Asking:
     """`api.schema.context.Elsewhere` of push-down."""
 
@@ -55,6 +60,9 @@ class Asking:
 
     def sites(self) -> None:
         """There is nothing to be told."""
+
+    def walk(self, walk: Walk) -> AskedWalk:
+        return AskedWalk(walk)
 
 
 @dataclass(eq=False)

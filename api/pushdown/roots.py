@@ -151,7 +151,7 @@ class _Node:
         asked = cast("AskedNode", told)
         writer, place = run.writer(), Place()
         script = writer.script
-        twin = f"MATCH (n:Entity) WHERE {_named(script, run.bases, (asked.text,))} AND {script.here('n')}"
+        twin = f"MATCH (n:Entity) WHERE {named(script, run.bases, (asked.text,))} AND {script.here('n')}"
         reader = self.twins.reader(writer, place, "n")
         own = None if self.kind is None else run.ontology.kind_by_iri(self.kind)
         fits = None if own is None else place.index(f"n{script.kind(own.name)}")
@@ -170,24 +170,21 @@ class _Node:
         return Statement(text, script.values, read, _check_world(asked.world))
 
 
-def _named(script: Script, bases: Mapping[str, str], texts: tuple[str, ...]) -> str:
+def named(script: Script, bases: Mapping[str, str], texts: tuple[str, ...]) -> str:
     """That a node is one that a text may mean: by IRI, `site:localId` or local id."""
     iris = [text for text in texts if is_iri(text)]
-    locals_: list[str] = []
-    sites: list[str] = []
+    locals_: dict[tuple[str, ...], list[str]] = {}  # by the sites that they may be of
     for text in texts:
         if not is_iri(text):
             iris += candidates(bases, text)
             site, local = site_of(bases, text)
-            locals_.append(local)
-            sites += [site] if site else bases
+            locals_.setdefault((site,) if site else tuple(bases), []).append(local)
     if len(iris) == 1 and not locals_:
         return f"n.id = {script.value(iris[0])}"
-    found = f"n.id IN {script.value(iris)}"
-    if not locals_:
-        return found
-    given = f"n._local IN {script.value(locals_)} AND n._site IN {script.value(sites)}"
-    return f"({found} OR ({given}))"
+    parts = [f"n.id IN {script.value(iris)}"]
+    for sites, local in locals_.items():
+        parts.append(f"(n._local IN {script.value(local)} AND n._site IN {script.value(list(sites))})")
+    return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,20 +196,25 @@ class _Nodes:
         writer, place = run.writer(), Place(["n.id", "n._local", "n._site"])
         script = writer.script
         reader = self.twins.reader(writer, place, "n")
-        where = _named(script, run.bases, texts) if texts else "false"
+        where = named(script, run.bases, texts) if texts else "false"
 
         def read(rows: Row, reading: Reading) -> list[Any]:
-            by_id = {row[0]: row for row in rows[0]}
-            by_local: dict[str, list[Row]] = {}
-            for row in rows[0]:
-                by_local.setdefault(row[1], []).append(row)
-            twins = [_found(text, by_id, by_local, run.bases) for text in texts]
+            twins = meant(texts, rows[0], run.bases)
             reading.objects += len(twins)
             made = iter(reader(Table.of([row for row in twins if row is not None]), reading))
             return [None if row is None else next(made) for row in twins]
 
         text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} RETURN collect({place.text})"
         return Statement(text, script.values, read)
+
+
+def meant(texts: Sequence[str], rows: Sequence[Row], bases: Mapping[str, str]) -> list[Row | None]:
+    """The row that each text means; they begin with id, local id and site. InputError AMBIGUOUS_ID."""
+    by_id = {row[0]: row for row in rows}
+    by_local: dict[str, list[Row]] = {}
+    for row in rows:
+        by_local.setdefault(row[1], []).append(row)
+    return [_found(text, by_id, by_local, bases) for text in texts]
 
 
 def _found(

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Text, parameters, and what makes data of the one row that it gives.
+    """Text, parameters, and what makes data of the one row that it gives; or what is to be asked next.
 
     is_kept: False where it holds for the graph of this moment only.
     """
 
     text: str
     values: dict[str, Any]
-    read: Callable[[Row, Reading], Any]
+    read: Callable[[Row, Reading], Any]  # data, or another Statement
     min_revision: int | None = None
     is_kept: bool = True

@@ -229,10 +229,12 @@ def _reachable(
     kind: str | None = None,
     first: int | None = None,
 ) -> Reachable:
-    view = info.context.present()
     names = None if relations is None else tuple(relations)
     heading = (direction or Direction.OUT).value
     walk = plan.Walk(tuple(from_), names, heading, max_depth, kind, first)
+    if info.context.elsewhere is not None:
+        return cast("Reachable", info.context.elsewhere.walk(walk))
+    view = info.context.present()
     reached = run_walk(view, walk) if view.scroll is None else _next_reached(view, view.scroll, walk)
     return cast("Reachable", ReachedListing(view, reached))
 
