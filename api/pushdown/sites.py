@@ -51,7 +51,8 @@ class Sites:
             wanted = f"WHERE site IN {script.value(list(run.sight.sites))} AND {here}"
         row = ", ".join(_PLAIN[name] for name in names)
         text = f"""MATCH (j:_Journal) WITH j, j.site AS site {wanted}
-        OPTIONAL MATCH (p:_Projection {{site: site}}) WITH j, site, coalesce(p.sequence, 0) AS shown
+        OPTIONAL MATCH (p:_Projection {{site: site}})
+        WITH j, site, CASE WHEN p.sequence > 0 THEN p.sequence ELSE 0 END AS shown
         OPTIONAL MATCH (c:_Commit {{site: site, sequence: shown}})
         OPTIONAL MATCH (next:_Commit {{site: site, sequence: shown + 1}})
         WITH * ORDER BY site RETURN collect([{row}])"""
