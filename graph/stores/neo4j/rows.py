@@ -7,6 +7,7 @@ Values that Neo4j cannot hold (objects, mixed lists, integers beyond 64 bits) be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TAGGED: Final = "\x01json:"
 _INTEGER_MAX: Final = 2**63 - 1
 _JSON: Final = msgspec.json.Encoder(order="deterministic")
+_TAG_SIZE: Final = len(TAGGED)
+_UNITS: Final = msgspec.json.Decoder(dict[str, str])
+_ANY: Final = msgspec.json.Decoder()
+_UNITS_KEPT: Final = 4_096
 Row = dict[str, Any]
 
 
@@ -52,6 +57,30 @@ def stored(value: JSONValue) -> Any:
     if isinstance(value, int) and abs(value) <= _INTEGER_MAX:
         return value
     return TAGGED + _JSON.encode(value).decode()
+
+
+def value_of(stored: Any) -> Any:
+    """A value as it was stated; the other way round of `stored`."""
+    if isinstance(stored, str) and stored.startswith(TAGGED):
+        return _ANY.decode(stored[_TAG_SIZE:])
+    return stored
+
+
+@lru_cache(maxsize=_UNITS_KEPT)
+def units_of(text: str | None) -> Mapping[str, str]:
+    """By attribute, the unit that a twin or relationship states; from its property `_units`."""
+    return {} if text is None else _UNITS.decode(text)
+
+
+def external_text(system: str, own: str) -> str:
+    """An id of an outside system in one text: the first blank stands between them."""
+    return f"{system.replace('%', '%25').replace(' ', '%20')} {own}"
+
+
+def external_of(text: str) -> tuple[str, str]:
+    """(system, id); the other way round of `external_text`."""
+    system, _, own = text.partition(" ")
+    return system.replace("%20", " ").replace("%25", "%"), own
 
 
 def twin_rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[TwinRows]:
@@ -108,7 +137,7 @@ def _twin_properties(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[Ro
         if name is not None:
             row["name"] = name
         if external:
-            row["_external"] = [f"{known.system} {known.id}" for known in external]
+            row["_external"] = [external_text(known.system, known.id) for known in external]
         properties.append(row)
     _add_attributes(properties, snapshot.twins.attributes, rows)
     return properties
