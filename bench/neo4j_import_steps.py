@@ -75,7 +75,13 @@ def measure(place: Path, buildings: int) -> dict[str, Any]:
     row["transaction logs, bytes"] = size_of(server.home / "data" / "transactions" / "neo4j")
     row["index_bytes"] = size_of(server.home / "data" / "databases" / "neo4j" / "schema")
     row["journal_bytes"] = _journal_bytes(place / "data")
-    return row | _dumped(server, place, rows)
+    row |= _dumped(server, place, rows)
+    try:
+        server.start()
+        restored = _opened(server, place / "writer", hash)
+    finally:
+        server.stop()
+    return row | {"restored, writer, s": restored["s"]}
 
 
 def _journal_bytes(folder: Path) -> int:
