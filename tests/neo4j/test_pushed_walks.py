@@ -15,7 +15,9 @@ from test_pushed_graphql import codes_of, composed, judge
 
 from api.operation import Request
 from api.policy import LOCAL, Principal, Role
-from graph.values import Change, RelationshipRecord
+from graph.stores.neo4j.script import Script, Sight
+from graph.stores.neo4j.walks import legs_of, walked
+from graph.values import Change, RelationshipRecord, TwinRecord, Way
 from tests.compiled.drawing import fresh_seed
 from tests.compiled.operations import Shapes
 from tests.compiled.oracle import rounds
@@ -156,3 +158,52 @@ def test_random_walks_over_changing_worlds_are_those_of_memory(pushed, schema):
     seen += compare(pushed, rng, 60)
     print("seed", seed, dict(seen))
     assert not seen["refused"] and seen["equal"] > 60
+
+
+def test_very_many_equal_paths_come_in_the_same_order(pushed, schema):
+    """Two rails with every rung: more equally long paths than anybody counts; and a walk of 40 steps."""
+    kind, feeds = (schema.kind("tm:Asset").iri,), schema.relation("tm:feeds").iri
+    names = [f"{BASE}ladder-{rail}{step:02}" for step in range(40) for rail in "ab"]
+    links = [
+        RelationshipRecord(f"{BASE}ladder-{one}{step:02}", feeds, f"{BASE}ladder-{other}{step + 1:02}")
+        for step in range(39)
+        for one in "ab"
+        for other in "ab"
+    ]
+    pushed.world.mesh.twin("s").apply(
+        Change(
+            put_twins=tuple(TwinRecord(name, kind, name[-3:]) for name in names),
+            put_relationships=tuple(links),
+        )
+    )
+    wait_shown(pushed.world.mesh, "s")
+    ends = {"from": "s:ladder-a00", "to": "s:ladder-a39"}
+    for relations, k in ((["feeds"], 100), (["feeds", "isFedBy"], 20), (None, 7)):
+        request = Request(PATHS, {**ends, "relations": relations, "k": k})
+        assert judge(pushed, request, LOCAL, "wide") == "equal"
+        assert len(pushed.ask_request(request, LOCAL, "wide").plain["data"]["paths"]["paths"]) == k
+    request = Request(WALK, {"from": ["s:ladder-a00"], "relations": ["feeds"], "way": "OUT", "first": 1000})
+    assert judge(pushed, request, LOCAL, "wide") == "equal"
+    [*_, last] = pushed.ask_request(request, LOCAL, "wide").plain["data"]["reachable"]["nodes"]
+    assert last["depth"] == 39
+
+
+@pytest.mark.parametrize("depth_max", [None, 3])
+@pytest.mark.parametrize("way", list(Way))
+def test_neo4j_meets_each_twin_of_a_walk_once(neo4j_server_started, pushed, way, depth_max):
+    """Else a walk over a ladder of 40 rungs would never end."""
+    script = Script(pushed.world.mesh.schema, Sight(("s",), ("tm:Asset", "rec:Space")))
+    leg = legs_of(script.schema, ("feeds",), way).plain
+    text = f"""EXPLAIN MATCH (n:Entity) WITH collect(n) AS starts, false AS mixed
+CALL (starts, mixed) {{ {walked(script, leg, depth_max)} RETURN depths, levels }} RETURN depths, levels"""
+    with neo4j_server_started.driver() as driver, driver.session() as session:
+        plan = session.run(text, script.values).consume().plan
+    operators = []
+
+    def gather(each):
+        operators.append(each["operatorType"])
+        for below in each["children"]:
+            gather(below)
+
+    gather(plan)
+    assert any(name.startswith("VarLengthExpand(Pruning,BFS") for name in operators), operators
