@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from api.schema.context import RequestContext
 from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
+    from api.pushdown.place import Place
     from api.schema.context import WorldRequest
     from graph.plan import Grouping, Match, Routes, Walk
     from graph.view import View
+    from ontology.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class Asking:
     def groups(self, grouping: Grouping) -> AskedGroups:
         return AskedGroups(grouping)
 
+    def sites(self) -> None:
+        """There is nothing to be told."""
+
     def walk(self, walk: Walk) -> AskedWalk:
         return AskedWalk(walk)
 
@@ -68,10 +73,18 @@ class Asking:
         return AskedRoutes(routes)
 
 
+@dataclass(eq=False)
 class PushedContext(RequestContext):
     """Nothing is in memory: what a resolver would read there is refused with PUSHDOWN_UNSUPPORTED."""
 
     elsewhere = Asking()
+
+    place: Place | None = field(default=None)
+
+    @property
+    def ontology(self) -> Schema:
+        assert self.place is not None
+        return self.place.known().ontology
 
     def present(self) -> View:
         refuse("this field")

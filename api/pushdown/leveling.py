@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from api.pushdown.roots import Statement
+from api.pushdown.statement import Statement
 from graph.stores.neo4j.script import refuse
 from graph.stores.neo4j.walks import MET_MAX, next_level
 

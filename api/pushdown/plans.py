@@ -21,7 +21,9 @@ from api.operation import Answer
 from api.pushdown.fields import plan_field
 from api.pushdown.planning import Planner
 from api.pushdown.reading import NeedsIdsError, Reading
-from api.pushdown.roots import Root, Run, Statement
+from api.pushdown.roots import Root, Run
+from api.pushdown.statement import Statement
+from graph.stores.neo4j.script import Around
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Planned:
                 self._statements.move_to_end(whole)
                 return known
         made = make()
-        if len(repr(key)) > KEY_CHARACTERS_MAX:
+        if not made.is_kept or len(repr(key)) > KEY_CHARACTERS_MAX:
             return made
         with self._lock:
             self._statements[whole] = made
@@ -190,11 +192,19 @@ class Running:
                 known.ontology,
                 variables,
                 sight,
-                known.bases,
-                known.attributes,
+                self._around(),
                 has_ids,
             )
         )
+
+    def _around(self) -> Around:
+        known, texts = self.known, partial(self.place.unit_texts.all_of, self._ask)
+        return Around(known.bases, known.attributes, self.context.services.units, self._ask, texts)
+
+    def _ask(self, text: str, values: Mapping[str, Any]) -> list[Any]:
+        """The one row of a statement, within the time of the operation."""
+        self.context.budget.check_time()
+        return self.place.ask(text, values, self.context.budget.left_s)
 
     def _failed(self, root: Root, error: Exception) -> None:
         path = Path(None, root.key, "Query")

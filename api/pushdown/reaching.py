@@ -12,7 +12,8 @@ from graphql import GraphQLObjectType, get_named_type
 
 from api.pushdown.leveling import Levels
 from api.pushdown.reading import ObjectReader, Place, Table
-from api.pushdown.roots import Statement, meant, named
+from api.pushdown.roots import meant, named
+from api.pushdown.statement import Statement
 from api.pushdown.writing import Constant
 from graph.ordering import checked_first
 from graph.stores.neo4j.script import refuse

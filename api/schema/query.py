@@ -283,7 +283,7 @@ def _aggregate(
     group_by: list[str] | None = None,
 ) -> list[AggregateRow]:
     elsewhere = info.context.elsewhere
-    schema = info.context.mesh.schema if elsewhere is not None else info.context.present().snapshot.schema
+    schema = info.context.ontology
     if not 1 <= len(measures) <= 20 or len(group_by or ()) > 8:
         raise InputError("1 to 20 measures, at most 8 keys", code="AGGREGATE_INVALID")
     measured = tuple(_measured(item) for item in measures)
