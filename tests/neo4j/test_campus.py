@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from campus_folder import make_campus
 from neo4j_waiting import mirror_of, wait_until
 
 from bench import neo4j_server
+from bench.campus_folder import make_campus
 from graph.content import content_of
 from graph.journals import LocalJournals
 from graph.mesh import Mesh

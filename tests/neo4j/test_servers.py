@@ -90,7 +90,9 @@ def test_a_writer_that_lost_its_lease_says_so_before_it_writes(open_mesh, schema
     assert {trouble.code for trouble in first.troubles} == {"STORE_FENCED"}
 
 
-def test_a_lease_is_given_back_or_runs_out(open_mesh, neo4j, schema):
+def test_a_lease_is_given_back_or_runs_out(open_mesh, neo4j, schema, monkeypatch):
+    monkeypatch.setattr(lease, "SILENT_S", 1.0)
+    monkeypatch.setattr(lease, "LEASE_S", 3600.0)
     first = open_mesh("first")
     first.announce("http://first.example")
     first.create_site("campus")

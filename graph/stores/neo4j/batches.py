@@ -11,6 +11,7 @@ from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from graph.snapshot import Snapshot
     from graph.stores.neo4j.connection import Connection, Transaction
@@ -47,12 +48,17 @@ class Batches:
         """How many rows a batch has: fewer after Neo4j refused larger ones."""
         return max(1, most >> self.halvings)
 
-    def fits(self, rows: int, work: Callable[[Transaction], None]) -> bool:
+    def fits(
+        self,
+        rows: int,
+        work: Callable[[Transaction], None],
+        turn: AbstractContextManager[object] | None = None,
+    ) -> bool:
         """Do a batch of so many rows in one transaction. False where Neo4j ended that because of its size:
-        the next batch has half. StoreError, also where it cannot be halved."""
+        the next batch has half. StoreError, also where it cannot be halved. turn: see `Connection`."""
         halvings = self.halvings
         try:
-            with self.connection.transaction() as transaction:
+            with self.connection.transaction(turn) as transaction:
                 work(transaction)
         except StoreError as error:
             if error.code not in TOO_LARGE or rows <= 1:

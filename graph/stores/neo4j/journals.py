@@ -42,8 +42,8 @@ AWAY_S: Final = 5.0
 class Neo4jJournal:
     """The journal of one site."""
 
-    def __init__(self, connection: Connection, site: str, lease: Callable[[], None]) -> None:
-        """lease: called before the journal is written, takes its lease."""
+    def __init__(self, connection: Connection, site: str, lease: Callable[[], str]) -> None:
+        """lease: called before the journal is written, takes its lease and tells the holder's id."""
         self._connection = connection
         self._site = site
         self._lease = lease
@@ -55,7 +55,7 @@ class Neo4jJournal:
         with ExitStack() as undo:
             made = Neo4jStore.create(self._connection, Header(site, base or default_base(site)))
             store = undo.enter_context(closing(made))
-            self._lease()
+            store.holder = self._lease()
             check_header(store, site, base, self._connection.place.url)
             undo.pop_all()
         return store

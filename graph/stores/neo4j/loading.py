@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -92,7 +92,7 @@ class FirstLoad:
         self._connection, self._site = batches.connection, batches.site
         self._snapshot = snapshot
         self._numbers = np.full(snapshot.size, -1, np.int64)  # Neo4j's own, of the nodes of twins
-        self._failed = Event()
+        self._failed, self._turn = Event(), Lock()
 
     def run(self) -> bool:
         """False where it was stopped. Rows that came after it began are left to the commits that follow."""
@@ -214,7 +214,9 @@ class FirstLoad:
             if self._stopped():
                 return False
             until = min(first + self._batches.rows(EDGES_PER_BATCH), end)
-            if self._batches.fits(until - first, partial(self._write_edges, lane, first, until)):
+            work = partial(self._write_edges, lane, first, until)
+            # Relationships of earlier rounds hang on nodes of two lanes, and are locked by who commits.
+            if self._batches.fits(until - first, work, self._turn if number else None):
                 first = until
         return True
 

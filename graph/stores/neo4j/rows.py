@@ -108,6 +108,12 @@ def stub_rows(snapshot: Snapshot) -> npt.NDArray[np.int32]:
     return rows[np.fromiter((each == stub for each in kinds), np.bool_, len(rows))]
 
 
+def leading(snapshot: Snapshot, kinds: Sequence[str]) -> str:
+    """The name of the first kind that the schema knows."""
+    found = (snapshot.schema.kind_by_iri(iri) for iri in kinds)
+    return next((kind.name for kind in found if kind is not None), "")
+
+
 def _stub_kinds(snapshot: Snapshot) -> tuple[str, ...]:
     schema = snapshot.schema
     return (schema.kinds[schema.external_kind].iri,)
@@ -127,7 +133,7 @@ def _twin_properties(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[Ro
     properties: list[Row] = []
     for iri, name, local, revision, kinds, external in zip(*parts, strict=True):
         row: Row = {"id": iri, "_local": local, "_site": site, "_revision": revision}
-        row["_kind"], row["_kinds"] = _leading(snapshot, kinds or ()), list(kinds or ())
+        row["_kind"], row["_kinds"] = leading(snapshot, kinds or ()), list(kinds or ())
         if name is not None:
             row["name"] = name
         if external:
@@ -135,12 +141,6 @@ def _twin_properties(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[Ro
         properties.append(row)
     _add_attributes(properties, snapshot.twins.attributes, rows)
     return properties
-
-
-def _leading(snapshot: Snapshot, kinds: Sequence[str]) -> str:
-    """The name of the first kind that the schema knows."""
-    found = (snapshot.schema.kind_by_iri(iri) for iri in kinds)
-    return next((kind.name for kind in found if kind is not None), "")
 
 
 def _add_attributes(properties: list[Row], columns: Mapping[str, Column], rows: Rows) -> None:
