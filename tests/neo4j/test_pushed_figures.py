@@ -13,6 +13,7 @@ from test_pushed_graphql import pushed as pushed_world
 
 from api.operation import Request
 from api.policy import LOCAL, Principal, Role
+from graph.stores.neo4j.differences import contents
 from graph.values import Change, TwinRecord, Value
 from tests.compiled.drawing import fresh_seed
 from tests.compiled.oracle import resolved
@@ -103,6 +104,26 @@ def test_a_unit_that_is_new_decides_at_once(stocked):
         counts.append(pushed.ask(text).plain["data"]["twins"]["totalCount"])
     # 2 L/s are 7.2 m3/h, 2 L/min are 0.12.
     assert counts[1] == counts[0] and counts[2] == counts[0] + 1
+
+
+def test_units_of_very_many_attributes_fit_the_index(stocked):
+    """An index of Neo4j takes no value beyond 8 kB, and refuses the whole write."""
+    pushed, _ = stocked
+    mesh = pushed.world.mesh
+    values = {f"x{number:03}": Value(number, ("kW", "W")[number % 2]) for number in range(900)}
+    kind = mesh.schema.kind("tm:Item").iri
+    records = [TwinRecord(f"{BASE}many{number}", (kind,), attributes=values) for number in range(2)]
+    mesh.twin("s").apply(Change(put_twins=tuple(records)))
+    wait_shown(mesh, "s")
+    pushed.engines["wide"]._place._used_s = -1e9
+    pushed.engines["wide"]._place.refresh()
+    text = """{ node(id: "s:many1") { attribute(name: "x003") { value unit } attributes { name unit } }
+      twins(filter: { attribute: [{ name: "x004", eq: 4000, unit: "W" }] }, orderBy: [{ by: "x005" }]) {
+        edges { cursor node { id } } }
+      aggregate(measures: [{ op: SUM, of: "x007" }]) { values units } }"""
+    assert judge(pushed, Request(text), LOCAL, "wide") == "equal"
+    assert len(pushed.ask(text).plain["data"]["twins"]["edges"]) == 2
+    assert contents(mesh._journals.connection, mesh.twin("s").snapshot()) == []
 
 
 def test_sites_are_told_as_far_as_the_graph_knows_them(pushed):
