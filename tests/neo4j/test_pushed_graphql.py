@@ -38,7 +38,7 @@ EQUAL = 40
 REFUSED = "PUSHDOWN_UNSUPPORTED"
 # What is never answered there; operations with such words would only be refused.
 _NEVER = re.compile(
-    r"\b(source|search|paths|sites|simulation|history|quality|qualityReason|time|state"
+    r"\b(source|search|sites|simulation|history|quality|qualityReason|time|state"
     r"|text|bindings|liveSources|commands?|alarms|__schema|__type|asOf|atRevision|scenario)\b"
 )
 

@@ -1,4 +1,4 @@
-"""`reachable` inside Neo4j is byte-equal to the walk over the same graph in memory.
+"""`reachable` and `paths` inside Neo4j are byte-equal to those over the same graph in memory.
 
 As tests/neo4j/test_pushed_graphql.py, with walks drawn every time and over worlds of several shapes.
 """
@@ -22,7 +22,7 @@ from tests.compiled.oracle import rounds
 from tests.graph.test_matching import BASE, random_change
 
 EQUAL = 60
-ROOTS = ("reachable",)
+ROOTS = ("reachable", "paths")
 PRINCIPALS = (
     *[LOCAL] * 6,
     Principal("kinds", Role.ANALYST, kinds=("brick:Equipment", "rec:Room")),
@@ -90,6 +90,22 @@ def walk_of(rng, ids):
     }
 
 
+PATHS = """query q($from: ID!, $to: ID!, $relations: [String!], $k: Int) { paths(from: $from, to: $to,
+  relations: $relations, k: $k) { truncated { reason atDepth } paths { twins { id name }
+  links { id relation group twin { id __typename } } } } }"""
+
+
+def path_of(rng, ids):
+    """The same of paths."""
+    relations = [rng.choice(RELATIONS) for _ in range(rng.choice((0, 1, 1, 2, 3, 4)))]
+    return {
+        "from": rng.choice(ids) if rng.random() < 0.97 else "s:nothing",
+        "to": rng.choice(ids),
+        "relations": None if rng.random() < 0.5 else relations,
+        "k": rng.choice((*(1, 1, 2, 3, 5, 20, 100, None) * 2, 0, 101)),
+    }
+
+
 def codes_in_memory(pushed, request, principal):
     return codes_of(pushed.world.ask(request, principal, "wide"))
 
@@ -99,7 +115,8 @@ def compare(pushed, rng, count):
     seen = Counter()
     ids = [name for name in pushed.shapes.words.ids if name.startswith((BASE, "s:", "urn:", "odd:"))]
     for _ in range(count):
-        request = Request(WALK, walk_of(rng, ids))
+        is_walk = rng.random() < 0.5
+        request = Request(WALK, walk_of(rng, ids)) if is_walk else Request(PATHS, path_of(rng, ids))
         principal = rng.choice(PRINCIPALS)
         found = judge(pushed, request, principal, "wide")
         seen[found] += 1
