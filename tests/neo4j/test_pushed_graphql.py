@@ -126,9 +126,9 @@ class Only(Shapes):
         self.__dict__["roots"] = [(1, list(names))]
 
 
-def run(pushed, equal, shapes=None):
+def run(pushed, equal, shapes=None, seed=None):
     """Operations until so many answers were equal. What is drawn may be refused or wrong, but not mostly."""
-    seed, seen, drawn = fresh_seed("push-down"), Counter(), 0
+    seed, seen, drawn = seed or fresh_seed("push-down"), Counter(), 0
     operations = composed(seed, shapes or pushed.shapes)
     while seen["equal"] < equal:
         drawn += 1
