@@ -201,8 +201,8 @@ def measure(database: Database, graph: Graph) -> tuple[list[dict[str, Any]], str
 def _figures(ways: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]]) -> dict[str, Any]:
     """Asked in turns, after enough turns for the Java machine to have compiled what runs.
 
-    The order is drawn anew each turn: whoever comes right after another process pays for what that one left in
-    the processor's caches, and whoever comes right after us does not (0.1 to 0.2 ms of 1).
+    The order is drawn anew each turn: whoever comes right after another process pays for what that one left
+    in the processor's caches (0.1 to 0.2 ms of 1), and whoever comes right after us does not.
     """
     draw, names = random.Random(SEED), list(ways)
     answers = [read(ask()) for ask, read in ways.values()]

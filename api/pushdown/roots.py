@@ -13,8 +13,9 @@ from graphql import GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, Gra
 
 from api.compiled.plain import info_of
 from api.pushdown.context import AskedNode, AskedNodes, AskedTwins
+from api.pushdown.gathering import gathered
 from api.pushdown.linking import ConnectionReader, Pages
-from api.pushdown.reading import ObjectReader, Place, Table
+from api.pushdown.reading import Nested, ObjectReader, Place
 from api.pushdown.writing import Constant, Writer
 from api.schema.context import PRESENT
 from api.schema.typed import EXTENSION
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from api.pushdown.context import PushedContext
     from api.pushdown.linking import Connection
     from api.pushdown.planning import Planner
-    from api.pushdown.reading import Objects, Reading, Row, Source
+    from api.pushdown.reading import Objects, Reading, Row, Source, Table
     from api.pushdown.writing import Twins
     from api.schema.context import WorldRequest
     from graph.order_keys import Scalar
@@ -149,18 +150,19 @@ class _Node:
         reader = self.twins.reader(writer, place, "n")
         own = None if self.kind is None else run.ontology.kind_by_iri(self.kind)
         fits = None if own is None else place.index(f"n{script.kind(own.name)}")
+        gathering = gathered(place, "n")
 
         def read(rows: Row, reading: Reading) -> Any:
-            [twins] = rows
+            twins, more = rows
             if len(twins) > 1:
                 message = f"{asked.text!r} means several twins"
                 raise InputError(message, code="AMBIGUOUS_ID", hint="write site:localId or the full IRI")
             reading.objects += len(twins)
             if not twins or (fits is not None and not twins[0][fits]):
                 return None
-            return reader(Table.of(twins), reading)[0]
+            return reader(gathering.table(twins, more), reading)[0]
 
-        text = f"{twin} WITH n LIMIT {_CANDIDATES_MAX} RETURN collect({place.text})"
+        text = f"{twin} WITH n LIMIT {_CANDIDATES_MAX} {gathering.text}"
         return Statement(text, script.values, read, _check_world(asked.world))
 
 
@@ -208,18 +210,21 @@ class _Nodes:
         script = writer.script
         reader = self.twins.reader(writer, place, "n")
         where = _named(script, run.bases, texts) if texts else "false"
+        gathering = gathered(place, "n")
 
         def read(rows: Row, reading: Reading) -> list[Any]:
-            by_id = {row[0]: row for row in rows[0]}
+            page, more = rows
+            by_id = {row[0]: row for row in page}
             by_local: dict[str, list[Row]] = {}
-            for row in rows[0]:
+            for row in page:
                 by_local.setdefault(row[1], []).append(row)
             twins = [_found(text, by_id, by_local, run.bases) for text in texts]
             reading.objects += len(twins)
-            made = iter(reader(Table.of([row for row in twins if row is not None]), reading))
-            return [None if row is None else next(made) for row in twins]
+            made = reader(gathering.table(page, more), reading)
+            places = {row[0]: place for place, row in enumerate(page)}
+            return [None if row is None else made[places[row[0]]] for row in twins]
 
-        text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} RETURN collect({place.text})"
+        text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} {gathering.text}"
         return Statement(text, script.values, read)
 
 
@@ -273,10 +278,10 @@ class _Listing:
         side = None if edge is None else beyond(script, keys, edge.values, edge.twin, after=forward)
         place = Place(["id", f"[{values}]"])
         reader = self._reader(writer, place, signature)
-        behind = "" if side is None else f" WHERE {side}"
+        behind, gathering = "" if side is None else f" WHERE {side}", gathered(place, "n")
         text = (
             f"{rows}{behind} ORDER BY {order_text(keys, forward=forward)} LIMIT {script.value(size + 1)} "
-            f"RETURN collect({place.text}) AS page"
+            f"{gathering.text}"
         )
         others: list[str] = []
         if self.connection.totals:
@@ -284,16 +289,18 @@ class _Listing:
         if side is not None and self.connection.asks("hasPreviousPage" if forward else "hasNextPage"):
             others.append(f"EXISTS {{ {rows} WHERE NOT {side} RETURN 1 AS one }}")
         if others:
-            text = f"CALL () {{ {text} }} RETURN page, {', '.join(others)}"
+            text = f"CALL () {{ {text} }} RETURN page, more, {', '.join(others)}"
 
         def read(row: Row, reading: Reading) -> dict[str, Any]:
-            rows, *rest = row
+            rows, more, *rest = row
             is_more = len(rows) > size
-            taken = rows[:size] if forward else rows[:size][::-1]
+            places = range(min(size, len(rows)))
+            table = gathering.table(rows, more).take(places if forward else places[::-1])
             total = rest.pop(0) if self.connection.totals else None
             is_begun = bool(rest and rest[0])
             sides = (is_begun, is_more) if forward else (is_more, is_begun)
-            [page] = reader.read(Pages([taken], [sides[0]], [sides[1]], [total]), reading)
+            found = Nested([table.size], table)
+            [page] = reader.read(Pages(found, [sides[0]], [sides[1]], [total]), reading)
             return page
 
         return Statement(text, script.values, read, self.min_revision)
