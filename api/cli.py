@@ -117,7 +117,8 @@ def import_(
 @app.command()
 def export(
     format: Annotated[
-        str, typer.Option("--format", help="ttl, nq, jsonld, csv, graphml; readings: csv, parquet.")
+        str,
+        typer.Option("--format", help="ttl, nq, jsonld, csv, graphml, neo4j-import; readings: csv, parquet."),
     ],
     what: Annotated[str, typer.Argument(metavar="[readings]", help="Readings instead of the graph.")] = "",
     data: Data = None,
@@ -126,7 +127,7 @@ def export(
     site: Site = None,
     rdf12: Annotated[bool, typer.Option("--rdf12", help="Relationship attributes as triple terms.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File, or for csv a folder; default stdout.")
+        Path | None, typer.Option("--out", help="File; a folder for csv and neo4j-import; default stdout.")
     ] = None,
     from_time: Annotated[str | None, typer.Option("--from", help="Readings from this time on.")] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="Readings before this time.")] = None,

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from websockets.sync.client import ClientConnection
 
@@ -44,7 +44,10 @@ PUT = """mutation Put($id: ID!, $note: JSON!, $key: String) {
 class Serving:
     """A `twinmesh serve` of its own folder, whose settings name a Neo4j. RuntimeError where it ended."""
 
-    def __init__(self, folder: Path, neo4j: Server, *words: str) -> None:
+    def __init__(
+        self, folder: Path, neo4j: Server, *words: str, more: Mapping[str, str] | None = None
+    ) -> None:
+        """more: further variables of its environment."""
         folder.mkdir(exist_ok=True)
         settings = f'format = 1\n[store]\nurl = "{neo4j.url}"\n'
         (folder / "twinmesh.toml").write_text(settings)
@@ -57,7 +60,7 @@ class Serving:
                 stdout=subprocess.PIPE,
                 stderr=said,
                 text=True,
-                env={**environment, "TWINMESH_STORE__PASSWORD": neo4j.password},
+                env={**environment, **(more or {}), "TWINMESH_STORE__PASSWORD": neo4j.password},
             )
         self.url = self._ready()
 

@@ -8,6 +8,7 @@ each group, one with none in the group whose key is null.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -25,25 +26,28 @@ from graph.values import Way
 from ontology.errors import InputError, LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from graph.cells import Cells
     from graph.columns import Rows
     from graph.exact_sums import ExactSum
     from graph.plan import Grouping, Measured
     from graph.values import JSONValue
     from graph.view import View
     from ontology.schema import Schema
+    from ontology.units import Units
 
 GROUPS_MAX: Final = 1_000
 _STEPS_MAX: Final = 8
 _SHORT_MAX: Final = 1 << 16  # so many groups are sorted by two bytes
 _QUANTILES: Final = {Aggregate.P05: 0.05, Aggregate.P50: 0.50, Aggregate.P95: 0.95}
 
+Counted: TypeAlias = "Callable[[str], list[float | int | None]]"
 Key: TypeAlias = "tuple[JSONValue, ...]"
-_Keys: TypeAlias = "tuple[npt.NDArray[np.int64], list[JSONValue]]"  # code of each row, values by code
-_Figures: TypeAlias = "tuple[list[float | int | None], str | None]"  # by group, and their unit
+Keys: TypeAlias = "tuple[npt.NDArray[np.int64], list[JSONValue]]"  # code of each row, values by code
+Figures: TypeAlias = "tuple[list[float | int | None], str | None]"  # by group, and their unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,19 @@ def run_grouping(view: View, grouping: Grouping) -> tuple[GroupRow, ...]:
     members, group, keys = groups_of(view, rows, grouping.keys)
     check_groups(len(keys))
     view.budget.spend(len(keys))
-    figures = _figures(view, rows[members], group, len(keys), grouping.measures)
+    measured, groups = rows[members], len(keys)
+    figures = figures_of(
+        grouping.measures,
+        partial(count_of, view, measured, group, groups),
+        partial(sample_of, view, measured, group, groups),
+    )
+    return rows_in_order(grouping, keys, figures)
+
+
+def rows_in_order(
+    grouping: Grouping, keys: Sequence[Key], figures: Mapping[str, Figures]
+) -> tuple[GroupRow, ...]:
+    """The rows of groups whose keys and figures are known, in order of keys."""
     names = [key.name for key in grouping.keys]
     order = sorted(range(len(keys)), key=lambda number: [sortable(item) for item in keys[number]])
     return tuple(
@@ -145,10 +161,14 @@ def _key_of(
     return np.arange(len(rows)), codes, values
 
 
-def _attribute_key(view: View, rows: Rows, name: str) -> _Keys:
-    """Numbers of equal size are one key, whether they were stated with a fraction or without."""
-    cells, _ = in_one_unit(cells_of_twins(view, name, rows), view.units, None)
-    words, place = np.unique(cells.word, return_inverse=True)
+def _attribute_key(view: View, rows: Rows, name: str) -> Keys:
+    return keys_of_cells(cells_of_twins(view, name, rows), view.units)
+
+
+def keys_of_cells(cells: Cells, units: Units) -> Keys:
+    """Numbers of equal size are one key, whether they were stated with a fraction or without. UNIT_NEEDED."""
+    cells, _ = in_one_unit(cells, units, None)
+    words, place = np.unique(cells.word + 0.0, return_inverse=True)  # a zero has no sign
     is_whole = np.zeros(len(words), np.bool_)
     is_whole[place[cells.tag == Tag.INTEGER]] = True
     tag = np.where((cells.tag == Tag.NUMBER) & is_whole[place], np.uint8(Tag.INTEGER), cells.tag)
@@ -158,37 +178,37 @@ def _attribute_key(view: View, rows: Rows, name: str) -> _Keys:
     return codes, [unpack(own, word, cells.pools) for own, word in known]
 
 
-def _read_distinct(codes: Rows, bound: int, read: Callable[[list[int]], Sequence[JSONValue]]) -> _Keys:
+def _read_distinct(codes: Rows, bound: int, read: Callable[[list[int]], Sequence[JSONValue]]) -> Keys:
     """Codes from -1 to bound - 1, of which each is read once."""
     distinct, place = compact(codes + 1, bound + 1)
     check_groups(len(distinct))
     return place, list(read((distinct - 1).tolist()))
 
 
-def _leading_kinds(view: View, rows: Rows) -> _Keys:
+def _leading_kinds(view: View, rows: Rows) -> Keys:
     kinds, snapshot = view.snapshot.schema.kinds, view.snapshot
     leading = snapshot.kind_sets.leading[snapshot.twins.kind_set.take(rows)]
     names = [*(kind.name for kind in kinds), None]
     return _read_distinct(leading, len(kinds), lambda found: [names[kind] for kind in found])
 
 
-def _sites(view: View, rows: Rows) -> _Keys:
+def _sites(view: View, rows: Rows) -> Keys:
     sites = view.snapshot.sites
     codes = view.snapshot.twins.site.take(rows)
     return _read_distinct(codes, len(sites), lambda found: [sites[site] for site in found])
 
 
-def _names(view: View, rows: Rows) -> _Keys:
+def _names(view: View, rows: Rows) -> Keys:
     texts = view.snapshot.pools.texts
     return _read_distinct(view.snapshot.twins.name.take(rows), len(texts), texts.values)
 
 
-def _ids(view: View, rows: Rows) -> _Keys:
+def _ids(view: View, rows: Rows) -> Keys:
     check_groups(len(rows))
     return np.arange(len(rows)), list(view.snapshot.ids(rows))
 
 
-_FIXED_KEYS: Final[dict[str, Callable[[View, Rows], _Keys]]] = {
+_FIXED_KEYS: Final[dict[str, Callable[[View, Rows], Keys]]] = {
     TextField.KIND.value: _leading_kinds,
     TextField.SITE.value: _sites,
     TextField.NAME.value: _names,
@@ -229,27 +249,30 @@ class Sample:
     unit: str | None
 
 
-def _figures(
-    view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, measures: Sequence[Measured]
-) -> dict[str, _Figures]:
-    """By name. Each attribute is read once, whatever is asked of it."""
+def figures_of(
+    measures: Sequence[Measured], count: Counted, sample: Callable[[str], Sample]
+) -> dict[str, Figures]:
+    """By name. Each attribute is read once, whatever is asked of it.
+
+    count: how many members of each group have an attribute; sample: their values of it.
+    """
     samples: dict[str, Sample] = {}
     sums: dict[str, list[ExactSum]] = {}
-    found: dict[str, _Figures] = {}
+    found: dict[str, Figures] = {}
     for each in measures:
         if each.aggregate is Aggregate.COUNT:
-            found[each.name] = count_of(view, rows, group, groups, each.of), None
+            found[each.name] = count(each.of), None
             continue
         if each.of not in samples:
-            samples[each.of] = sample_of(view, rows, group, groups, each.of)
-        sample = samples[each.of]
+            samples[each.of] = sample(each.of)
+        known = samples[each.of]
         if each.aggregate in (Aggregate.SUM, Aggregate.MEAN):
             if each.of not in sums:
-                sums[each.of] = exact_sums(sample.values, sample.bounds)
-            found[each.name] = _of_sums(each.aggregate, sums[each.of], sample.bounds), sample.unit
+                sums[each.of] = exact_sums(known.values, known.bounds)
+            found[each.name] = _of_sums(each.aggregate, sums[each.of], known.bounds), known.unit
             continue
-        pieces = (sample.values[low:high] for low, high in pairwise(sample.bounds))
-        found[each.name] = [_figure(each.aggregate, piece) for piece in pieces], sample.unit
+        pieces = (known.values[low:high] for low, high in pairwise(known.bounds))
+        found[each.name] = [_figure(each.aggregate, piece) for piece in pieces], known.unit
     return found
 
 
@@ -273,13 +296,28 @@ def count_of(
 
 
 def sample_of(view: View, rows: Rows, group: npt.NDArray[np.int64], groups: int, of: str) -> Sample:
-    cells, unit = in_one_unit(cells_of_twins(view, of, rows), view.units, None)
-    usable = cells.is_number | cells.is_boolean
-    if of == POINT_VALUE:
-        usable &= is_usable(view.snapshot.twins.point_quality.take(rows))
-    owners = group[usable].astype(np.uint16 if groups <= _SHORT_MAX else np.int64)
+    cells = cells_of_twins(view, of, rows)
+    if of != POINT_VALUE:
+        return sample_of_cells(cells, view.units, group, groups)
+    usable = is_usable(view.snapshot.twins.point_quality.take(rows))
+    return sample_of_cells(cells, view.units, group, groups, usable)
+
+
+def sample_of_cells(
+    cells: Cells,
+    units: Units,
+    group: npt.NDArray[np.int64],
+    groups: int,
+    usable: npt.NDArray[np.bool_] | None = None,
+) -> Sample:
+    """Cell i is of group[i]. usable: bool[n], None for all. UNIT_NEEDED."""
+    cells, unit = in_one_unit(cells, units, None)
+    is_counted = cells.is_number | cells.is_boolean
+    if usable is not None:
+        is_counted &= usable
+    owners = group[is_counted].astype(np.uint16 if groups <= _SHORT_MAX else np.int64)
     bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.bincount(owners, minlength=groups))))
-    return Sample(cells.word[usable][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
+    return Sample(cells.word[is_counted][np.argsort(owners, kind="stable")], bounds.tolist(), unit)
 
 
 def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graph.journals import Journals
     from graph.readings.policy import HistoryPolicy
     from graph.snapshot import Snapshot
+    from graph.stores.protocol import Store
     from ontology.schema import Schema
 
 FOLDER_FORMAT = 1
@@ -126,6 +127,10 @@ class Mesh:
         if found is None:
             raise NotFoundError(f"no site {site!r}", code="SITE_UNKNOWN", hint=suggestion(site, self._twins))
         return found
+
+    def open_journal(self, site: str) -> Store:
+        """The journal of a site once more, to read it; the caller closes it. StoreError."""
+        return self._journals.journal(site).open_reader()
 
     def create_site(self, site: str, base: str | None = None) -> Twin:
         """The sub-twin of a site, new if there is none.

@@ -74,7 +74,7 @@ msgspec.json.Decoder(_Written)
 
 
 @dataclass(frozen=True, slots=True)
-class _Cursor:
+class Cursor:
     values: tuple[Scalar, ...]
     units: tuple[str | None, ...]  # of values that are numbers
     twin: str
@@ -86,8 +86,8 @@ class _Wanted:
 
     size: int
     forward: bool
-    after: _Cursor | None
-    before: _Cursor | None
+    after: Cursor | None
+    before: Cursor | None
 
 
 def page_of(view: View, rows: Rows, order: Sequence[OrderKey], request: PageRequest) -> Page:
@@ -143,7 +143,7 @@ def _chosen(
 
 
 def _side(
-    ranking: Ranking, columns: Sequence[KeyColumn], rank: npt.NDArray[np.int32], cursor: _Cursor
+    ranking: Ranking, columns: Sequence[KeyColumn], rank: npt.NDArray[np.int32], cursor: Cursor
 ) -> npt.NDArray[np.int8]:
     """int8[n]: -1, 0 or 1 as rows stand before, at or after a cursor."""
     first, behind = _span(ranking, cursor.twin)
@@ -274,7 +274,7 @@ def checked_size(request: PageRequest) -> tuple[int, bool]:
     return checked_first(request.first if request.last is None else request.last), request.last is None
 
 
-def read_cursor(text: str | None, signature: str, keys: int) -> _Cursor | None:
+def read_cursor(text: str | None, signature: str, keys: int) -> Cursor | None:
     if text is None:
         return None
     try:
@@ -285,7 +285,7 @@ def read_cursor(text: str | None, signature: str, keys: int) -> _Cursor | None:
         raise cursor_error()
     if any(isinstance(value, int) and abs(value) > _NUMBER_MAX for value in read.values):
         raise cursor_error()
-    return _Cursor(read.values, read.units or (None,) * keys, read.twin)
+    return Cursor(read.values, read.units or (None,) * keys, read.twin)
 
 
 def signature_of(order: Sequence[OrderKey]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from graph.check import Checker
 from graph.checkpoints import CheckpointPolicy, Checkpoints, Duty
 from graph.collector import BULK_RECORDS_MIN, collector_paused
+from graph.doubts import Doubts
 from graph.feed import Feed, Watch
 from graph.following import FRESH_WAIT_S, LIGHT_TAIL_BYTES, TAKEN_AT_ONCE_MAX, Away, Lag, Published
 from graph.housekeeping import Housekeeper
@@ -22,7 +23,7 @@ from graph.lock import locked
 from graph.opening import LOCK, open_history, prepare, take_lock
 from graph.past import Past
 from graph.pools import Pools
-from graph.recording import Judge, PointNumbers, doubt, kinds_of, living, texts_of, write_last_values
+from graph.recording import Judge, PointNumbers, kinds_of, living, texts_of
 from graph.sealing import write_seal
 from graph.stores.protocol import Header
 from graph.tables import Memory
@@ -71,19 +72,17 @@ class Twin:
         self.base = store.header.base
         self.history = history
         self.pools = writer.pools
-        self._folder = folder
-        self._journal = journal
-        self._identity = journal.identity()
-        self._store = store
+        self._folder, self._journal = folder, journal
+        self._identity, self._store = journal.identity(), store
         self._past = Past(reader, self._begin_at)
         self._writer = writer
         self._writer_lock = lock
         self._lock = Lock()  # guards the state and the store
         self._waiting: deque[Ticket] = deque()
         self._feed = Feed()
-        self._version = 0
+        self._version = self._last_batch = 0
         self._published: Published | None = None
-        self._last_batch = 0
+        self._doubts = Doubts(folder, writes=lock is not None)
         self._numbers = PointNumbers()
         self._pursued, self._away = False, Away()
         self.judge: Judge | None = None  # of live readings; sources ask it before `record`
@@ -189,6 +188,7 @@ class Twin:
                 raise
             with self._lock:
                 self._writer.state.write_last_values(kept)
+                self._doubts.recorded(self._writer.state, kept)
                 self._version += 1
             self._feed.publish_readings(kept)
         return len(kept)
@@ -198,7 +198,7 @@ class Twin:
 
         For what no message tells: that nothing came. Returns how many."""
         with self._lock:
-            kept = doubt(self._writer.state, readings)
+            kept = self._doubts.put(self._writer.state, readings)
             self._version += bool(len(kept))
         if len(kept):
             self._feed.publish_readings(kept)
@@ -390,7 +390,7 @@ class Twin:
     def _take_over(self) -> None:
         """Where the disk refuses at the start already, the site can at least be read."""
         try:
-            self._store.take_over()
+            self._writer.take_over()
         except StoreError as error:
             self.media[0].fail(error)
 
@@ -448,12 +448,12 @@ class Twin:
         if head is None:
             self._reopen()
             head = self._store.head()
-        batch, values = self.history.last_values(self._last_batch)
+        batch, values = self.history.last_values(0 if self._doubts.look() else self._last_batch)
         self._publish_commits(self._writer.follow(TAKEN_AT_ONCE_MAX, bytes_max))
         if self._writer.head.sequence < head.sequence:
             return False
         self._fresh_s, self._last_batch = began_s, batch
-        readings = write_last_values(self._writer.state, values)
+        readings = self._doubts.follow(self._writer.state, values)
         if len(readings):
             self._version += 1
             self._feed.publish_readings(readings)
@@ -479,7 +479,7 @@ class Twin:
     def _load_all_last_values(self, state: State) -> None:
         with collector_paused(BULK_RECORDS_MIN):
             batch, values = self.history.last_values(0)
-            write_last_values(state, values)
+            self._doubts.restore(state, values)
         # A reading may be of a point that was made after the state was read: a follower looks once more.
         self._last_batch = 0 if self.read_only else batch
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from graph.trails import Trail, trail_of, trails_of
 from graph.values import Way
 from ontology.errors import InputError, LimitError, NotFoundError, suggestion
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from graph.scroll import Scroll
     from graph.series import Series, SeriesQuery
     from graph.snapshot import Snapshot
-    from graph.tracing import Reads, TrailKey
+    from graph.tracing import Reads
     from ontology.errors import TwinmeshError
     from ontology.terms import Kind
     from ontology.units import Units
@@ -53,6 +54,11 @@ class Budget:
         """Whether half of the time is gone: long walks end then, so that what they found can be answered."""
         return self._clock_s() > self._ends_s - self._wall_s / 2
 
+    @property
+    def left_s(self) -> float:
+        """How much of the time is left, at least a millisecond."""
+        return max(0.001, self._ends_s - self._clock_s())
+
     def refill(self) -> None:
         """Begin to count anew; the time runs on."""
         self.nodes_left = self._nodes_max
@@ -71,18 +77,6 @@ class Budget:
     def check_time(self) -> None:
         if self._clock_s() > self._ends_s:
             raise LimitError(f"the answer took more than {self._wall_s:g} s", code="TIME_BUDGET")
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """A relation as it is walked: the stored relations it stands for, and the way that its name means."""
-
-    relations: npt.NDArray[np.bool_]  # bool[relations of the schema]
-    way: Way
-
-    @property
-    def key(self) -> TrailKey:
-        return self.way, self.relations.tobytes()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,27 +179,12 @@ class View:
         return np.array([self.find(text) for text in texts], np.int32)
 
     def trail(self, relation: str, way: Way) -> Trail:
-        """What following a relation by name means. Inverse names turn round, symmetric ones go both ways."""
-        schema = self.snapshot.schema
-        named = schema.relation(relation)
-        if named.inverse_of is not None:
-            way = {Way.OUT: Way.IN, Way.IN: Way.OUT}.get(way, way)
-            named = schema.relations[named.inverse_of]
-        return Trail(schema.relations_below(named.index), Way.BOTH if named.symmetric else way)
+        """What following a relation by name means, see `trail_of`."""
+        return trail_of(self.snapshot.schema, relation, way)
 
     def trails(self, relations: Sequence[str] | None, way: Way) -> tuple[Trail, ...]:
         """One trail per way that is needed to follow all of these relations (None: every relation)."""
-        schema = self.snapshot.schema
-        if relations is None:
-            symmetric = np.array([relation.symmetric for relation in schema.relations])
-            return (Trail(~symmetric, way), Trail(symmetric, Way.BOTH))
-        if not relations:
-            return (Trail(np.zeros(len(schema.relations), np.bool_), way),)
-        merged: dict[Way, npt.NDArray[np.bool_]] = {}
-        for name in relations:
-            trail = self.trail(name, way)
-            merged[trail.way] = merged.get(trail.way, False) | trail.relations
-        return tuple(Trail(mask, each) for each, mask in merged.items())
+        return trails_of(self.snapshot.schema, relations, way)
 
     def hops(self, rows: Rows, trail: Trail) -> Hops:
         """Living relationships of some rows whose far end is in scope."""

@@ -177,6 +177,12 @@ class Writer:
                 self._state = None
         return batch
 
+    def take_over(self) -> None:
+        """Become the writer of the journal; what an earlier one wrote meanwhile is taken over. StoreError."""
+        self._store.take_over()
+        while self.follow(_ALL):
+            pass
+
     def resume(self) -> list[Commit]:
         """After an append that failed: make the journal writable and take over what it holds.
 

@@ -86,6 +86,7 @@ SPOKEN = {
     "ENVELOPE_LIFETIME": "an envelope claims to be good for longer than any is, or for no time",
     "EXPORT_INVALID": "a stream of lines needs one root with pages and nothing but `nodes` in it",
     "EXPORT_TRUNCATED": "the walk met its budget: what was streamed is not all there is",
+    "EXPORT_UNFIT": "something in the sites cannot be said in the files of the offline import; says what",
     "EXPRESSION_INVALID": "a condition of an interlock or alarm is more than comparisons of points",
     "FEDERATION_FAILED": "the disk or SQLite refuses `federation.sqlite`",
     "FILTER_OPERAND": "an operator of a filter does not take this operand",

@@ -70,7 +70,8 @@ def judged(twin: Twin, readings: Readings, arrived_ns: int) -> Readings:
 class Judge:
     """Judges readings of one site, and its silence. Safe from any thread; one batch at a time."""
 
-    def __init__(self, twin: Twin, units: Units, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, twin: Twin, units: Units, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        """clock: how long nothing came goes by it; the time of day may jump."""
         self._twin = twin
         self._units = units
         self._clock = clock

@@ -10,6 +10,7 @@ from adapters.exporting import EXPORT_FORMATS, export_document, export_to
 from api.commands.client import problem_of
 from api.commands.console import note, say_json
 from api.commands.folders import open_to_read
+from api.commands.offline import NEO4J_IMPORT, run_first_load
 from ontology.errors import Place as Spot
 from ontology.errors import StoreError, UsageError, suggestion
 
@@ -30,13 +31,17 @@ class ExportCommand:
     out: Path | None
 
     def __post_init__(self) -> None:
-        if self.format not in EXPORT_FORMATS:
-            hint = suggestion(self.format, EXPORT_FORMATS) or f"one of {', '.join(EXPORT_FORMATS)}"
+        known = (*EXPORT_FORMATS, NEO4J_IMPORT)
+        if self.format not in known:
+            hint = suggestion(self.format, known) or f"one of {', '.join(known)}"
             raise UsageError(f"no export format {self.format!r}", code="FORMAT_UNKNOWN", hint=hint)
 
 
 def run_export(place: Place, command: ExportCommand, *, as_json: bool) -> None:
     """Write the document to a file, to a folder as CSV tables, or to stdout."""
+    if command.format == NEO4J_IMPORT:
+        run_first_load(place, command.site, command.out, as_json=as_json)
+        return
     content: bytes | None = None
     paths: tuple[Path, ...] = ()
     if place.server is not None:

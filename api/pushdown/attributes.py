@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from graphql import get_named_type
 
-from api.pushdown.reading import units_of, value_of
 from api.schema.typed import AttributeField, Form
 from graph.stores.neo4j.naming import attribute_of, property_of, quoted
+from graph.stores.neo4j.rows import units_of, value_of
 from graph.stores.neo4j.script import refuse
 from ontology.errors import InputError
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from api.schema.context import RequestContext
 from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
+    from api.pushdown.place import Place
     from api.schema.context import WorldRequest
-    from graph.plan import Grouping, Match
+    from graph.plan import Grouping, Match, Walk
     from graph.view import View
+    from ontology.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class AskedGroups:
     grouping: Grouping
 
 
+@dataclass(frozen=True, slots=True)
+class AskedWalk:
+    walk: Walk
+
+
 class Asking:
     """`api.schema.context.Elsewhere` of push-down."""
 
@@ -51,11 +58,25 @@ class Asking:
     def groups(self, grouping: Grouping) -> AskedGroups:
         return AskedGroups(grouping)
 
+    def sites(self) -> None:
+        """There is nothing to be told."""
 
+    def walk(self, walk: Walk) -> AskedWalk:
+        return AskedWalk(walk)
+
+
+@dataclass(eq=False)
 class PushedContext(RequestContext):
     """Nothing is in memory: what a resolver would read there is refused with PUSHDOWN_UNSUPPORTED."""
 
     elsewhere = Asking()
+
+    place: Place | None = field(default=None)
+
+    @property
+    def ontology(self) -> Schema:
+        assert self.place is not None
+        return self.place.known().ontology
 
     def present(self) -> View:
         refuse("this field")

@@ -91,7 +91,7 @@ class PushedEngine(Engine):
             return prepared
         if prepared.operation.operation is not OperationType.QUERY:
             refuse(f"a {prepared.operation.operation.value}")
-        return replace(prepared, context=PushedContext(self._services, principal))
+        return replace(prepared, context=PushedContext(self._services, principal, place=self._place))
 
     def _execute(self, prepared: Prepared, clock_s: Callable[[], float] = time.thread_time) -> Answer:
         if prepared.known.traits.is_introspection:

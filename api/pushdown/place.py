@@ -15,6 +15,7 @@ from graph.stores.neo4j.naming import attribute_of, label_text
 from graph.stores.neo4j.rows import TAGGED
 from graph.stores.neo4j.script import EVERYTHING, Sight
 from graph.stores.neo4j.store import Neo4jStore
+from graph.stores.neo4j.unit_texts import UNITS_INDEX, UnitTexts
 from graph.usage import AttributeUse, InUse
 from ontology.errors import ConflictError
 
@@ -86,6 +87,7 @@ class Place:
         self._used_s = 0.0
         self._numbers = count()
         self._lock = threading.Lock()
+        self.unit_texts = UnitTexts()
 
     @property
     def url(self) -> str:
@@ -139,8 +141,10 @@ class Place:
             time.sleep(_POLL_S)
 
     def prepare(self) -> None:
-        """An index for local ids; without it a twin is found by a look at all of them. StoreError."""
+        """Indexes for local ids and stated units; without them all twins are looked at. StoreError."""
         self._connection.run(_INDEX)
+        self._connection.run(UNITS_INDEX)
+        self.unit_texts.has_index = True
 
     def close(self) -> None:
         self._connection.close()

@@ -18,9 +18,12 @@ from api.compiled.plans import switches_of, values_of
 from api.compiled.selecting import Selecting
 from api.failures import graphql_errors
 from api.operation import Answer
+from api.pushdown.fields import plan_field
 from api.pushdown.planning import Planner
 from api.pushdown.reading import NeedsIdsError, Reading
-from api.pushdown.roots import Root, Run, plan_root
+from api.pushdown.roots import Root, Run
+from api.pushdown.statement import Statement
+from graph.stores.neo4j.script import Around
 from ontology.errors import TwinmeshError
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from api.operation import Prepared
     from api.pushdown.context import PushedContext
     from api.pushdown.place import Known, Place
-    from api.pushdown.roots import Statement
     from graph.stores.neo4j.script import Sight
 
 OPERATIONS_MAX: Final = 512
@@ -64,7 +66,7 @@ class Planned:
                 self._statements.move_to_end(whole)
                 return known
         made = make()
-        if len(repr(key)) > KEY_CHARACTERS_MAX:
+        if not made.is_kept or len(repr(key)) > KEY_CHARACTERS_MAX:
             return made
         with self._lock:
             self._statements[whole] = made
@@ -123,7 +125,7 @@ def _planned(prepared: Prepared, variables: Mapping[str, Any]) -> Planned:
     schema, operation = prepared.schema, prepared.operation
     values = coerced(schema, operation, variables)
     planner = Planner(Selecting.of(schema, prepared.document, operation, values))
-    roots = tuple((asked.key, plan_root(planner, asked)) for asked in planner.selecting.roots())
+    roots = tuple((asked.key, plan_field(planner, asked)) for asked in planner.selecting.roots())
     return Planned(schema, operation, roots)
 
 
@@ -174,6 +176,9 @@ class Running:
         row = self.place.ask(statement.text, statement.values, services.settings.limits.wall_s)
         reading = Reading(self.prepared.schema, known.ontology, services.units, known.bases)
         found = statement.read(row, reading)
+        while isinstance(found, Statement):
+            budget.check_time()
+            found = found.read(self.place.ask(found.text, found.values, budget.left_s), reading)
         budget.spend(reading.objects)
         return found
 
@@ -187,11 +192,19 @@ class Running:
                 known.ontology,
                 variables,
                 sight,
-                known.bases,
-                known.attributes,
+                self._around(),
                 has_ids,
             )
         )
+
+    def _around(self) -> Around:
+        known, texts = self.known, partial(self.place.unit_texts.all_of, self._ask)
+        return Around(known.bases, known.attributes, self.context.services.units, self._ask, texts)
+
+    def _ask(self, text: str, values: Mapping[str, Any]) -> list[Any]:
+        """The one row of a statement, within the time of the operation."""
+        self.context.budget.check_time()
+        return self.place.ask(text, values, self.context.budget.left_s)
 
     def _failed(self, root: Root, error: Exception) -> None:
         path = Path(None, root.key, "Query")

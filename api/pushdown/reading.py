@@ -5,15 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from api.schema.generated import leading_type_name, plain_type_name
 from graph.ids import relationship_iri
-from graph.stores.neo4j.rows import TAGGED
 from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
@@ -23,11 +19,6 @@ if TYPE_CHECKING:
 
     from ontology.schema import Schema
     from ontology.units import Units
-
-_TAG_SIZE: Final = len(TAGGED)
-_UNITS: Final = msgspec.json.Decoder(dict[str, str])
-_ANY: Final = msgspec.json.Decoder()
-_UNITS_KEPT: Final = 4_096
 
 
 class NeedsIdsError(Exception):
@@ -288,19 +279,6 @@ class TypedReader:
     def _of(self, kinds: str | tuple[str, ...], reading: Reading) -> ObjectReader:
         reader = self.by_type.get(reading.type_name(kinds))
         return reader or refuse("a twin of a type that its place does not allow")
-
-
-def value_of(stored: Any) -> Any:
-    """A value as it was stated."""
-    if isinstance(stored, str) and stored.startswith(TAGGED):
-        return _ANY.decode(stored[_TAG_SIZE:])
-    return stored
-
-
-@lru_cache(maxsize=_UNITS_KEPT)
-def units_of(text: str | None) -> Mapping[str, str]:
-    """By attribute, the unit that a twin or relationship states."""
-    return {} if text is None else _UNITS.decode(text)
 
 
 def edge_id(reading: Reading, own: Sequence[str | None], name: str, source: str, target: str) -> str:

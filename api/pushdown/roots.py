@@ -12,23 +12,27 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from graphql import GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType, get_named_type
 
 from api.compiled.plain import info_of
+from api.pushdown.aggregating import Aggregated
 from api.pushdown.context import AskedNode, AskedNodes, AskedTwins
 from api.pushdown.gathering import gathered
 from api.pushdown.linking import ConnectionReader, Pages
 from api.pushdown.reading import Nested, ObjectReader, Place
+from api.pushdown.sites import Sites
+from api.pushdown.statement import Statement
 from api.pushdown.writing import Constant, Writer
 from api.schema.context import PRESENT
 from api.schema.typed import EXTENSION
 from api.schema.typed_filters import KindRoot
-from graph.ids import is_iri, local_iri
-from graph.ordering import checked_size, encode_cursor, read_cursor, signature_of
+from graph.ids import is_iri
+from graph.ordering import checked_size, read_cursor, signature_of
 from graph.stores.neo4j.anchors import found
-from graph.stores.neo4j.orders import beyond, keys_of, order_text
+from graph.stores.neo4j.lookup import candidates, site_of
+from graph.stores.neo4j.orders import beyond, cursor_text, keys_of, order_text
 from graph.stores.neo4j.script import Script, refuse
 from ontology.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from graphql import GraphQLField
     from graphql.execution.values import VariableValues
@@ -40,23 +44,13 @@ if TYPE_CHECKING:
     from api.pushdown.reading import Objects, Reading, Row, Source, Table
     from api.pushdown.writing import Twins
     from api.schema.context import WorldRequest
-    from graph.order_keys import Scalar
     from graph.plan import Match
-    from graph.stores.neo4j.script import Sight
+    from graph.stores.neo4j.orders import Key
+    from graph.stores.neo4j.script import Around, Sight
     from ontology.schema import Schema
 
 _CANDIDATES_MAX: Final = 2
 _CURSOR: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Text, parameters, and what makes data of the one row that it gives."""
-
-    text: str
-    values: dict[str, Any]
-    read: Callable[[Row, Reading], Any]
-    min_revision: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -68,12 +62,18 @@ class Run:
     ontology: Schema
     variables: VariableValues
     sight: Sight
-    bases: Mapping[str, str]
-    used: frozenset[str]
+    around: Around
     has_ids: bool = field(default=False)
 
+    @property
+    def bases(self) -> Mapping[str, str]:
+        return self.around.bases
+
     def writer(self, prefix: str = "p") -> Writer:
-        return Writer(Script(self.ontology, self.sight, prefix), self.variables, self.used, self.has_ids)
+        return Writer(self.script(prefix), self.variables, self.around.attributes, self.has_ids)
+
+    def script(self, prefix: str = "p") -> Script:
+        return Script(self.ontology, self.sight, prefix, self.around)
 
 
 class Answer(Protocol):
@@ -117,6 +117,12 @@ def plan_root(planner: Planner, asked: Asked) -> Root | str:
     answer: Answer
     if isinstance(kind, GraphQLObjectType) and kind.name.endswith("Connection") and "filter" in known.args:
         answer = _Listed(planner.connection(asked, kind, planner.twins, _CURSOR))
+    elif asked.name == "aggregate":
+        fields = planner.selecting.below(asked, cast("GraphQLObjectType", kind))
+        answer = Aggregated(tuple((each.key, each.name) for each in fields), kind.name)
+    elif asked.name == "sites":
+        fields = planner.selecting.below(asked, cast("GraphQLObjectType", kind))
+        answer = Sites(tuple((each.key, each.name) for each in fields), kind.name)
     elif asked.name == "nodes":
         answer = _Nodes(planner.twins(asked, kind))
     elif isinstance(kind, GraphQLInterfaceType | GraphQLUnionType) and "id" in known.args:
@@ -146,7 +152,7 @@ class _Node:
         asked = cast("AskedNode", told)
         writer, place = run.writer(), Place()
         script = writer.script
-        twin = f"MATCH (n:Entity) WHERE {_named(script, run.bases, (asked.text,))} AND {script.here('n')}"
+        twin = f"MATCH (n:Entity) WHERE {named(script, run.bases, (asked.text,))} AND {script.here('n')}"
         reader = self.twins.reader(writer, place, "n")
         own = None if self.kind is None else run.ontology.kind_by_iri(self.kind)
         fits = None if own is None else place.index(f"n{script.kind(own.name)}")
@@ -166,38 +172,21 @@ class _Node:
         return Statement(text, script.values, read, _check_world(asked.world))
 
 
-def _named(script: Script, bases: Mapping[str, str], texts: tuple[str, ...]) -> str:
+def named(script: Script, bases: Mapping[str, str], texts: tuple[str, ...]) -> str:
     """That a node is one that a text may mean: by IRI, `site:localId` or local id."""
     iris = [text for text in texts if is_iri(text)]
-    locals_: list[str] = []
-    sites: list[str] = []
+    locals_: dict[tuple[str, ...], list[str]] = {}  # by the sites that they may be of
     for text in texts:
         if not is_iri(text):
             iris += candidates(bases, text)
-            site, local = _of_site(bases, text)
-            locals_.append(local)
-            sites += [site] if site else bases
+            site, local = site_of(bases, text)
+            locals_.setdefault((site,) if site else tuple(bases), []).append(local)
     if len(iris) == 1 and not locals_:
         return f"n.id = {script.value(iris[0])}"
-    found = f"n.id IN {script.value(iris)}"
-    if not locals_:
-        return found
-    given = f"n._local IN {script.value(locals_)} AND n._site IN {script.value(sites)}"
-    return f"({found} OR ({given}))"
-
-
-def _of_site(bases: Mapping[str, str], text: str) -> tuple[str | None, str]:
-    """The site that a text that is no IRI names, and the local id."""
-    site, colon, rest = text.partition(":")
-    return (site, rest) if colon and site in bases else (None, text)
-
-
-def candidates(bases: Mapping[str, str], text: str) -> list[str]:
-    """The IRIs that may be meant by a text that is none."""
-    site, local = _of_site(bases, text)
-    if is_iri(local):
-        return [local]
-    return [local_iri(base, local) for name, base in bases.items() if site in (None, name)]
+    parts = [f"n.id IN {script.value(iris)}"]
+    for sites, local in locals_.items():
+        parts.append(f"(n._local IN {script.value(local)} AND n._site IN {script.value(list(sites))})")
+    return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +198,12 @@ class _Nodes:
         writer, place = run.writer(), Place(["n.id", "n._local", "n._site"])
         script = writer.script
         reader = self.twins.reader(writer, place, "n")
-        where = _named(script, run.bases, texts) if texts else "false"
+        where = named(script, run.bases, texts) if texts else "false"
         gathering = gathered(place, "n")
 
         def read(rows: Row, reading: Reading) -> list[Any]:
             page, more = rows
-            by_id = {row[0]: row for row in page}
-            by_local: dict[str, list[Row]] = {}
-            for row in page:
-                by_local.setdefault(row[1], []).append(row)
-            twins = [_found(text, by_id, by_local, run.bases) for text in texts]
+            twins = meant(texts, page, run.bases)
             reading.objects += len(twins)
             made = reader(gathering.table(page, more), reading)
             places = {row[0]: place for place, row in enumerate(page)}
@@ -228,12 +213,21 @@ class _Nodes:
         return Statement(text, script.values, read)
 
 
+def meant(texts: Sequence[str], rows: Sequence[Row], bases: Mapping[str, str]) -> list[Row | None]:
+    """The row that each text means; they begin with id, local id and site. InputError AMBIGUOUS_ID."""
+    by_id = {row[0]: row for row in rows}
+    by_local: dict[str, list[Row]] = {}
+    for row in rows:
+        by_local.setdefault(row[1], []).append(row)
+    return [_found(text, by_id, by_local, bases) for text in texts]
+
+
 def _found(
     text: str, by_id: Mapping[str, Row], by_local: Mapping[str, list[Row]], bases: Mapping[str, str]
 ) -> Row | None:
     if is_iri(text):
         return by_id.get(text)
-    site, local = _of_site(bases, text)
+    site, local = site_of(bases, text)
     found = {iri: by_id[iri] for iri in candidates(bases, text) if iri in by_id}
     found |= {row[0]: row for row in by_local.get(local, ()) if site in (None, row[2])}
     if len(found) > 1:
@@ -270,14 +264,14 @@ class _Listing:
         edge = read_cursor(page.after if forward else page.before, signature, len(match.order))
         if (page.before if forward else page.after) is not None:
             refuse("a page between two cursors")
-        keys = keys_of(script, "n", match.order)
+        keys = keys_of(script, "n", match)
         values = ", ".join(f"v{place}" for place in range(len(keys)))
         columns = [f"{key.group} AS g{place}, {key.value} AS v{place}" for place, key in enumerate(keys)]
         twins = found(script, match)
         rows = f"{twins.clauses} WITH {', '.join(['n', 'n.id AS id', *columns])}"
-        side = None if edge is None else beyond(script, keys, edge.values, edge.twin, after=forward)
+        side = None if edge is None else beyond(script, keys, edge, after=forward)
         place = Place(["id", f"[{values}]"])
-        reader = self._reader(writer, place, signature)
+        reader = self._reader(writer, place, signature, keys)
         behind, gathering = "" if side is None else f" WHERE {side}", gathered(place, "n")
         text = (
             f"{rows}{behind} ORDER BY {order_text(keys, forward=forward)} LIMIT {script.value(size + 1)} "
@@ -303,12 +297,12 @@ class _Listing:
             [page] = reader.read(Pages(found, [sides[0]], [sides[1]], [total]), reading)
             return page
 
-        return Statement(text, script.values, read, self.min_revision)
+        return Statement(text, script.values, read, self.min_revision, is_kept=not script.has_asked)
 
-    def _reader(self, writer: Writer, place: Place, signature: str) -> ConnectionReader:
+    def _reader(self, writer: Writer, place: Place, signature: str, keys: Sequence[Key]) -> ConnectionReader:
         def cursor(table: Table, _reading: Reading) -> list[str]:
             ends = zip(table.columns[0], table.columns[1], strict=True)
-            return [encode_cursor([signature, list(map(_scalar, keys)), twin]) for twin, keys in ends]
+            return [cursor_text(signature, keys, values, twin) for twin, values in ends]
 
         lists: list[tuple[str, Objects]] = []
         for key, item in self.connection.nodes:
@@ -324,8 +318,3 @@ class _Listing:
                     sources.append((each, cast("Twins", item).reader(writer, place, "n")))
             lists.append((key, ObjectReader(tuple(sources))))
         return ConnectionReader(self.connection, tuple(lists), cursor)
-
-
-def _scalar(value: Scalar) -> Scalar:
-    """Numbers as cursors of columns hold them."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

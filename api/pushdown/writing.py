@@ -14,7 +14,7 @@ from graphql import GraphQLError
 
 from api.pushdown.reading import Branch, NeedsIdsError, ObjectReader, Place, Table, TypedReader, cut_in_order
 from graph.stores.neo4j.naming import label_text
-from graph.stores.neo4j.script import refuse
+from graph.stores.neo4j.rows import external_of
 from graph.values import Way
 from ontology.errors import TwinmeshError
 
@@ -139,9 +139,7 @@ class ExternalIds:
         return read
 
     def _object(self, text: str) -> dict[str, str]:
-        system, _, own = text.partition(" ")
-        if not system or " " in own:
-            refuse("an external id with a blank in it")
+        system, own = external_of(text)
         values = {"system": system, "id": own, "__typename": self.typename}
         return {key: values[name] for key, name in self.wanted}
 

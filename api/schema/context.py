@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from api.policy import Principal
     from api.simulating import Simulations
     from graph.mesh import Mesh
-    from graph.plan import Grouping, Match
+    from graph.plan import Grouping, Match, Walk
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
+    from ontology.schema import Schema
     from ontology.units import Units
 
 MIN_REVISION_WAIT_S: Final = 2.0
@@ -71,6 +72,8 @@ class Elsewhere(Protocol):
     def node(self, world: WorldRequest, text: str) -> object: ...
     def nodes(self, texts: tuple[str, ...]) -> object: ...
     def groups(self, grouping: Grouping) -> object: ...
+    def sites(self) -> object: ...
+    def walk(self, walk: Walk) -> object: ...
 
 
 @dataclass(eq=False)
@@ -97,6 +100,11 @@ class RequestContext:
     @property
     def mesh(self) -> Mesh:
         return self.services.mesh
+
+    @property
+    def ontology(self) -> Schema:
+        """With the kinds of all sites."""
+        return self.present().snapshot.schema
 
     def present(self) -> View:
         """The newest state that the principal may see; the same for the whole operation."""

@@ -229,10 +229,12 @@ def _reachable(
     kind: str | None = None,
     first: int | None = None,
 ) -> Reachable:
-    view = info.context.present()
     names = None if relations is None else tuple(relations)
     heading = (direction or Direction.OUT).value
     walk = plan.Walk(tuple(from_), names, heading, max_depth, kind, first)
+    if info.context.elsewhere is not None:
+        return cast("Reachable", info.context.elsewhere.walk(walk))
+    view = info.context.present()
     reached = run_walk(view, walk) if view.scroll is None else _next_reached(view, view.scroll, walk)
     return cast("Reachable", ReachedListing(view, reached))
 
@@ -278,7 +280,7 @@ def _aggregate(
     group_by: list[str] | None = None,
 ) -> list[AggregateRow]:
     elsewhere = info.context.elsewhere
-    schema = info.context.mesh.schema if elsewhere is not None else info.context.present().snapshot.schema
+    schema = info.context.ontology
     if not 1 <= len(measures) <= 20 or len(group_by or ()) > 8:
         raise InputError("1 to 20 measures, at most 8 keys", code="AGGREGATE_INVALID")
     measured = tuple(_measured(item) for item in measures)

@@ -51,6 +51,8 @@ class _SiteRow:
 def sites_of(info: Info) -> list[SiteInfo]:
     """Ours, as the operation sees them: of one moment with all else that it answers."""
     context = info.context
+    if context.elsewhere is not None:
+        return cast("list[SiteInfo]", context.elsewhere.sites())
     if not context.mesh.sites:
         return []
     present = context.present().snapshot

@@ -140,7 +140,7 @@ def test_many_equal_paths_come_in_order_of_ids(ladder: Callable[..., View]) -> N
 def test_a_search_that_looked_at_too_much_says_so(
     ladder: Callable[..., View], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graph.routing._LOOKS_MAX", 100)
+    monkeypatch.setattr("graph.routing.LOOKS_MAX", 100)
     found = run_routes(ladder(), plan.Routes("a00", "a39", ("feeds",), k=100))
     assert found.cut is not None
     assert found.cut.reason == "SIZE"
@@ -148,10 +148,23 @@ def test_a_search_that_looked_at_too_much_says_so(
 
 
 def test_a_search_out_of_time_says_so(ladder: Callable[..., View], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graph.routing._LOOKS_PER_CLOCK", 1)
+    monkeypatch.setattr("graph.shortest._LOOKS_PER_CLOCK", 1)
     ticks = iter(range(100_000))
     view = ladder(wall_s=400, clock_s=lambda: float(next(ticks)))
     found = run_routes(view, plan.Routes("a00", "a39", ("feeds",), k=100))
     assert found.cut is not None
     assert found.cut.reason == "TIME"
     assert len(found.routes) < 100
+
+
+def test_of_parallel_relationships_the_first_by_id_is_taken(twin: Twin, schema: Schema, units: Units) -> None:
+    """Whatever came first: so a store that does not know which one did takes the same."""
+    kind, feeds = (schema.kind("tm:Asset").iri,), schema.relation("brick:feeds").iri
+    ends = (f"{BASE}one", f"{BASE}other")
+    twin.apply(Change(put_twins=tuple(TwinRecord(end, kind) for end in ends)))
+    for own_id in ("urn:c", "urn:a", "urn:b"):
+        link = RelationshipRecord(ends[0], feeds, ends[1], group=own_id, id=own_id)
+        twin.apply(Change(put_relationships=(link,)))
+    view = View(twin.snapshot(), units, Budget(nodes_max=100, wall_s=600))
+    [route] = run_routes(view, plan.Routes("one", "other", ("feeds",), k=3)).routes
+    assert [view.snapshot.edge_id(edge) for edge in route.edges] == ["urn:a"]

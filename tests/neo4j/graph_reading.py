@@ -77,7 +77,8 @@ def _twin(snapshot, schema, site, row):
     if record.name is not None:
         node["name"] = record.name
     if record.external_ids:
-        node["_external"] = [f"{known.system} {known.id}" for known in record.external_ids]
+        quoted = str.maketrans({"%": "%25", " ": "%20"})
+        node["_external"] = [f"{known.system.translate(quoted)} {known.id}" for known in record.external_ids]
     return [node, sorted(above)]
 
 

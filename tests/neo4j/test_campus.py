@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from campus_folder import make_campus
 from neo4j_waiting import mirror_of, wait_until
 
 from bench import neo4j_server
+from bench.campus_folder import make_campus
 from graph.content import content_of
 from graph.journals import LocalJournals
 from graph.mesh import Mesh
@@ -126,10 +126,10 @@ def shown_in_spite_of_a_kill(server, schema, folder, content, say):
     with Mesh.open(folder, schema, journals=journals) as mesh:
         twin, mirror = mesh.twin("campus"), mirror_of(mesh)
         size = twin.snapshot().size
-        reached(server, "p.twins", size // 2, say)
+        reached(server, "twins", size // 2, say)
         server.kill()
         server.start()
-        reached(server, "p.edges", twin.snapshot().edge_count // 2, say)
+        reached(server, "edges", twin.snapshot().edge_count // 2, say)
         server.kill()
         server.start()
         wait_until(lambda: mirror.sequence >= twin.snapshot().revision, "the graph", LOAD_S_MAX)
@@ -143,7 +143,7 @@ def shown_in_spite_of_a_kill(server, schema, folder, content, say):
 
 def reached(server, counter, wanted, say):
     def there():
-        rows = server.run(f"MATCH (p:_Projection {{site: 'campus'}}) RETURN {counter} AS n")
+        rows = server.run(f"MATCH (l:_Lane {{site: 'campus'}}) RETURN sum(l.{counter}) AS n")
         return bool(rows) and (rows[0]["n"] or 0) >= wanted
 
     wait_until(there, counter, LOAD_S_MAX)

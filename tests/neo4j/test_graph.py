@@ -197,7 +197,7 @@ def test_a_stub_that_comes_while_an_empty_graph_is_loaded_does_not_stop_it(open_
     wait_shown(mesh)
     connection, snapshot = mesh._journals.connection, work.twin.snapshot()
     for had_stub in (False, True):
-        neo4j.run("MATCH (n:Entity|_Projection) DETACH DELETE n")
+        neo4j.run("MATCH (n:Entity|_Projection|_Lane) DETACH DELETE n")
         projection = Projection(connection, "campus", lambda: work.twin.epoch)
         statement = "MERGE (:Entity {id: $id})" if had_stub else "RETURN $id"
 
@@ -205,7 +205,7 @@ def test_a_stub_that_comes_while_an_empty_graph_is_loaded_does_not_stop_it(open_
             neo4j.run(statement, id=work.names[3])  # between the look whether it is empty and the first batch
             return False
 
-        projection.stopped = come
+        projection.batches.stopped = come
         assert projection.load(snapshot)
         assert_equal(neo4j, mesh)
         assert neo4j.run("MATCH (n:Entity) RETURN count(n) AS n")[0]["n"] == len(snapshot.living_rows)

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,10 +14,12 @@ import pytest
 from neo4j_waiting import mirror_of, wait_shown, wait_until
 
 from bench.two_servers import PUT, Serving
+from graph.stores.neo4j import mirror
 from graph.values import Change, TwinRecord
 
 pytestmark = pytest.mark.timeout(1200)  # programs are started, and the machine may be busy
 PROGRAM = str(Path(sys.executable).parent / "twinmesh")
+BASE = "https://twinmesh.invalid/campus/"
 SITES = "{ sites { name revision lagCommits lagSeconds graphLagCommits graphLagSeconds } }"
 
 
@@ -84,3 +86,66 @@ def test_doctor_tells_what_a_graph_lacks_and_who_holds_the_lease(
     found = doctor("--data", str(tmp_path / "first"), env=environment)["neo4j site campus"]
     assert found["state"] == "warning" and "its graph lacks 3 for " in found["detail"]
     assert found["detail"].endswith("nobody writes it")
+
+
+@contextmanager
+def locked(neo4j, iri):
+    """Another program's transaction that has written to a twin, and does not end."""
+    with neo4j.driver() as driver, driver.session() as session, session.begin_transaction() as foreign:
+        foreign.run("MATCH (n:Entity {id: $id}) SET n.name = 'busy'", id=iri).consume()
+        yield
+        foreign.rollback()
+
+
+def test_a_writer_whose_graph_cannot_follow_says_so_and_heals(neo4j, open_mesh, tmp_path):
+    maker = open_mesh("maker")
+    maker.create_site("campus")
+    maker.close()
+    with ExitStack() as stack:
+        writer = Serving(tmp_path / "writer", neo4j, more={"TWINMESH_STORE__GRAPH_LAG_S_MAX": "2"})
+        stack.callback(writer.stop)
+
+        def put(note):
+            answer = writer.ask(PUT, id="t0", note={"x:note": note}, key=note)
+            assert "errors" not in answer, answer
+
+        def ready():
+            answer = httpx.get(f"{writer.url}/readyz", timeout=60)
+            return answer.status_code, answer.json()["problem"]
+
+        def shown():
+            return neo4j.run("MATCH (n:Entity {id: $id}) RETURN n.`x:note` AS note", id=f"{BASE}t0")
+
+        put("before")
+        wait_until(lambda: shown() == [{"note": "before"}], "the graph")
+        wait_until(lambda: ready() == (200, None), "readiness")
+        with locked(neo4j, f"{BASE}t0"):
+            put("meanwhile")  # the journal goes on
+            wait_until(lambda: ready() == (503, "GRAPH_LAGGING"), "the lag")
+            site = writer.ask(SITES)["data"]["sites"][0]
+            assert site["graphLagCommits"] == 1 and site["graphLagSeconds"] > 2, site
+            assert shown() == [{"note": "before"}]
+        wait_until(lambda: ready() == (200, None), "healing")
+        assert shown() == [{"note": "meanwhile"}]
+
+
+def test_a_site_can_be_closed_although_its_graph_waits_for_somebody(neo4j, open_mesh, monkeypatch, caplog):
+    monkeypatch.setattr(mirror, "FINISH_S_MAX", 0.5)
+    monkeypatch.setattr(mirror, "END_S_MAX", 0.5)
+    mesh = open_mesh()
+    twin = mesh.create_site("campus")
+    kind = twin.schema.kind("brick:AHU").iri
+
+    def put(name):
+        twin.apply(Change(put_twins=(TwinRecord(f"{BASE}t0", (kind,), name),)))
+
+    put("before")
+    wait_shown(mesh)
+    with locked(neo4j, f"{BASE}t0"):
+        put("meanwhile")
+        wait_until(lambda: mirror_of(mesh).lag().age_s > 0.2, "the lag")
+        mesh.close()
+    assert "waits in Neo4j" in caplog.text
+    again = open_mesh()
+    wait_shown(again)
+    assert neo4j.run("MATCH (n:Entity {id: $id}) RETURN n.name AS n", id=f"{BASE}t0") == [{"n": "meanwhile"}]

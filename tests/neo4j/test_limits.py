@@ -71,7 +71,7 @@ def test_batches_are_halved_until_they_pass(narrow, connection, tmp_path, schema
         links = pairwise(names)
         twin.apply(Change(put_relationships=tuple(RelationshipRecord(a, feeds, b) for a, b in links)))
         wait_shown(mesh)
-        connection.run("MATCH (p:_Projection) SET p.sequence = -1, p.twins = 0, p.edges = 0")
+        connection.run("MATCH (p:_Projection) DELETE p")
         projection = mirror_of(mesh)._projection
         mesh.close()
         mesh = Mesh.open(
@@ -79,7 +79,7 @@ def test_batches_are_halved_until_they_pass(narrow, connection, tmp_path, schema
             journals=open_journals(folder, narrow.url, password=narrow.password),
         )  # fmt: skip
         wait_shown(mesh)
-        halvings = mirror_of(mesh)._projection._halvings + projection._halvings
+        halvings = mirror_of(mesh)._projection.batches.halvings + projection.batches.halvings
         assert halvings > 0, "the limit was never met"
         assert of_neo4j(narrow, "campus") == of_snapshot(mesh.twin("campus").snapshot())
         print("halved", halvings, "times")

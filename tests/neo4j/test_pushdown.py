@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 
 import pytest
 from neo4j_waiting import wait_shown
 
+from api.pushdown.place import Place
 from graph import plan
 from graph.execute import run_match
 from graph.plan import Comparison, Operator
 from graph.stores.neo4j.pushdown import PushDown
+from graph.stores.neo4j.script import Around
 from graph.values import Change
 from graph.view import Budget, View
 from ontology.errors import TwinmeshError
@@ -32,7 +35,16 @@ def world(open_mesh, schema):
     twin.apply(Change(remove_twins=tuple(f"{BASE}t{number}" for number in rng.sample(range(60), 5))))
     wait_shown(mesh, "s")
     view = fresh(View(twin.snapshot(), load_units(), Budget(nodes_max=1, wall_s=1)))
-    return view, PushDown(mesh._journals.connection, view.snapshot.schema, "s")
+    connection = mesh._journals.connection
+    place = Place(connection, schema)
+    known = place.known()
+
+    def ask(text, values):
+        return connection.run(text, **values)[0]
+
+    texts = partial(place.unit_texts.all_of, ask)
+    around = Around(known.bases, known.attributes, view.units, ask, texts)
+    return view, PushDown(connection, view.snapshot.schema, "s", around)
 
 
 def of_columns(view, match):

@@ -13,7 +13,8 @@ from neo4j_waiting import mirror_of, wait_shown, wait_until
 from api.config import Follow
 from api.following import Following
 from graph.content import content_of
-from graph.stores.neo4j import lease, projection
+from graph.stores.neo4j import lease, loading
+from graph.stores.neo4j.batches import Batches
 from graph.values import Change, RelationshipRecord, TwinRecord, Value
 from ontology.errors import StoreError
 
@@ -89,7 +90,9 @@ def test_a_writer_that_lost_its_lease_says_so_before_it_writes(open_mesh, schema
     assert {trouble.code for trouble in first.troubles} == {"STORE_FENCED"}
 
 
-def test_a_lease_is_given_back_or_runs_out(open_mesh, neo4j, schema):
+def test_a_lease_is_given_back_or_runs_out(open_mesh, neo4j, schema, monkeypatch):
+    monkeypatch.setattr(lease, "SILENT_S", 1.0)
+    monkeypatch.setattr(lease, "LEASE_S", 3600.0)
     first = open_mesh("first")
     first.announce("http://first.example")
     first.create_site("campus")
@@ -160,8 +163,8 @@ def test_a_server_killed_while_written_loses_and_doubles_nothing(open_mesh, neo4
 
 
 def test_a_first_load_that_broke_off_goes_on_at_opening(open_mesh, neo4j, schema, monkeypatch):
-    monkeypatch.setattr(projection, "TWINS_PER_BATCH", 40)
-    monkeypatch.setattr(projection, "EDGES_PER_BATCH", 30)
+    monkeypatch.setattr(loading, "TWINS_PER_BATCH", 40)
+    monkeypatch.setattr(loading, "EDGES_PER_BATCH", 30)
     source = open_mesh("source")
     twin = source.create_site("campus")
     pairs = [(n, n + 1) for n in range(199)] + [(n, n + 7) for n in range(190)]
@@ -172,7 +175,7 @@ def test_a_first_load_that_broke_off_goes_on_at_opening(open_mesh, neo4j, schema
     twin.apply(Change(remove_twins=(f"{BASE}17",)))
     for batches in (2, 4, 6, 9):
         _break_off(monkeypatch, batches, open_mesh, f"broken{batches}")
-    shown = neo4j.run("MATCH (p:_Projection) RETURN p.sequence AS s, p.edges AS e")
+    shown = neo4j.run("MATCH (p:_Projection), (l:_Lane) RETURN p.sequence AS s, sum(l.edges) AS e")
     assert shown[0]["s"] == -1 and shown[0]["e"] > 0, shown
     monkeypatch.undo()
     assert_shown(neo4j, open_mesh("again", take_over=True))
@@ -181,16 +184,16 @@ def test_a_first_load_that_broke_off_goes_on_at_opening(open_mesh, neo4j, schema
 def _break_off(monkeypatch, batches, open_mesh, name):
     """Open the site, and let the load meet an error after so many batches in all."""
     done = []
-    move = projection.Projection._move
+    mark = Batches.mark
 
-    def failing(self, transaction, **fields):
-        done.append(fields)
+    def failing(self, transaction, statement, **values):
+        done.append(values)
         if len(done) > batches - 1:
             raise StoreError("broken off on purpose", code="STORE_FENCED")  # which is not tried again
-        move(self, transaction, **fields)
+        mark(self, transaction, statement, **values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(projection.Projection, "_move", failing)
+        patch.setattr(Batches, "mark", failing)
         mesh = open_mesh(name, take_over=True)
         wait_until(lambda: mirror_of(mesh).medium.trouble is not None, "the break")
         mesh.close()

@@ -73,6 +73,14 @@ def test_a_server_that_holds_nothing_answers_inside_neo4j(open_mesh, environment
         assert found["totalCount"] == 1
         [one] = found["nodes"]
         assert one == {"name": "AHU-1", "out": {"nodes": [{"twin": {"name": "VAV-1"}}]}}
+        told = ask(url, text, "{ sites { name twins relationships } }").json()["data"]["sites"]
+        assert told == [{"name": "campus", "twins": 2, "relationships": 1}]
+        counted = ask(
+            url, text, '{ aggregate(groupBy: ["kind"], measures: [{ op: COUNT }]) { keys values } }'
+        )
+        assert counted.json()["data"]["aggregate"] == [
+            {"keys": {"kind": kind}, "values": {"count": 1}} for _, kind in TWINS
+        ]
         assert ask(url, "tm_no_token", "{ twins { totalCount } }").status_code == 401
         refused = ask(url, text, '{ search(text: "One") { totalCount } }').json()
         assert refused["errors"][0]["extensions"]["code"] == "PUSHDOWN_UNSUPPORTED"

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graph.ids import is_iri
 from graph.plan import And, LinkTest, Operator, Quantifier, TextField, TextTest
 from graph.stores.neo4j.predicates import condition, link_condition
 
@@ -90,9 +89,4 @@ def _is_known(part: Predicate) -> bool:
     """Whether only twins of some ids fulfil it."""
     if not isinstance(part, TextTest) or part.field is not TextField.ID:
         return False
-    for each in part.comparisons:
-        if each.operator is Operator.EQ and is_iri(str(each.operand)):
-            return True
-        if each.operator is Operator.IN and isinstance(each.operand, tuple):
-            return all(is_iri(str(one)) for one in each.operand)
-    return False
+    return any(each.operator in (Operator.EQ, Operator.IN) for each in part.comparisons)

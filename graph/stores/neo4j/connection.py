@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from ontology.errors import LimitError, Place, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from neo4j import Driver, Session
     from neo4j import Transaction as DriverTransaction
@@ -146,15 +147,19 @@ class Connection:
                 yield record.values()
 
     @contextmanager
-    def transaction(self) -> Generator[Transaction]:
-        """All that the block writes, durable once it ends well, or nothing of it. StoreError."""
+    def transaction(self, turn: AbstractContextManager[object] | None = None) -> Generator[Transaction]:
+        """All that the block writes, durable once it ends well, or nothing of it. StoreError.
+
+        turn: is entered to commit, for those who must not commit at the same time.
+        """
         with (
             self.errors(),
             self._session() as session,
             session.begin_transaction(metadata=OURS) as transaction,
         ):
             yield Transaction(transaction)
-            transaction.commit()
+            with turn or nullcontext():
+                transaction.commit()
 
     @contextmanager
     def errors(self) -> Generator[None]:

@@ -42,8 +42,8 @@ AWAY_S: Final = 5.0
 class Neo4jJournal:
     """The journal of one site."""
 
-    def __init__(self, connection: Connection, site: str, lease: Callable[[], None]) -> None:
-        """lease: called before the journal is written, takes its lease."""
+    def __init__(self, connection: Connection, site: str, lease: Callable[[], str]) -> None:
+        """lease: called before the journal is written, takes its lease and tells the holder's id."""
         self._connection = connection
         self._site = site
         self._lease = lease
@@ -55,7 +55,7 @@ class Neo4jJournal:
         with ExitStack() as undo:
             made = Neo4jStore.create(self._connection, Header(site, base or default_base(site)))
             store = undo.enter_context(closing(made))
-            self._lease()
+            store.holder = self._lease()
             check_header(store, site, base, self._connection.place.url)
             undo.pop_all()
         return store
@@ -156,9 +156,9 @@ class Neo4jJournals:
     def compared(self, snapshot: Snapshot) -> tuple[list[Problem], list[str]]:
         """The graph of a site, twin by twin."""
         site = snapshot.heads[0].name
-        progress = Projection(self._connection, site, lambda: 0).progress()
-        if progress is None or progress.sequence != snapshot.revision:
-            shown = "nothing" if progress is None or not progress.loaded else f"commit {progress.sequence}"
+        sequence = Projection(self._connection, site, lambda: 0).sequence()
+        if sequence != snapshot.revision:
+            shown = "nothing" if sequence is None or sequence < 0 else f"commit {sequence}"
             return [], [f"the graph shows {shown} of {snapshot.revision} commits: it is not compared"]
         told = contents(self._connection, snapshot)
         return ([foreign_change(self._connection, told).problem] if told else []), []

@@ -30,9 +30,10 @@ READ_HEAD: Final = f"MATCH (j:_Journal {{site: $site}}) RETURN {_HEAD}, j.seal"
 # Both give no row where somebody else moved the head meanwhile.
 MOVE: Final = f"""MATCH (j:_Journal {{site: $site}})
 SET j.turn = j.turn + 1
-WITH j WHERE j.epoch = $epoch AND j.sequence = $sequence
+WITH j WHERE j.epoch = $epoch AND j.sequence = $sequence AND ($holder IS NULL OR j.holder = $holder)
 SET j += $fields
 RETURN {_HEAD}"""
+HOLDER: Final = "MATCH (j:_Journal {site: $site}) RETURN j.holder"
 APPEND: Final = """MATCH (j:_Journal {site: $site})
 SET j.turn = j.turn + 1
 WITH j WHERE j.epoch = $epoch AND j.sequence = $sequence

@@ -36,6 +36,8 @@ SETTLE_S: Final = 0.03
 DEADLOCKS_MAX: Final = 20
 # How long closing a site waits for its graph; what is missing then follows when it is opened again.
 FINISH_S_MAX: Final = 30.0
+# How long for a statement under way, which may wait for locks of another program for ever.
+END_S_MAX: Final = 10.0
 # How often the graph is compared with the columns; the pause is so many times longer than comparing took.
 CHECK_S: Final = 60.0
 # How often what a trigger noted is looked for.
@@ -60,7 +62,7 @@ class Mirror:
         self._complete_at_s = time.monotonic()
         self._counted: list[str] = []  # what comparing found last
         self._projection = Projection(connection, twin.site, lambda: twin.epoch)
-        self._projection.stopped = self._is_stopped
+        self._projection.batches.stopped = self._is_stopped
         self.foreign = ForeignChanges(connection, twin.site, lambda: twin.epoch, by_trigger=by_trigger)
         self.medium = Medium(twin.site, "graph", self._catch_up)
         self.medium.gauges = self._gauges
@@ -110,10 +112,12 @@ class Mirror:
         self._stop.set()
         self._wake.set()
         self.medium.close()
-        self._thread.join()
+        self._thread.join(END_S_MAX)
         # A probe after trouble may still be at work; none begins from now on.
-        self._lock.acquire()
-        self._lock.release()
+        if self._thread.is_alive() or not self._lock.acquire(timeout=END_S_MAX):
+            _LOG.warning("site %s: a statement of its graph waits in Neo4j; it is given up", self._twin.site)
+        else:
+            self._lock.release()
 
     def _behind(self) -> bool:
         return self._sequence < self._twin.snapshot().revision
@@ -211,11 +215,11 @@ class Mirror:
 
     def _loaded(self) -> int:
         """Up to where the graph is; loads it where that was never done or not finished."""
-        progress = self._projection.progress()
-        if progress is None or not progress.loaded:
+        sequence = self._projection.sequence()
+        if sequence is None or sequence < 0:
             self._projection.load(self._twin.snapshot())
-            progress = self._projection.progress()
-        return progress.sequence if progress is not None else -1
+            sequence = self._projection.sequence()
+        return -1 if sequence is None else sequence
 
 
 def _touched(commits: Sequence[Commit], snapshot: Snapshot) -> list[str]:

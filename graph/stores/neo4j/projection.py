@@ -6,14 +6,13 @@ is kept in the node `_Projection`, written in the same transactions.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from graph.stores.neo4j.connection import TOO_LARGE
+from graph.stores.neo4j.batches import AS_WRITER, EDGES_BY_ID, Batches, write_twins
+from graph.stores.neo4j.loading import FirstLoad
 from graph.stores.neo4j.naming import GONE, label_text, labels_of, quoted
 from graph.stores.neo4j.rows import edge_properties, stub_rows, twin_rows
 from ontology.errors import Place, StoreError
@@ -26,55 +25,17 @@ if TYPE_CHECKING:
     from graph.columns import Rows
     from graph.snapshot import Snapshot
     from graph.stores.neo4j.connection import Connection, Transaction
-    from graph.stores.neo4j.rows import Row, TwinRows
+    from graph.stores.neo4j.rows import Row
 
-_LOG = logging.getLogger("twinmesh.graph")
-TWINS_PER_BATCH: Final = 10_000
-EDGES_PER_BATCH: Final = 20_000
 TOUCHED_PER_BATCH: Final = 2_000
 CONSTRAINTS: Final = (
     "CREATE CONSTRAINT twinmesh_entity IF NOT EXISTS FOR (n:Entity) REQUIRE n.id IS UNIQUE",
     "CREATE CONSTRAINT twinmesh_projection IF NOT EXISTS FOR (p:_Projection) REQUIRE p.site IS UNIQUE",
 )
 _STRANGERS: Final = "MATCH (n:Entity) WHERE n.id IS NULL RETURN count(n)"
-_READ: Final = "MATCH (p:_Projection {site: $site}) RETURN p.sequence, p.revision, p.twins, p.edges"
-_BEGIN: Final = """MERGE (p:_Projection {site: $site})
-ON CREATE SET p.sequence = -1, p.revision = $revision, p.twins = 0, p.edges = 0"""
-# Inner transactions have not the metadata of the outer one: the trigger knows ours by this property.
-_OURS: Final = "OPTIONAL MATCH (w:_Watch {site: $site}) SET w._own = rand()"
-# What an earlier graph of the site left. Nodes that relationships of other sites lead to stay, with their id.
-_CLEAR: Final = (
-    f"""MATCH ()-[r]->() WHERE r._site = $site
-    CALL (r) {{ {_OURS} DELETE r }} IN TRANSACTIONS OF 10000 ROWS""",
-    f"""MATCH (n:Entity) WHERE n._site = $site AND NOT EXISTS {{ (n)--() }}
-    CALL (n) {{ {_OURS} DELETE n }} IN TRANSACTIONS OF 10000 ROWS""",
-    f"""MATCH (n:Entity) WHERE n._site = $site
-    CALL (n) {{ {_OURS} WITH n, [label IN labels(n) WHERE label <> 'Entity'] AS labels
-    REMOVE n:$(labels) SET n = {{id: n.id}} }} IN TRANSACTIONS OF 10000 ROWS""",
-)
-# Takes the lock on the projection, so that two writers never work on one batch at the same time.
-_MOVE: Final = """MATCH (p:_Projection {site: $site}) SET p += $fields
-WITH p MATCH (j:_Journal {site: $site}) WHERE j.epoch = $epoch RETURN p.twins"""
-_NODES: Final = """UNWIND $rows AS row MERGE (n:Entity {{id: row.id}}) SET n = row{labels}{faded}
-RETURN collect(id(n))"""
-# Where no twin of anybody is there yet: nothing is looked for.
-_EMPTY: Final = "MATCH (n:Entity) RETURN count(n) = 0"
-_NEW: Final = "UNWIND $rows AS row CREATE (n:Entity{labels}) SET n += row RETURN collect(id(n))"
-# A stub of a twin of another site: only where nobody has told more of that twin.
-_STUBS: Final = f"""UNWIND $rows AS row MERGE (n:Entity {{{{id: row.id}}}})
-WITH n, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
-REMOVE n:{GONE} SET n = row{{labels}}"""
-_NUMBERS: Final = """MATCH (n:Entity) WHERE n._site = $site AND n._kind IS NOT NULL
-AND n.id IS :: STRING NOT NULL
-RETURN collect(n.id), collect(id(n))"""
-_EDGES: Final = """UNWIND $rows AS row
-MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
-CREATE (a)-[r:{type}]->(b) SET r += row[2]"""
-# Of most there is nothing to be said but the site.
-_BARE_EDGES: Final = """UNWIND $rows AS row MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
-CREATE (a)-[:{type} {{_site: $site}}]->(b)"""
-_EDGES_BY_ID: Final = """UNWIND $rows AS row MERGE (a:Entity {{id: row[0]}}) MERGE (b:Entity {{id: row[1]}})
-CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
+_READ: Final = "MATCH (p:_Projection {site: $site}) RETURN p.sequence"
+_MOVE: Final = f"""MATCH (p:_Projection {{site: $site}}) SET p += $fields
+{AS_WRITER}"""
 _LABELS: Final = """UNWIND $ids AS id MATCH (n:Entity {id: id})
 RETURN id, labels(n), coalesce(n._site = $site, true)"""
 _FADE: Final = "UNWIND $ids AS id MATCH (n:Entity {{id: id}}) REMOVE n{labels}"
@@ -86,36 +47,17 @@ RETURN a.id, type(r), b.id, properties(r), id(r)"""
 _CUT: Final = "UNWIND $numbers AS number MATCH ()-[r]->() WHERE id(r) = number DELETE r"
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the graph of a site is.
-
-    sequence: it shows every commit up to here; -1: the first load is not finished.
-    revision: the commit that the first load began at. twins, edges: rows that it has done.
-    """
-
-    sequence: int
-    revision: int
-    twins: int
-    edges: int
-
-    @property
-    def loaded(self) -> bool:
-        return self.sequence >= 0
-
-
 class Projection:
     """The graph of one site. Used by one thread at a time; raises StoreError.
 
-    epoch: of the writer that projects; one that was fenced off is refused with STORE_FENCED.
+    batches: whose `stopped` may be set by who owns this.
     """
 
     def __init__(self, connection: Connection, site: str, epoch: Callable[[], int]) -> None:
+        """epoch: of the writer that projects; one that was fenced off is refused with STORE_FENCED."""
         self._connection = connection
         self._site = site
-        self._epoch = epoch
-        self.stopped: Callable[[], bool] = lambda: False
-        self._halvings = 0
+        self.batches = Batches(connection, site, epoch)
 
     def prepare(self) -> None:
         """Constraints, and that no node of somebody else's is in the way. STORE_FOREIGN_NODE, -CONSTRAINT."""
@@ -129,158 +71,27 @@ class Projection:
                 message, code="STORE_FOREIGN_NODE", place=Place(self._connection.place.url), hint=hint
             )
 
-    def progress(self) -> Progress | None:
+    def sequence(self) -> int | None:
+        """It shows every commit up to here; -1: the first load is not finished; None: not even begun."""
         rows = self._connection.run(_READ, site=self._site)
-        return Progress(*rows[0]) if rows else None
+        return rows[0][0] if rows else None
 
     def load(self, snapshot: Snapshot) -> bool:
         """The first load, begun or gone on with; False where it was stopped. Afterwards commits follow."""
-        if self.progress() is None:
-            for statement in () if self._is_empty() else _CLEAR:
-                self._connection.run(statement, site=self._site)
-            self._connection.run(_BEGIN, site=self._site, revision=snapshot.revision)
-        progress = self.progress()
-        assert progress is not None
-        numbers = np.full(snapshot.size, -1, np.int64)
-        if progress.twins:
-            self._number(snapshot, numbers)
-        return (
-            self._load_twins(snapshot, progress.twins, numbers)
-            and self._load_edges(snapshot, progress.edges, numbers)
-            and self._finish(snapshot, numbers, progress.revision)
-        )
+        return FirstLoad(self.batches, snapshot).run()
 
     def update(self, snapshot: Snapshot, touched: Sequence[str], sequence: int) -> bool:
         """Bring what commits up to `sequence` touched to what the snapshot says; False where stopped."""
         first, last = 0, max(1, len(touched))
         while first < last:
-            if self.stopped():
+            if self.batches.stopped():
                 return False
-            until = first + self._rows(TOUCHED_PER_BATCH)
+            until = first + self.batches.rows(TOUCHED_PER_BATCH)
             done = {"sequence": sequence} if until >= len(touched) else {}
             batch = list(touched[first:until])
-            if self._fits(len(batch), partial(self._update, snapshot, batch, done)):
+            if self.batches.fits(len(batch), partial(self._update, snapshot, batch, done)):
                 first = until
         return True
-
-    def _rows(self, most: int) -> int:
-        """How many rows a batch has: fewer after Neo4j refused larger ones."""
-        return max(1, most >> self._halvings)
-
-    def _fits(self, rows: int, work: Callable[[Transaction], None]) -> bool:
-        """Do a batch of so many rows in one transaction. False where Neo4j ended that because of its size:
-        the next batch has half. StoreError, also where it cannot be halved."""
-        try:
-            with self._connection.transaction() as transaction:
-                work(transaction)
-        except StoreError as error:
-            if error.code not in TOO_LARGE or rows <= 1:
-                raise
-            self._halvings += 1
-            _LOG.warning("site %s: batches for Neo4j are halved: %s", self._site, error)
-            return False
-        return True
-
-    # The first load
-
-    def _load_twins(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
-        is_new, first = done == 0 and self._is_empty(), done
-        while first < snapshot.size:
-            if self.stopped():
-                return False
-            until = min(first + self._rows(TWINS_PER_BATCH), snapshot.size)
-            load = partial(self._load_some_twins, snapshot, first, until, numbers, is_new=is_new)
-            try:
-                first = until if self._fits(until - first, load) else first
-            except StoreError as error:
-                if not is_new or error.code != "STORE_CONSTRAINT":
-                    raise
-                is_new = False  # another site came meanwhile, with stubs of these twins: once more
-        return True
-
-    def _is_empty(self) -> bool:
-        return self._connection.run(_EMPTY)[0][0]
-
-    def _load_some_twins(
-        self,
-        snapshot: Snapshot,
-        first: int,
-        until: int,
-        numbers: npt.NDArray[np.int64],
-        transaction: Transaction,
-        *,
-        is_new: bool,
-    ) -> None:
-        rows = first + np.flatnonzero(snapshot.alive[first:until])
-        for group in twin_rows(snapshot, rows):
-            numbers[group.rows] = _write(transaction, snapshot, group, is_new=is_new)
-        self._move(transaction, twins=until)
-
-    def _load_edges(self, snapshot: Snapshot, done: int, numbers: npt.NDArray[np.int64]) -> bool:
-        first = done
-        while first < snapshot.edge_count:
-            if self.stopped():
-                return False
-            until = min(first + self._rows(EDGES_PER_BATCH), snapshot.edge_count)
-            if self._fits(until - first, partial(self._create, snapshot, first, until, numbers)):
-                first = until
-        return True
-
-    def _create(
-        self,
-        snapshot: Snapshot,
-        begin: int,
-        until: int,
-        numbers: npt.NDArray[np.int64],
-        transaction: Transaction,
-    ) -> None:
-        """Between nodes whose numbers are known by these; where an end is of another site, by its id."""
-        edges = begin + np.flatnonzero(snapshot.edge_alive[begin:until])
-        sources, targets = snapshot.sources(edges), snapshot.targets(edges)
-        first, second = numbers[sources], numbers[targets]
-        here = (first >= 0) & (second >= 0)
-        properties = edge_properties(snapshot, edges)
-        relations = snapshot.edges.relation.take(edges)
-        distinct: list[int] = np.unique(relations).tolist()
-        for relation in distinct:
-            type_ = quoted(snapshot.schema.relations[relation].name)
-            near: list[int] = np.flatnonzero(here & (relations == relation)).tolist()
-            ends = zip(first[near].tolist(), second[near].tolist(), strict=True)
-            rows = [[*pair, properties[place]] for pair, place in zip(ends, near, strict=True)]
-            bare = [row[:2] for row in rows if len(row[2]) == 1]
-            if bare:
-                transaction.run(_BARE_EDGES.format(type=type_), rows=bare, site=self._site)
-            rows = [row for row in rows if len(row[2]) > 1]
-            if rows:
-                transaction.run(_EDGES.format(type=type_), rows=rows)
-            far: list[int] = np.flatnonzero(~here & (relations == relation)).tolist()
-            names = zip(snapshot.ids(sources[far]), snapshot.ids(targets[far]), strict=True)
-            rows = [[*pair, properties[place]] for pair, place in zip(names, far, strict=True)]
-            if rows:
-                transaction.run(_EDGES_BY_ID.format(type=type_), rows=rows)
-        self._move(transaction, edges=until)
-
-    def _number(self, snapshot: Snapshot, numbers: npt.NDArray[np.int64]) -> None:
-        """Neo4j's own numbers of the nodes that are there already."""
-        ids, found = self._connection.run(_NUMBERS, site=self._site)[0]
-        rows = snapshot.rows(ids) if ids else np.empty(0, np.int32)
-        numbers[rows[rows >= 0]] = np.array(found, np.int64)[rows >= 0]
-        # The node of a stub may be another site's: relationships go to it by its id.
-        numbers[stub_rows(snapshot)] = -1
-
-    def _finish(self, snapshot: Snapshot, numbers: npt.NDArray[np.int64], revision: int) -> bool:
-        """Neo4j may give the number of a deleted node to another: then the load begins again."""
-        again = np.full(snapshot.size, -1, np.int64)
-        self._number(snapshot, again)
-        alive = snapshot.alive
-        sequence = revision if np.array_equal(again[alive], numbers[alive]) else None
-        with self._connection.transaction() as transaction:
-            if sequence is not None:
-                self._move(transaction, sequence=sequence)
-                return True
-            transaction.run("MATCH (p:_Projection {site: $site}) DELETE p", site=self._site)
-        message = "nodes were deleted by somebody else while the graph was loaded; it is loaded again"
-        raise StoreError(message, code="STORE_FOREIGN_CHANGE", place=Place(self._connection.place.url))
 
     # Commits
 
@@ -289,7 +100,7 @@ class Projection:
     ) -> None:
         if touched:
             self._bring(transaction, snapshot, touched)
-        self._move(transaction, **done)
+        self.batches.mark(transaction, _MOVE, fields=done)
 
     def _bring(self, transaction: Transaction, snapshot: Snapshot, touched: list[str]) -> None:
         rows = snapshot.twins.ids.rows_of(touched)
@@ -318,7 +129,7 @@ class Projection:
         for labels, mine in fading.items():
             transaction.run(_FADE.format(labels=label_text(labels)), ids=mine)
         for group in twin_rows(snapshot, rows):
-            _write(transaction, snapshot, group)
+            write_twins(transaction, snapshot, group)
 
     def _bury(self, transaction: Transaction, snapshot: Snapshot, rows: npt.NDArray[np.int32]) -> None:
         """Leave tombstones, so that whoever reads by revision sees what went."""
@@ -357,12 +168,7 @@ class Projection:
         for (source, type_, target, _, _), properties in wanted.items():
             by_type.setdefault(type_, []).append([source, target, properties])
         for type_, new in by_type.items():
-            transaction.run(_EDGES_BY_ID.format(type=quoted(type_)), rows=new)
-
-    def _move(self, transaction: Transaction, **fields: int) -> None:
-        if not transaction.run(_MOVE, site=self._site, fields=fields, epoch=self._epoch()):
-            message = f"another process became the writer of site {self._site}"
-            raise StoreError(message, code="STORE_FENCED", place=Place(self._connection.place.url))
+            transaction.run(EDGES_BY_ID.format(type=quoted(type_)), rows=new)
 
 
 _Key = tuple[str, str, str, str | None, str | None]
@@ -379,20 +185,3 @@ def _wanted(snapshot: Snapshot, edges: Rows) -> dict[_Key, Row]:
         name = snapshot.schema.relations[relation].name
         wanted[source, name, target, row.get("_group"), row.get("_id")] = row
     return wanted
-
-
-def _write(
-    transaction: Transaction, snapshot: Snapshot, group: TwinRows, *, is_new: bool = False
-) -> list[int] | int:
-    """Neo4j's own numbers of the nodes, in the order of the rows; -1 for stubs. is_new: none is there."""
-    if is_new and not group.is_stub:
-        return transaction.run(_NEW.format(labels=label_text(group.labels)), rows=group.properties)[0][0]
-    text = f", n{label_text(group.labels)}" if group.labels else ""
-    if group.is_stub:
-        transaction.run(_STUBS.format(labels=text), rows=group.properties)
-        return -1
-    # Another site may have written a stub of it before.
-    schema = snapshot.schema
-    faded = label_text(set(labels_of(schema, (schema.kinds[schema.external_kind].iri,))) - {*group.labels})
-    statement = _NODES.format(labels=text, faded=f" REMOVE n{faded}" if faded else "")
-    return transaction.run(statement, rows=group.properties)[0][0]

@@ -10,16 +10,20 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from graph.ordering import checked_size, encode_cursor, read_cursor, signature_of
+from graph.ordering import checked_size, read_cursor, signature_of
 from graph.stores.neo4j.anchors import found
-from graph.stores.neo4j.orders import beyond, keys_of, order_text
+from graph.stores.neo4j.orders import beyond, cursor_text, keys_of, order_text
 from graph.stores.neo4j.script import Script, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from graph.order_keys import Scalar
     from graph.plan import Match
     from graph.stores.neo4j.anchors import Found
     from graph.stores.neo4j.connection import Connection
+    from graph.stores.neo4j.orders import Key
+    from graph.stores.neo4j.script import Around
     from ontology.schema import Schema
 
 STATEMENTS_MAX: Final = 512
@@ -34,10 +38,11 @@ class PushedPage:
     has_previous: bool
     has_next: bool
     signature: str
+    order: Sequence[Key]
 
     def cursor(self, index: int) -> str:
         """As `graph.ordering.Page.cursor`."""
-        return encode_cursor([self.signature, list(self.keys[index]), self.ids[index]])
+        return cursor_text(self.signature, self.order, self.keys[index], self.ids[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,20 @@ class _Statement:
     size: int
     forward: bool
     signature: str
+    order: Sequence[Key]
+    is_kept: bool
 
 
 class PushDown:
-    """One site's graph, or that of all sites (site None), asked by plan. Safe from any thread."""
+    """One site's graph, or that of all sites (site None), asked by plan. Safe from any thread.
 
-    def __init__(self, connection: Connection, schema: Schema, site: str | None = None) -> None:
+    around: None where nothing is to be looked up; what needs it is refused then.
+    """
+
+    def __init__(
+        self, connection: Connection, schema: Schema, site: str | None = None, around: Around | None = None
+    ) -> None:
+        self._around = around
         self._connection = connection
         self._schema = schema
         self._site = site
@@ -63,7 +76,9 @@ class PushDown:
         key = repr(match)  # not the plan itself: 1 and true are equal in Python
         statement = self._known.get(key)
         if statement is None:
-            statement = self._known[key] = self._translate(match)
+            statement = self._translate(match)
+            if statement.is_kept:
+                self._known[key] = statement
             while len(self._known) > STATEMENTS_MAX:
                 self._known.popitem(last=False)
         rows = self._connection.run(statement.text, **statement.values)
@@ -71,7 +86,7 @@ class PushDown:
 
     def count(self, match: Match) -> int:
         """How many twins a plan matches, whatever the page."""
-        script = Script(self._schema)
+        script = Script(self._schema, around=self._around)
         text = f"{self._found(script, match).clauses} RETURN count(n)"
         return self._connection.run(text, **script.values)[0][0]
 
@@ -86,37 +101,32 @@ class PushDown:
         return [] if self._site is None else [f"n._site = {script.value(self._site)}"]
 
     def _translate(self, match: Match) -> _Statement:
-        script, page = Script(self._schema), match.page
+        script, page = Script(self._schema, around=self._around), match.page
         size, forward = checked_size(page)
         signature = signature_of(match.order)
         edge = read_cursor(page.after if forward else page.before, signature, len(match.order))
         if (page.before if forward else page.after) is not None:
             refuse("a page between two cursors")
-        keys = keys_of(script, "n", match.order)
+        keys = keys_of(script, "n", match, self._of_site)
         columns = [f"{key.group} AS g{place}, {key.value} AS v{place}" for place, key in enumerate(keys)]
         lines = [
             self._found(script, match).clauses,
             f"WITH {', '.join(['n.id AS id', *columns])}",
         ]
         if edge is not None:
-            lines.append(f"WHERE {beyond(script, keys, edge.values, edge.twin, after=forward)}")
+            lines.append(f"WHERE {beyond(script, keys, edge, after=forward)}")
         values = ", ".join(f"v{place}" for place in range(len(keys)))
         lines.append(f"RETURN id, [{values}]")
         lines.append(f"ORDER BY {order_text(keys, forward=forward)} LIMIT {script.value(size + 1)}")
         text = "\n".join(lines)
-        return _Statement(text, script.values, size, forward, signature)
+        return _Statement(text, script.values, size, forward, signature, keys, not script.has_asked)
 
 
 def _page(rows: list[list[Any]], statement: _Statement, match: Match) -> PushedPage:
     more, rows = len(rows) > statement.size, rows[: statement.size]
     rows = rows if statement.forward else rows[::-1]
-    keys = [tuple(_scalar(value) for value in values) for _, values in rows]
+    keys = [tuple(values) for _, values in rows]
     ids = [iri for iri, _ in rows]
     began = (match.page.after if statement.forward else match.page.before) is not None
     previous, following = (began, more) if statement.forward else (more, began)
-    return PushedPage(ids, keys, previous, following, statement.signature)
-
-
-def _scalar(value: Scalar) -> Scalar:
-    """Numbers as cursors of columns hold them."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return PushedPage(ids, keys, previous, following, statement.signature, statement.order)

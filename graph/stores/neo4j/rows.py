@@ -7,6 +7,7 @@ Values that Neo4j cannot hold (objects, mixed lists, integers beyond 64 bits) be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TAGGED: Final = "\x01json:"
 _INTEGER_MAX: Final = 2**63 - 1
 _JSON: Final = msgspec.json.Encoder(order="deterministic")
+_TAG_SIZE: Final = len(TAGGED)
+_UNITS: Final = msgspec.json.Decoder(dict[str, str])
+_ANY: Final = msgspec.json.Decoder()
+_UNITS_KEPT: Final = 4_096
 Row = dict[str, Any]
 
 
@@ -54,6 +59,30 @@ def stored(value: JSONValue) -> Any:
     return TAGGED + _JSON.encode(value).decode()
 
 
+def value_of(stored: Any) -> Any:
+    """A value as it was stated; the other way round of `stored`."""
+    if isinstance(stored, str) and stored.startswith(TAGGED):
+        return _ANY.decode(stored[_TAG_SIZE:])
+    return stored
+
+
+@lru_cache(maxsize=_UNITS_KEPT)
+def units_of(text: str | None) -> Mapping[str, str]:
+    """By attribute, the unit that a twin or relationship states; from its property `_units`."""
+    return {} if text is None else _UNITS.decode(text)
+
+
+def external_text(system: str, own: str) -> str:
+    """An id of an outside system in one text: the first blank stands between them."""
+    return f"{system.replace('%', '%25').replace(' ', '%20')} {own}"
+
+
+def external_of(text: str) -> tuple[str, str]:
+    """(system, id); the other way round of `external_text`."""
+    system, _, own = text.partition(" ")
+    return system.replace("%20", " ").replace("%25", "%"), own
+
+
 def twin_rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[TwinRows]:
     """Living rows, grouped by labels."""
     properties = _twin_properties(snapshot, rows)
@@ -79,6 +108,12 @@ def stub_rows(snapshot: Snapshot) -> npt.NDArray[np.int32]:
     return rows[np.fromiter((each == stub for each in kinds), np.bool_, len(rows))]
 
 
+def leading(snapshot: Snapshot, kinds: Sequence[str]) -> str:
+    """The name of the first kind that the schema knows."""
+    found = (snapshot.schema.kind_by_iri(iri) for iri in kinds)
+    return next((kind.name for kind in found if kind is not None), "")
+
+
 def _stub_kinds(snapshot: Snapshot) -> tuple[str, ...]:
     schema = snapshot.schema
     return (schema.kinds[schema.external_kind].iri,)
@@ -98,20 +133,14 @@ def _twin_properties(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> list[Ro
     properties: list[Row] = []
     for iri, name, local, revision, kinds, external in zip(*parts, strict=True):
         row: Row = {"id": iri, "_local": local, "_site": site, "_revision": revision}
-        row["_kind"], row["_kinds"] = _leading(snapshot, kinds or ()), list(kinds or ())
+        row["_kind"], row["_kinds"] = leading(snapshot, kinds or ()), list(kinds or ())
         if name is not None:
             row["name"] = name
         if external:
-            row["_external"] = [f"{known.system} {known.id}" for known in external]
+            row["_external"] = [external_text(known.system, known.id) for known in external]
         properties.append(row)
     _add_attributes(properties, snapshot.twins.attributes, rows)
     return properties
-
-
-def _leading(snapshot: Snapshot, kinds: Sequence[str]) -> str:
-    """The name of the first kind that the schema knows."""
-    found = (snapshot.schema.kind_by_iri(iri) for iri in kinds)
-    return next((kind.name for kind in found if kind is not None), "")
 
 
 def _add_attributes(properties: list[Row], columns: Mapping[str, Column], rows: Rows) -> None:
@@ -147,3 +176,11 @@ def edge_properties(snapshot: Snapshot, edges: Rows) -> list[Row]:
         properties.append(row)
     _add_attributes(properties, snapshot.edges.attributes, edges)
     return properties
+
+
+def bare_edges(snapshot: Snapshot, edges: Rows) -> npt.NDArray[np.bool_]:
+    """bool[n]: relationships whose only property would be their site."""
+    bare = (snapshot.edges.group.take(edges) == 0) & (snapshot.edges.own_id.take(edges) == 0)
+    for column in snapshot.edges.attributes.values():
+        bare &= ~column.present(edges)
+    return bare

@@ -10,7 +10,10 @@ from graph.values import Way
 from ontology.errors import LimitError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from ontology.schema import Schema
+    from ontology.units import Units
 
 _REFUSED_HINT: Final = 'ask a server that holds the graph in memory ([store] mode = "memory")'
 
@@ -26,24 +29,73 @@ class Sight:
 EVERYTHING: Final = Sight()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Around:
+    """What may be looked up while a statement is written.
+
+    bases: of sites, by name. attributes: that some twin has, besides the declared ones.
+    unit_texts: every property `_units` that some twin has, each once. LimitError TIME_BUDGET, StoreError.
+    ask: the one row of another statement. LimitError TIME_BUDGET, StoreError.
+    """
+
+    bases: Mapping[str, str]
+    attributes: frozenset[str]
+    units: Units
+    ask: Callable[[str, Mapping[str, Any]], list[Any]]
+    unit_texts: Callable[[], Sequence[str]]
+
+
 class Script:
     """Names for parameters and variables of one statement; what the schema says of kinds and relations.
 
     prefix: of parameters, where a statement is written by two scripts.
+    around: None where nothing can be looked up; what needs it is refused.
+    has_asked: what was written holds for the graph of this moment only.
     """
 
-    def __init__(self, schema: Schema, sight: Sight = EVERYTHING, prefix: str = "p") -> None:
+    def __init__(
+        self, schema: Schema, sight: Sight = EVERYTHING, prefix: str = "p", around: Around | None = None
+    ) -> None:
         self.schema = schema
+        self.around = around
+        self.has_asked = False
         self.values: dict[str, Any] = {}
         self._sight = sight
         self._prefix = prefix
         self._variables = 0
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether who asks does not see everything."""
+        return self._sight != EVERYTHING
 
     def value(self, value: object) -> str:
         """A parameter that holds a value."""
         name = f"{self._prefix}{len(self.values)}"
         self.values[name] = value
         return f"${name}"
+
+    def ask(self, text: str, values: Mapping[str, Any]) -> list[Any]:
+        """The one row of another statement; PUSHDOWN_UNSUPPORTED where nothing can be looked up."""
+        if self.around is None:
+            refuse("what must be looked up before")
+        self.has_asked = True
+        return self.around.ask(text, values)
+
+    def unit_texts(self) -> Sequence[str]:
+        """Every property `_units` that some twin has; none where nothing can be looked up."""
+        if self.around is None:
+            return ()
+        self.has_asked = True
+        return self.around.unit_texts()
+
+    @property
+    def units(self) -> Units:
+        return refuse("a conversion of units") if self.around is None else self.around.units
+
+    def apart(self) -> Script:
+        """Another script for the same who asks."""
+        return Script(self.schema, self._sight, self._prefix, self.around)
 
     def here(self, variable: str, *, is_labelled: bool = False) -> str:
         """That a node is a living twin in sight; others do not exist for this statement.

@@ -35,6 +35,7 @@ class Neo4jStore:
     def __init__(self, connection: Connection, header: Header, made: str) -> None:
         self.header = header
         self.made = made  # of this journal and of no other
+        self.holder: str | None = None  # of the lease without which nobody becomes the writer; None: no lease
         self._connection = connection
         self._held: HeadRow | None = None  # as this writer left it; None: not the writer
 
@@ -74,6 +75,8 @@ class Neo4jStore:
         self._held = None
         while self._held is None:
             self._held = self._bump(self._sealed_head())
+            if self._held is None and self.holder not in (None, self._run(layout.HOLDER)[0][0]):
+                raise self._fenced("its lease was taken before it was the writer")
         return self._held.epoch
 
     def recover(self) -> None:
@@ -201,7 +204,8 @@ class Neo4jStore:
         return moved if self._move(row, _stored(moved)) else None
 
     def _move(self, before: HeadRow, fields: dict[str, Any]) -> bool:
-        return bool(self._connection.run(layout.MOVE, **self._expected(before), fields=fields))
+        expected = self._expected(before)
+        return bool(self._connection.run(layout.MOVE, **expected, holder=self.holder, fields=fields))
 
     def _expected(self, row: HeadRow) -> dict[str, Any]:
         return {"site": self.header.site, "epoch": row.epoch, "sequence": row.sequence}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bench.campus_data import POWER_UNIT, Spec
@@ -11,11 +13,20 @@ from graph.content import content_of
 from graph.mesh import Mesh
 from graph.values import Change
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from bench.campus_data import Graph
+    from graph.content import Content
+    from ontology.schema import Schema
+
 ROWS_PER_COMMIT = 5_000
 
 
-def make_campus(folder, schema, buildings):
-    """The content of the site that was made."""
+def make_campus(folder: Path, schema: Schema, buildings: int) -> tuple[Content, tuple[int, int], int]:
+    """The content of the site that was made, how many twins and relationships it has, and its revision."""
     graph = Spec("campus", buildings).make()
     with Mesh.open(folder, schema) as mesh:
         twin = mesh.create_site("campus")
@@ -29,7 +40,7 @@ def make_campus(folder, schema, buildings):
         return content_of(snapshot), counts, snapshot.revision
 
 
-def _twins(graph, part):
+def _twins(graph: Graph, part: slice) -> Change:
     block = TwinColumns(
         count=part.stop - part.start,
         kind_sets=tuple((kind,) for kind in graph.kinds),
@@ -40,7 +51,7 @@ def _twins(graph, part):
     return Change(columns=Columns(graph.ids[part], (block,)))
 
 
-def _links(graph, part):
+def _links(graph: Graph, part: slice) -> Change:
     """Their ends are named and not put: they are there already."""
     ends, places = np.unique(np.concatenate((graph.source[part], graph.target[part])), return_inverse=True)
     half = part.stop - part.start
@@ -51,10 +62,11 @@ def _links(graph, part):
         relations=graph.relation[part],
         attributes=_numbers(WEIGHT, graph.weight[part], None),
     )
-    ids = [graph.ids[end] for end in ends.tolist()]
+    places_named: list[int] = ends.tolist()
+    ids = [graph.ids[end] for end in places_named]
     return Change(columns=Columns(ids, (), (block,)))
 
 
-def _numbers(name, values, unit):
+def _numbers(name: str, values: npt.NDArray[np.float64], unit: str | None) -> tuple[AttributeColumn, ...]:
     stated = np.flatnonzero(~np.isnan(values)).astype(np.int32)
     return (AttributeColumn(name, values[stated], stated, unit),) if len(stated) else ()

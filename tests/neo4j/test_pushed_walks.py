@@ -1,0 +1,141 @@
+"""`reachable` inside Neo4j is byte-equal to the walk over the same graph in memory.
+
+As tests/neo4j/test_pushed_graphql.py, with walks drawn every time and over worlds of several shapes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+import test_pushed_graphql as graphql_tests
+from neo4j_waiting import wait_shown
+from test_pushed_graphql import codes_of, composed, judge
+
+from api.operation import Request
+from api.policy import LOCAL, Principal, Role
+from graph.values import Change, RelationshipRecord
+from tests.compiled.drawing import fresh_seed
+from tests.compiled.operations import Shapes
+from tests.compiled.oracle import rounds
+from tests.graph.test_matching import BASE, random_change
+
+EQUAL = 60
+ROOTS = ("reachable",)
+PRINCIPALS = (
+    *[LOCAL] * 6,
+    Principal("kinds", Role.ANALYST, kinds=("brick:Equipment", "rec:Room")),
+    Principal("site", Role.PARTNER, sites=("odd",)),
+    Principal("both", Role.PARTNER, sites=("s",), kinds=("tm:Asset",)),
+    Principal("nothing", Role.PARTNER),
+)
+WAYS = ("OUT", "IN", "BOTH")
+RELATIONS = (
+    "feeds", "tm:feeds", "brick:feeds", "brick:isFedBy", "partOf", "tm:connectedTo", "dependsOn", "supplies",
+    "tm:pointOf",
+)  # fmt: skip
+
+pytestmark = pytest.mark.timeout(1200)  # a Neo4j is started, and the machine may be busy
+pushed = graphql_tests.pushed
+
+
+class WalkShapes(Shapes):
+    """The same schema, of which little else than walks is asked."""
+
+    @property
+    def roots(self):
+        return [(1, list(ROOTS))]
+
+
+def run(pushed, equal):
+    """Operations until so many answers were equal; what was refused, and with which errors, is counted."""
+    seed, seen, drawn = fresh_seed("walks"), Counter(), 0
+    operations = composed(seed, WalkShapes(pushed.shapes.schema, pushed.shapes.words))
+    while seen["equal"] < equal:
+        drawn += 1
+        assert drawn < 20 * equal, seen
+        operation = next(operations)
+        for request, principal in rounds(pushed.world, operation):
+            seen[judge(pushed, request, principal, operation.limits)] += 1
+    print("seed", seed, "drawn", drawn, dict(seen))
+
+
+def test_random_operations_with_walks_are_answered_as_in_memory(pushed):
+    run(pushed, EQUAL)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_many_random_operations_with_walks_are_answered_as_in_memory(pushed):
+    run(pushed, 3_000)
+
+
+WALK = """query q($from: [ID!]!, $relations: [String!], $way: Direction, $depth: Int, $kind: String,
+  $first: Int) { reachable(from: $from, relations: $relations, direction: $way, maxDepth: $depth, kind: $kind,
+  first: $first) { count truncated { reason atDepth } nodes { depth twin { id name __typename } } } }"""
+
+
+def walk_of(rng, ids):
+    """What one walk asks; now and then what no walk may ask."""
+    starts = [rng.choice(ids) for _ in range(rng.choice((0, 1, 1, 1, 2, 5)))]
+    relations = [rng.choice(RELATIONS) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+    return {
+        "from": starts + (["s:nothing"] if rng.random() < 0.03 else []),
+        "relations": None if rng.random() < 0.35 else relations,
+        "way": rng.choice(WAYS),
+        "depth": rng.choice((*[None] * 12, 0, 1, 1, 2, 2, 3, 7, 2**31 - 1, -1)),
+        "kind": rng.choice((*[None] * 12, *("brick:AHU", "rec:Space", "tm:Asset", "tm:Twin") * 2, "nothing")),
+        "first": rng.choice((*[None] * 8, *(0, 1, 2, 5, 20, 1000) * 2, -1, 1001)),
+    }
+
+
+def codes_in_memory(pushed, request, principal):
+    return codes_of(pushed.world.ask(request, principal, "wide"))
+
+
+def compare(pushed, rng, count):
+    """Counts of what became of so many walks; errors have the codes that memory gives."""
+    seen = Counter()
+    ids = [name for name in pushed.shapes.words.ids if name.startswith((BASE, "s:", "urn:", "odd:"))]
+    for _ in range(count):
+        request = Request(WALK, walk_of(rng, ids))
+        principal = rng.choice(PRINCIPALS)
+        found = judge(pushed, request, principal, "wide")
+        seen[found] += 1
+        if found == "errors":
+            mine = codes_of(pushed.ask_request(request, principal, "wide"))
+            assert mine == codes_in_memory(pushed, request, principal), request
+    return seen
+
+
+def test_random_walks_over_changing_worlds_are_those_of_memory(pushed, schema):
+    """With twins removed, relationships doubled, turned round and across sites, and none both ways."""
+    seed = fresh_seed("worlds")
+    rng, seen = random.Random(seed), Counter()
+    twin, odd = pushed.world.mesh.twin("s"), pushed.world.mesh.twin("odd")
+    seen += compare(pushed, rng, 60)
+    twin.apply(random_change(rng, schema, 60, 60))
+    removed = rng.sample(range(60), 4)
+    twin.apply(Change(remove_twins=tuple(f"{BASE}t{number}" for number in removed)))
+    odd_ids = [name for name in pushed.shapes.words.odd_ids if "://" in name]
+    across = [
+        RelationshipRecord(rng.choice(odd_ids), schema.relation(name).iri, f"{BASE}t{number}")
+        for number, name in zip(rng.sample(range(60), 8), ("tm:feeds", "tm:dependsOn") * 4, strict=True)
+        if number not in removed
+    ]
+    twin.apply(Change(put_relationships=tuple({(a.source, a.target): a for a in across}.values())))
+    for site in ("s", "odd"):
+        wait_shown(pushed.world.mesh, site)
+    seen += compare(pushed, rng, 60)
+    for each in (twin, odd):
+        snapshot, both = each.snapshot(), schema.relation("tm:connectedTo").index
+        edges = [e for e in range(snapshot.edge_count) if snapshot.edge_alive[e]]
+        ids = tuple(snapshot.edge_id(edge) for edge in edges if snapshot.edge_relation[edge] == both)
+        assert ids
+        each.apply(Change(remove_relationships=ids))
+    for site in ("s", "odd"):
+        wait_shown(pushed.world.mesh, site)
+    seen += compare(pushed, rng, 60)
+    print("seed", seed, dict(seen))
+    assert not seen["refused"] and seen["equal"] > 60
