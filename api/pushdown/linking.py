@@ -7,8 +7,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from api.pushdown.attributes import attribute_rows
-from api.pushdown.reading import NeedsIdsError, ObjectReader, Place, Table, cut, edge_id, made_of
-from api.pushdown.writing import sources_of
+from api.pushdown.reading import (
+    Branch,
+    NeedsIdsError,
+    Nested,
+    ObjectReader,
+    Place,
+    Table,
+    cut,
+    edge_id,
+    made_of,
+)
+from api.pushdown.writing import Constant, sources_of
 from graph.execute import checked_first
 from graph.ordering import cursor_error, decode_cursor, encode_cursor
 from graph.stores.neo4j.script import refuse
@@ -110,9 +120,9 @@ class Connection:
 
 
 class Pages(NamedTuple):
-    """What was found of some connections: as many of each as there are lists."""
+    """What was found of some connections."""
 
-    lists: Sequence[Sequence[Row]]
+    found: Nested
     has_previous: Sequence[bool]
     has_next: Sequence[bool]
     totals: Sequence[int | None]
@@ -127,8 +137,7 @@ class ConnectionReader:
     cursor: Reader | None
 
     def read(self, pages: Pages, reading: Reading) -> list[dict[str, Any]]:
-        sizes = list(map(len, pages.lists))
-        below = Table.below(pages.lists)
+        sizes, below = pages.found.sizes, pages.found.table
         reading.objects += below.size
         found: dict[str, Sequence[Any]] = {}
         for key, reader in self.lists:
@@ -146,18 +155,22 @@ class ConnectionReader:
         return made_of(order, columns, len(sizes))
 
     def _info(self, pages: Pages, name: str, reading: Reading) -> Sequence[Any]:
+        sizes = pages.found.sizes
         if name == "hasNextPage":
             return pages.has_next
         if name == "hasPreviousPage":
             return pages.has_previous
         if name not in ("startCursor", "endCursor"):
-            return [name] * len(pages.lists)  # a type's name
+            return [name] * len(sizes)  # a type's name
         if self.cursor is None:
-            return [None] * len(pages.lists)
-        place = 0 if name == "startCursor" else -1
-        ends = Table.of([rows[place] for rows in pages.lists if rows])
-        cursors = iter(self.cursor(ends, reading) if ends.size else ())
-        return [next(cursors) if rows else None for rows in pages.lists]
+            return [None] * len(sizes)
+        last = 0 if name == "startCursor" else 1
+        ends = [
+            start + last * (size - 1) for start, size in zip(pages.found.starts, sizes, strict=True) if size
+        ]
+        table = pages.found.table.take(ends)
+        cursors = iter(self.cursor(table, reading) if ends else ())
+        return [next(cursors) if size else None for size in sizes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +207,14 @@ class Links:
         edge = None if after is None else _cursor_of(after)
         behind = "" if edge is None else f" AND {far_end(link)}.id >= {script.value(edge[0])}"
         limit = size + 1 if own is None else size + 1 + _PARALLEL_MAX
-        index = place.index(
-            f"COLLECT {{ MATCH {pattern} WHERE {far}{behind} WITH {link}, {far_end(link)} "
-            f"ORDER BY {far_end(link)}.id LIMIT {script.value(limit)} RETURN {inner.text} }}"
+        branch = Branch(
+            far_end(link),
+            inner,
+            f"MATCH {pattern} WHERE {far}{behind}",
+            f"WITH {link}, {far_end(link)} ORDER BY {far_end(link)}.id LIMIT {script.value(limit)}",
         )
+        # Columns are of nodes: where relationships are told of, they come by rows.
+        index = place.branch(branch) if self._is_of_twins(own) else place.index(branch.text)
         total = place.index(f"COUNT {{ MATCH {pattern} WHERE {far} }}") if self.connection.totals else None
         before = None
         if edge is not None and self.connection.asks("hasPreviousPage"):
@@ -207,19 +224,31 @@ class Links:
         ordering = _Ordering(cast("Reader | None", own), edge, size, limit)
 
         def read(table: Table, reading: Reading) -> Column:
-            lists, begun = ordering.pages(table.columns[index], reading)
+            found, begun = ordering.pages(table, index, reading)
             previous = [False] * table.size if before is None else table.columns[before]
             return reader.read(
                 Pages(
-                    [rows[:size] for rows in lists],
+                    found.first(size),
                     [one or other for one, other in zip(begun, previous, strict=True)],
-                    [len(rows) > size for rows in lists],
+                    [each > size for each in found.sizes],
                     [None] * table.size if total is None else table.columns[total],
                 ),
                 reading,
             )
 
         return read
+
+    def _is_of_twins(self, own: object) -> bool:
+        """Whether nothing is asked of the relationships themselves."""
+        asked = [item for _, item in self.connection.nodes]
+        asked += [item for _, fields in self.connection.edges for _, item in fields]
+        fields = [each for item in asked for each in (_fields_of(item))]
+        is_plain = all(isinstance(each, FarTwin | Constant) for each in fields)
+        return own is None and is_plain and not self.connection.asks("startCursor", "endCursor")
+
+
+def _fields_of(item: object) -> list[object]:
+    return [field for _, field in item.fields] if isinstance(item, Link) else [item]
 
 
 def _link_reader(connection: Connection, writer: Writer, place: Place, link: str) -> ConnectionReader:
@@ -266,19 +295,20 @@ class _Ordering:
     size: int
     limit: int
 
-    def pages(
-        self, lists: Sequence[Sequence[Row]], reading: Reading
-    ) -> tuple[Sequence[Sequence[Row]], list[bool]]:
+    def pages(self, table: Table, index: int, reading: Reading) -> tuple[Nested, list[bool]]:
         """Relationships in order, those at or before the cursor left out; whether there were such.
 
         NeedsIdsError where several lead to one twin, and what ids are made of was not asked for.
         """
         if self.own is None:
-            if any(map(_is_parallel, lists)):
+            found = table.nested(index)
+            if found.table.size and _are_parallel(found.table.columns[0], found.sizes):
                 raise NeedsIdsError
-            return lists, [False] * len(lists)
+            return found, [False] * table.size
+        lists: Sequence[Sequence[Row]] = table.columns[index]
         pages = [self._page(rows, self.own, reading) for rows in lists]
-        return pages, [len(page) < len(rows) for page, rows in zip(pages, lists, strict=True)]
+        begun = [len(page) < len(rows) for page, rows in zip(pages, lists, strict=True)]
+        return Nested.of(pages), begun
 
     def _page(self, rows: Sequence[Row], own: Reader, reading: Reading) -> Sequence[Row]:
         is_cut = len(rows) == self.limit
@@ -304,3 +334,10 @@ def _two_ids(row: tuple[bytes, str, Row]) -> tuple[bytes, str]:
 def _is_parallel(rows: Sequence[Row]) -> bool:
     """Whether several of some relationships, in the order of their far ends, lead to one twin."""
     return any(one[0] == other[0] for one, other in pairwise(rows))
+
+
+def _are_parallel(ends: Sequence[str], sizes: Sequence[int]) -> bool:
+    """The same of many, one behind the other."""
+    if len(set(ends)) == len(ends):
+        return False
+    return any(len(set(each)) < len(each) for each in cut(ends, sizes))

@@ -161,7 +161,7 @@ class _Fields:
             if None in rows:
                 refuse("a path of which something was removed meanwhile")
             made = self._readers[key, inner](Table.of(cast("list[Row]", rows)), reading)
-            columns.append(cut(made, map(len, things)))
+            columns.append(cut(made, [len(each) for each in things]))
         keys = [inner for inner, _ in items]
         return made_of(keys, columns, len(paths))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from api.schema.generated import leading_type_name, plain_type_name
@@ -13,7 +13,7 @@ from graph.ids import relationship_iri
 from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from graphql import GraphQLSchema
 
@@ -73,30 +73,84 @@ Column: TypeAlias = "Sequence[Any]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Things that were answered alike, by columns. Each column has `size` values."""
+    """Things that were answered alike, by columns. Each column has `size` values, or is `Nested`."""
 
     size: int
-    columns: Sequence[Column]
+    columns: Sequence[Any]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Table:
         """Of lists of values."""
         return cls(len(rows), list(zip(*rows, strict=True)))
 
-    @classmethod
-    def below(cls, lists: Sequence[Sequence[Row]]) -> Table:
-        """Of the rows of all these lists, one behind the other."""
-        return cls.of(list(chain.from_iterable(lists)))
+    def nested(self, index: int) -> Nested:
+        """What stands below each, in a column."""
+        column = self.columns[index]
+        if isinstance(column, Nested):
+            return column
+        return Nested.of(column)
 
     def take(self, places: Sequence[int]) -> Table:
         """The things at some places, in their order."""
-        return Table(len(places), [[column[place] for place in places] for column in self.columns])
+        if len(places) == self.size and list(places) == list(range(self.size)):
+            return self
+        return Table(
+            len(places),
+            [
+                column.take(places) if isinstance(column, Nested) else [column[place] for place in places]
+                for column in self.columns
+            ],
+        )
 
 
-def cut(items: Sequence[Any], sizes: Iterable[int]) -> list[list[Any]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Nested:
+    """What stands below some things: so many for the first, so many for the next, ..., all in one table."""
+
+    sizes: Sequence[int]
+    table: Table
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[Row]]) -> Nested:
+        """Of lists of rows."""
+        return cls(list(map(len, lists)), Table.of(list(chain.from_iterable(lists))))
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each one's begin."""
+        return list(accumulate(self.sizes, initial=0))[:-1]
+
+    def take(self, places: Sequence[int]) -> Nested:
+        """What stands below the things at some places."""
+        starts, sizes = self.starts, self.sizes
+        kept = [one for place in places for one in range(starts[place], starts[place] + sizes[place])]
+        return Nested([sizes[place] for place in places], self.table.take(kept))
+
+    def first(self, most: int) -> Nested:
+        """The first so many of each."""
+        if max(self.sizes, default=0) <= most:
+            return self
+        sizes = [min(size, most) for size in self.sizes]
+        kept = [
+            one for start, size in zip(self.starts, sizes, strict=True) for one in range(start, start + size)
+        ]
+        return Nested(sizes, self.table.take(kept))
+
+
+def cut(items: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[Any]]:
     """So many of the items for the first, so many for the next, ..."""
-    rest = iter(items)
-    return [list(islice(rest, size)) for size in sizes]
+    return [items[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
+
+
+def cut_in_order(items: Sequence[Any], sizes: Sequence[int], by: Column) -> list[list[Any]]:
+    """As `cut`, each one's in the order of a column. Some short lists are sorted here in less time than Neo4j
+    takes to make ready for each of them."""
+    at = by.__getitem__
+    ends = accumulate(sizes)
+    return [
+        [items[place] for place in sorted(range(end - size, end), key=at)]
+        for size, end in zip(sizes, ends, strict=True)
+    ]
 
 
 def made_of(keys: Sequence[str], columns: Sequence[Column], size: int) -> list[dict[str, Any]]:
@@ -119,11 +173,35 @@ Reader: TypeAlias = Callable[[Table, Reading], Column]
 Source: TypeAlias = "int | Reader"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """Nodes that stand below a thing. match: MATCH ... WHERE ...; limit: how it goes on, up to a RETURN."""
+
+    variable: str
+    place: Place
+    match: str
+    limit: str
+
+    @property
+    def listed(self) -> str:
+        """The nodes as an expression."""
+        return f"COLLECT {{ {self.match} {self.limit} RETURN {self.variable} }}"
+
+    @property
+    def text(self) -> str:
+        """What is asked of them, as an expression."""
+        return f"COLLECT {{ {self.match} {self.limit} RETURN {self.place.text} }}"
+
+
 @dataclass(slots=True, eq=False)
 class Place:
-    """What a statement gives of one thing: expressions, each once, in the order of the list's values."""
+    """What a statement gives of one thing: expressions, each once, in the order of the list's values.
+
+    branches: those of the expressions that `api.pushdown.gathering` may put otherwise.
+    """
 
     expressions: list[str] = field(default_factory=list[str])
+    branches: dict[int, Branch] = field(default_factory=dict[int, Branch])
 
     def index(self, expression: str) -> int:
         """Where the value of an expression stands."""
@@ -132,9 +210,21 @@ class Place:
         self.expressions.append(expression)
         return len(self.expressions) - 1
 
+    def branch(self, branch: Branch) -> int:
+        """Where what stands below is: see `Table.nested`."""
+        self.expressions.append(branch.text)
+        self.branches[len(self.expressions) - 1] = branch
+        return len(self.expressions) - 1
+
     @property
     def text(self) -> str:
         return "[" + ", ".join(self.expressions) + "]"
+
+    @property
+    def text_without_branches(self) -> str:
+        """The same with null for each branch."""
+        texts = ("null" if i in self.branches else text for i, text in enumerate(self.expressions))
+        return "[" + ", ".join(texts) + "]"
 
 
 class Objects(Protocol):

@@ -14,8 +14,9 @@ from graphql import GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, Gra
 from api.compiled.plain import info_of
 from api.pushdown.aggregating import Aggregated
 from api.pushdown.context import AskedNode, AskedNodes, AskedTwins
+from api.pushdown.gathering import gathered
 from api.pushdown.linking import ConnectionReader, Pages
-from api.pushdown.reading import ObjectReader, Place, Table
+from api.pushdown.reading import Nested, ObjectReader, Place
 from api.pushdown.sites import Sites
 from api.pushdown.statement import Statement
 from api.pushdown.writing import Constant, Writer
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from api.pushdown.context import PushedContext
     from api.pushdown.linking import Connection
     from api.pushdown.planning import Planner
-    from api.pushdown.reading import Objects, Reading, Row, Source
+    from api.pushdown.reading import Objects, Reading, Row, Source, Table
     from api.pushdown.writing import Twins
     from api.schema.context import WorldRequest
     from graph.plan import Match
@@ -155,18 +156,19 @@ class _Node:
         reader = self.twins.reader(writer, place, "n")
         own = None if self.kind is None else run.ontology.kind_by_iri(self.kind)
         fits = None if own is None else place.index(f"n{script.kind(own.name)}")
+        gathering = gathered(place, "n")
 
         def read(rows: Row, reading: Reading) -> Any:
-            [twins] = rows
+            twins, more = rows
             if len(twins) > 1:
                 message = f"{asked.text!r} means several twins"
                 raise InputError(message, code="AMBIGUOUS_ID", hint="write site:localId or the full IRI")
             reading.objects += len(twins)
             if not twins or (fits is not None and not twins[0][fits]):
                 return None
-            return reader(Table.of(twins), reading)[0]
+            return reader(gathering.table(twins, more), reading)[0]
 
-        text = f"{twin} WITH n LIMIT {_CANDIDATES_MAX} RETURN collect({place.text})"
+        text = f"{twin} WITH n LIMIT {_CANDIDATES_MAX} {gathering.text}"
         return Statement(text, script.values, read, _check_world(asked.world))
 
 
@@ -197,14 +199,17 @@ class _Nodes:
         script = writer.script
         reader = self.twins.reader(writer, place, "n")
         where = named(script, run.bases, texts) if texts else "false"
+        gathering = gathered(place, "n")
 
         def read(rows: Row, reading: Reading) -> list[Any]:
-            twins = meant(texts, rows[0], run.bases)
+            page, more = rows
+            twins = meant(texts, page, run.bases)
             reading.objects += len(twins)
-            made = iter(reader(Table.of([row for row in twins if row is not None]), reading))
-            return [None if row is None else next(made) for row in twins]
+            made = reader(gathering.table(page, more), reading)
+            places = {row[0]: place for place, row in enumerate(page)}
+            return [None if row is None else made[places[row[0]]] for row in twins]
 
-        text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} RETURN collect({place.text})"
+        text = f"MATCH (n:Entity) WHERE {where} AND {script.here('n')} {gathering.text}"
         return Statement(text, script.values, read)
 
 
@@ -267,10 +272,10 @@ class _Listing:
         side = None if edge is None else beyond(script, keys, edge, after=forward)
         place = Place(["id", f"[{values}]"])
         reader = self._reader(writer, place, signature, keys)
-        behind = "" if side is None else f" WHERE {side}"
+        behind, gathering = "" if side is None else f" WHERE {side}", gathered(place, "n")
         text = (
             f"{rows}{behind} ORDER BY {order_text(keys, forward=forward)} LIMIT {script.value(size + 1)} "
-            f"RETURN collect({place.text}) AS page"
+            f"{gathering.text}"
         )
         others: list[str] = []
         if self.connection.totals:
@@ -278,16 +283,18 @@ class _Listing:
         if side is not None and self.connection.asks("hasPreviousPage" if forward else "hasNextPage"):
             others.append(f"EXISTS {{ {rows} WHERE NOT {side} RETURN 1 AS one }}")
         if others:
-            text = f"CALL () {{ {text} }} RETURN page, {', '.join(others)}"
+            text = f"CALL () {{ {text} }} RETURN page, more, {', '.join(others)}"
 
         def read(row: Row, reading: Reading) -> dict[str, Any]:
-            rows, *rest = row
+            rows, more, *rest = row
             is_more = len(rows) > size
-            taken = rows[:size] if forward else rows[:size][::-1]
+            places = range(min(size, len(rows)))
+            table = gathering.table(rows, more).take(places if forward else places[::-1])
             total = rest.pop(0) if self.connection.totals else None
             is_begun = bool(rest and rest[0])
             sides = (is_begun, is_more) if forward else (is_more, is_begun)
-            [page] = reader.read(Pages([taken], [sides[0]], [sides[1]], [total]), reading)
+            found = Nested([table.size], table)
+            [page] = reader.read(Pages(found, [sides[0]], [sides[1]], [total]), reading)
             return page
 
         return Statement(text, script.values, read, self.min_revision, is_kept=not script.has_asked)

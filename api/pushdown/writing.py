@@ -8,12 +8,11 @@ arguments may come from variables, and become parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from graphql import GraphQLError
 
-from api.pushdown.reading import ObjectReader, Place, Table, TypedReader, cut
+from api.pushdown.reading import Branch, NeedsIdsError, ObjectReader, Place, Table, TypedReader, cut_in_order
 from graph.stores.neo4j.naming import label_text
 from graph.stores.neo4j.rows import external_of
 from graph.values import Way
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from api.pushdown.reading import Column, Objects, Reader, Reading, Source
     from graph.stores.neo4j.script import Script
     from ontology.schema import Schema
-
-
-_ID: Final = itemgetter(0)
 
 
 @dataclass(slots=True, eq=False)
@@ -179,14 +175,27 @@ class Points:
         inner = Place([f"{point}.id"])
         reader = self.twins.reader(writer, inner, point)
         here = script.here(point, is_labelled=True)
-        where = f"{point}{kind}" + ("" if here == "true" else f" AND {here}")
-        index = place.index(f"COLLECT {{ MATCH {pattern} WHERE {where} RETURN {inner.text} }}")
+        # A look at the labels of each costs as much as its leading kind, which nearly always tells the same.
+        told = None if writer.has_ids or here != "true" else inner.index(f"{point}._kind")
+        where = here if told is not None else " AND ".join([f"{point}{kind}", here])
+        branch = Branch(point, inner, f"MATCH {pattern} WHERE {where}", "")
+        index = place.branch(branch)
 
         def read(table: Table, reading: Reading) -> Column:
-            # Some short lists are sorted here in less time than Neo4j takes to make ready for each of them.
-            lists = [sorted(rows, key=_ID) if len(rows) > 1 else rows for rows in table.columns[index]]
-            below = Table.below(lists)
+            found = table.nested(index)
+            below = found.table
             reading.objects += below.size
-            return cut(reader(below, reading), map(len, lists))
+            if told is not None and below.size:
+                _check_points(below.columns[told], reading)
+            ids = below.columns[0] if below.size else ()
+            return cut_in_order(reader(below, reading), found.sizes, ids)
 
         return read
+
+
+def _check_points(kinds: Column, reading: Reading) -> None:
+    """NeedsIdsError where the leading kind of one does not make it a point: another of its kinds may."""
+    ontology = reading.ontology
+    for name in set(kinds):
+        if not name or not ontology.is_a(ontology.kind(name).index, ontology.point_kind):
+            raise NeedsIdsError

@@ -240,3 +240,48 @@ def test_a_write_is_read_once_the_graph_shows_it(pushed, schema):
 
     wait_until(is_answered, "the revision")
     assert answers[-1].plain["data"] == {"node": {"name": "new"}}
+
+
+def _below(rng, depth):
+    """Fields of a twin, with what stands below it."""
+    fields = rng.sample(
+        ["id", "name", "__typename", "kinds", "revision", 'attribute(name: "area") { value }'], 2
+    )
+    for number in range(rng.randint(0, 2) if depth else 0):
+        inner = _below(rng, depth - 1)
+        way, size = rng.choice(("in", "out")), rng.choice((1, 2, 50))
+        relation = rng.choice(
+            ('relation: "feeds", ', 'relation: "partOf", ', 'relation: "connectedTo", ', "")
+        )
+        link = rng.choice(("", "", " relation", " id"))
+        more = rng.choice(
+            ("", " totalCount", " pageInfo { hasNextPage endCursor }", " pageInfo { hasNextPage }")
+        )
+        items = rng.choice(("nodes { twin { %s }%s }", "edges { node { twin { %s }%s } }")) % (inner, link)
+        fields.append(f"b{number}: {way}({relation}first: {size}) {{ {items}{more} }}")
+    if depth and rng.random() < 0.6:
+        fields.append(f"points {{ id {_below(rng, depth - 1)} }}")
+    return " ".join(dict.fromkeys(fields))
+
+
+def test_what_stands_below_is_told_at_its_own_twin(pushed):
+    """Columns of several levels: lists of any length, twins in another order, asked for twice, absent."""
+    seed, seen = fresh_seed("below"), Counter()
+    rng = random.Random(f"below {seed}")
+    names = [*(f"s:t{number}" for number in range(12)), *(f"odd:n{number}" for number in range(12)), "s:none"]
+    who = (LOCAL, LOCAL, Principal("kinds", Role.ANALYST, kinds=("brick:Equipment", "rec:Room")))
+    while seen["equal"] < 25 and seen.total() < 250:
+        below = _below(rng, 3)
+        page = rng.choice(("first: 7", "last: 5", 'kind: "tm:Point"', "first: 30"))
+        text = rng.choice(
+            (
+                f"query q($ids: [ID!]!) {{ nodes(ids: $ids) {{ {below} }} }}",
+                f"{{ twins({page}) {{ totalCount nodes {{ {below} }} }} }}",
+                f"{{ twins({page}) {{ edges {{ cursor node {{ {below} }} }} }} }}",
+                f'{{ node(id: "{rng.choice(names)}") {{ {below} }} }}',
+            )
+        )
+        variables = {"ids": rng.choices(names, k=rng.randint(0, 9))} if "$ids" in text else {}
+        seen[judge(pushed, Request(text, variables), rng.choice(who), "wide")] += 1
+    print("seed", seed, dict(seen))
+    assert seen["equal"] == 25

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from neo4j import GraphDatabase, NotificationMinimumSeverity, Query
+from neo4j.api import BookmarkManager
 from neo4j.exceptions import (
     AuthError,
     ClientError,
@@ -21,7 +23,7 @@ from neo4j.exceptions import (
 from ontology.errors import LimitError, Place, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from neo4j import Driver, Session
@@ -34,6 +36,8 @@ OURS: Final = {"twinmesh": "writer"}
 SYSTEM: Final = "system"
 # Rows of a journal that the driver holds at a time: payloads may be large.
 FETCH_ROWS: Final = 32
+# Sessions kept for statements that only read: to make one takes as long as to write its statement.
+IDLE_MAX: Final = 64
 _UNRESOLVED: Final = "Failed to DNS resolve"  # how the driver's ValueError for an unknown host begins
 _TIMED_OUT: Final = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
@@ -75,6 +79,20 @@ class Neo4jPlace:
     database: str | None = None  # None: the user's home database
 
 
+class _NoBookmarks(BookmarkManager):
+    """Each statement stands for itself: a kept session does not wait for what the one before it saw, which a
+    database that was restored meanwhile may never reach."""
+
+    def update_bookmarks(self, previous_bookmarks: Collection[str], new_bookmarks: Collection[str]) -> None:
+        pass
+
+    def get_bookmarks(self) -> Collection[str]:
+        return ()
+
+
+_NO_BOOKMARKS: Final = _NoBookmarks()
+
+
 class Transaction:
     """Several statements that hold together; see `Connection.transaction`."""
 
@@ -95,6 +113,7 @@ class Connection:
 
     def __init__(self, place: Neo4jPlace) -> None:
         self.place = place
+        self._idle: deque[Session] = deque()  # its ends are safe from any thread
         try:
             self._driver = _driver(place)
         except (ConfigurationError, ValueError) as error:
@@ -113,7 +132,7 @@ class Connection:
         """All rows of a statement that only reads, and may take so long. LimitError TIME_BUDGET."""
         # The driver wants statements as literals, because others may hold text of a request: ours never do.
         query = Query(statement, timeout=wall_s)  # pyright: ignore[reportArgumentType]
-        with self.errors(), self._session() as session:
+        with self.errors(), self._kept_session() as session:
             try:
                 return session.run(query, dict(values)).values()
             except ClientError as error:
@@ -157,12 +176,33 @@ class Connection:
             raise StoreError(f"Neo4j: {error}", code="STORE_UNREACHABLE", place=place, hint=hint) from error
 
     def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
         self._driver.close()
 
     def _run(self, database: str | None, statement: str, values: dict[str, Any]) -> list[list[Any]]:
         query = Query(statement, metadata=OURS)  # pyright: ignore[reportArgumentType]
         with self.errors(), self._session(database=database) as session:
             return session.run(query, values).values()
+
+    @contextmanager
+    def _kept_session(self) -> Generator[Session]:
+        """A session for one statement that only reads; kept for the next where nothing went wrong."""
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = self._driver.session(  # pyright: ignore[reportUnknownMemberType]
+                database=self.place.database, bookmark_manager=_NO_BOOKMARKS
+            )
+        is_well = False
+        try:
+            yield session
+            is_well = True
+        finally:
+            if is_well and len(self._idle) < IDLE_MAX:
+                self._idle.append(session)
+            else:
+                session.close()
 
     def _session(self, fetch_rows: int = 1000, database: str | None = None) -> Session:
         # The driver leaves the types of its settings open.
