@@ -202,7 +202,7 @@ CALL (starts, mixed) {{ {walked(script, leg, depth_max)} RETURN depths, levels }
 
     def gather(each):
         operators.append(each["operatorType"])
-        for below in each["children"]:
+        for below in each.get("children", ()):
             gather(below)
 
     gather(plan)
