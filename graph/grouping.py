@@ -321,12 +321,12 @@ def sample_of_cells(
 
 
 def _figure(aggregate: Aggregate, values: npt.NDArray[np.float64]) -> float | None:
-    """Quantiles are nearest-rank: always a value that was there."""
+    """Quantiles are nearest-rank: always a value that was there. A zero has no sign, as in `end_of`."""
     if not len(values):
         return None
     if aggregate in _QUANTILES:
         place = max(int(np.ceil(_QUANTILES[aggregate] * len(values))), 1) - 1
-        return float(np.partition(values, place)[place])
+        return float(np.partition(values, place)[place]) + 0.0
     return end_of(values, aggregate)
 
 

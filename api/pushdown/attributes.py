@@ -12,7 +12,7 @@ from graphql import get_named_type
 
 from api.schema.typed import AttributeField, Form
 from graph.stores.neo4j.naming import attribute_of, property_of, quoted
-from graph.stores.neo4j.rows import units_of, value_of
+from graph.stores.neo4j.rows import units_of, units_text, value_of
 from graph.stores.neo4j.script import refuse
 from ontology.errors import InputError
 
@@ -33,7 +33,7 @@ def attribute_rows(
 ) -> list[dict[str, Any]]:
     """Attributes of these names, or all, as objects. entry: (key, field)."""
     known = {name: key for key in properties if (name := attribute_of(key)) is not None}
-    units = units_of(properties.get("_units"))
+    units = units_of(properties.get("_units_long") or properties.get("_units"))
     wanted = sorted(known) if names is None else [name for name in names if name in known]
     return [
         {key: _entry(field, name, properties[known[name]], units, type_) for key, field in entry}
@@ -77,7 +77,7 @@ class Attributes:
             if writer.schema.attribute(name) is None and name not in writer.used:
                 refuse(f"an attribute {name!r}, which neither the vocabulary nor any twin seen has,")
         found = [(name, place.index(_property(variable, name))) for name in names]
-        units = place.index(f"{variable}._units") if any(f == "unit" for _, f in self.entry) else None
+        units = place.index(units_text(variable)) if any(f == "unit" for _, f in self.entry) else None
 
         def read(table: Table, _reading: Reading) -> Column:
             columns = [table.columns[index] for _, index in found]
@@ -121,7 +121,7 @@ class Typed:
         unit = self.arguments.values(writer.variables).get("unit")
         index = place.index(_property(variable, self.field.attribute))
         if self.field.form is Form.NUMBER:
-            stated = place.index(f"{variable}._units")
+            stated = place.index(units_text(variable))
             return lambda table, reading: [
                 self._number(value, units, unit, reading)
                 for value, units in zip(table.columns[index], table.columns[stated], strict=True)

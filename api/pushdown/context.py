@@ -11,7 +11,7 @@ from graph.stores.neo4j.script import refuse
 if TYPE_CHECKING:
     from api.pushdown.place import Place
     from api.schema.context import WorldRequest
-    from graph.plan import Grouping, Match, Walk
+    from graph.plan import Grouping, Match, Routes, Walk
     from graph.view import View
     from ontology.schema import Schema
 
@@ -43,6 +43,11 @@ class AskedWalk:
     walk: Walk
 
 
+@dataclass(frozen=True, slots=True)
+class AskedRoutes:
+    routes: Routes
+
+
 class Asking:
     """`api.schema.context.Elsewhere` of push-down."""
 
@@ -63,6 +68,9 @@ class Asking:
 
     def walk(self, walk: Walk) -> AskedWalk:
         return AskedWalk(walk)
+
+    def routes(self, routes: Routes) -> AskedRoutes:
+        return AskedRoutes(routes)
 
 
 @dataclass(eq=False)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from graphql import GraphQLObjectType, get_named_type
 
+from api.pushdown.path_answers import plan_paths
 from api.pushdown.reaching import plan_reached
 from api.pushdown.roots import Root, plan_root
+from api.pushdown.routing import Routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +26,12 @@ def plan_field(planner: Planner, asked: Asked) -> Root | str:
     query = cast("GraphQLObjectType", planner.selecting.schema.query_type)
     known = query.fields.get(asked.name)
     kind = None if known is None else get_named_type(known.type)
-    if known is None or not isinstance(kind, GraphQLObjectType) or kind.name != "Reachable":
+    if known is None or not isinstance(kind, GraphQLObjectType) or kind.name not in ("Reachable", "Paths"):
         return plan_root(planner, asked)
-    answer: Answer = plan_reached(planner, asked, kind)
+    answer: Answer
+    if kind.name == "Reachable":
+        answer = plan_reached(planner, asked, kind)
+    else:
+        answer = Routed(plan_paths(planner, asked, kind))
     resolve = cast("Callable[..., object]", known.resolve)
     return Root(asked.key, known, asked, planner.selecting.arguments(known, asked), resolve, answer)

@@ -118,9 +118,10 @@ class Planner:
         return tuple((each.key, each.name) for each in self.selecting.below(asked, kind))
 
     def links(self, asked: Asked, kind: GraphQLObjectType) -> Connection:
-        return self.connection(asked, kind, self._link, LinkCursor())
+        return self.connection(asked, kind, self.link, LinkCursor())
 
-    def _link(self, asked: Asked, kind: GraphQLNamedType) -> Link:
+    def link(self, asked: Asked, kind: GraphQLNamedType) -> Link:
+        """A relationship."""
         item = cast("GraphQLObjectType", kind)
         found = self.selecting.below(asked, item)
         return Link(tuple((each.key, self._link_field(each, item)) for each in found))

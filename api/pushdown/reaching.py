@@ -122,11 +122,11 @@ CASE WHEN mixed THEN [n IN starts | id(n)] END"""
             self._check(known)
             if numbers is None:
                 return page.read(found, reading)
-            return Levels(self.run, legs.legs, walk.depth_max, self._of_levels).begin(numbers)
+            return Levels(self.run, legs.legs, walk.depth_max, self._of_levels).begin(numbers, reading)
 
         return Statement(text, script.values, read)
 
-    def _of_levels(self, levels: Sequence[Sequence[int]]) -> Statement:
+    def _of_levels(self, levels: Sequence[Sequence[int]], _: Reading) -> Statement:
         """The answer, where the numbers of the twins at each depth are known."""
         writer = self.run.writer()
         page = _Page(self.reached, writer, checked_first(self.walk.first))

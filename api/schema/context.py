@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from api.policy import Principal
     from api.simulating import Simulations
     from graph.mesh import Mesh
-    from graph.plan import Grouping, Match, Walk
+    from graph.plan import Grouping, Match, Routes, Walk
     from graph.scroll import Scroll
     from graph.snapshot import Snapshot
     from ontology.schema import Schema
@@ -74,6 +74,7 @@ class Elsewhere(Protocol):
     def groups(self, grouping: Grouping) -> object: ...
     def sites(self) -> object: ...
     def walk(self, walk: Walk) -> object: ...
+    def routes(self, routes: Routes) -> object: ...
 
 
 @dataclass(eq=False)

@@ -259,9 +259,12 @@ def _paths(
     relations: list[str] | None = None,
     k: int | None = 1,
 ) -> Paths:
-    view = info.context.present()
     names = None if relations is None else tuple(relations)
-    found = run_routes(view, plan.Routes(from_, to, names, k=1 if k is None else k))
+    routes = plan.Routes(from_, to, names, k=1 if k is None else k)
+    if info.context.elsewhere is not None:
+        return cast("Paths", info.context.elsewhere.routes(routes))
+    view = info.context.present()
+    found = run_routes(view, routes)
     paths = [_path_row(view, route) for route in found.routes]
     return cast("Paths", _PathsRow(paths, _TruncatedRow.of(found.cut)))
 

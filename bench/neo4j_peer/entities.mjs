@@ -24,7 +24,14 @@ const typeDefs = `
     plants: [Plant!]! @relationship(type: "tm:feeds", direction: IN)
   }
   type Sensor @node(labels: ["Entity", "tm:Point"]) { id: ID! name: String }
-  type Plant @node(labels: ["Entity", "brick:Chiller"]) { id: ID! name: String ratedPower: Float }
+  type Plant @node(labels: ["Entity", "brick:Chiller"]) {
+    id: ID! name: String ratedPower: Float
+    downstream: [Reached!]! @cypher(columnName: "found", statement: """
+      MATCH p = (this)-[:\`tm:feeds\`*1..]->(n) WITH n, min(length(p)) AS depth
+      ORDER BY depth, n.id LIMIT 1000 RETURN {id: n.id, depth: depth} AS found
+    """)
+  }
+  type Reached { id: ID! depth: Int! }
 `;
 
 const driver = neo4j.driver(bolt, neo4j.auth.basic("neo4j", password));

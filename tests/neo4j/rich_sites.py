@@ -117,7 +117,10 @@ class RichWork:
         rng = self.rng
         kinds = tuple(dict.fromkeys(self.kind() for _ in range(rng.randint(1, 2))))
         external = tuple(
-            {ExternalId(rng.choice(("ifc", "a;b")), self.text() or "x") for _ in range(rng.randint(0, 2))}
+            {
+                ExternalId(rng.choice(("ifc", "a;b", "a b%")), self.text() or "x")
+                for _ in range(rng.randint(0, 2))
+            }
         )
         name = rng.choice((None, self.text()))
         return TwinRecord(iri, kinds, name, None, self.attributes(), external)

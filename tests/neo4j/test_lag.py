@@ -32,7 +32,6 @@ def doctor(*words, env=None):
     return {one["name"]: one for one in json.loads(done.stdout)["findings"]}
 
 
-@pytest.mark.long
 def test_a_follower_that_was_stopped_catches_up_and_says_so(neo4j, open_mesh, tmp_path):
     maker = open_mesh("maker")
     maker.create_site("campus")

@@ -38,7 +38,7 @@ EQUAL = 40
 REFUSED = "PUSHDOWN_UNSUPPORTED"
 # What is never answered there; operations with such words would only be refused.
 _NEVER = re.compile(
-    r"\b(source|search|paths|sites|simulation|history|quality|qualityReason|time|state"
+    r"\b(source|search|sites|simulation|history|quality|qualityReason|time|state"
     r"|text|bindings|liveSources|commands?|alarms|__schema|__type|asOf|atRevision|scenario)\b"
 )
 
@@ -126,9 +126,9 @@ class Only(Shapes):
         self.__dict__["roots"] = [(1, list(names))]
 
 
-def run(pushed, equal, shapes=None):
+def run(pushed, equal, shapes=None, seed=None):
     """Operations until so many answers were equal. What is drawn may be refused or wrong, but not mostly."""
-    seed, seen, drawn = fresh_seed("push-down"), Counter(), 0
+    seed, seen, drawn = seed or fresh_seed("push-down"), Counter(), 0
     operations = composed(seed, shapes or pushed.shapes)
     while seen["equal"] < equal:
         drawn += 1

@@ -1,4 +1,4 @@
-"""`reachable` inside Neo4j is byte-equal to the walk over the same graph in memory.
+"""`reachable` and `paths` inside Neo4j are byte-equal to those over the same graph in memory.
 
 As tests/neo4j/test_pushed_graphql.py, with walks drawn every time and over worlds of several shapes.
 """
@@ -15,14 +15,16 @@ from test_pushed_graphql import codes_of, composed, judge
 
 from api.operation import Request
 from api.policy import LOCAL, Principal, Role
-from graph.values import Change, RelationshipRecord
+from graph.stores.neo4j.script import Script, Sight
+from graph.stores.neo4j.walks import legs_of, walked
+from graph.values import Change, RelationshipRecord, TwinRecord, Way
 from tests.compiled.drawing import fresh_seed
 from tests.compiled.operations import Shapes
 from tests.compiled.oracle import rounds
 from tests.graph.test_matching import BASE, random_change
 
 EQUAL = 60
-ROOTS = ("reachable",)
+ROOTS = ("reachable", "paths")
 PRINCIPALS = (
     *[LOCAL] * 6,
     Principal("kinds", Role.ANALYST, kinds=("brick:Equipment", "rec:Room")),
@@ -90,6 +92,22 @@ def walk_of(rng, ids):
     }
 
 
+PATHS = """query q($from: ID!, $to: ID!, $relations: [String!], $k: Int) { paths(from: $from, to: $to,
+  relations: $relations, k: $k) { truncated { reason atDepth } paths { twins { id name }
+  links { id relation group twin { id __typename } } } } }"""
+
+
+def path_of(rng, ids):
+    """The same of paths."""
+    relations = [rng.choice(RELATIONS) for _ in range(rng.choice((0, 1, 1, 2, 3, 4)))]
+    return {
+        "from": rng.choice(ids) if rng.random() < 0.97 else "s:nothing",
+        "to": rng.choice(ids),
+        "relations": None if rng.random() < 0.5 else relations,
+        "k": rng.choice((*(1, 1, 2, 3, 5, 20, 100, None) * 2, 0, 101)),
+    }
+
+
 def codes_in_memory(pushed, request, principal):
     return codes_of(pushed.world.ask(request, principal, "wide"))
 
@@ -99,7 +117,8 @@ def compare(pushed, rng, count):
     seen = Counter()
     ids = [name for name in pushed.shapes.words.ids if name.startswith((BASE, "s:", "urn:", "odd:"))]
     for _ in range(count):
-        request = Request(WALK, walk_of(rng, ids))
+        is_walk = rng.random() < 0.5
+        request = Request(WALK, walk_of(rng, ids)) if is_walk else Request(PATHS, path_of(rng, ids))
         principal = rng.choice(PRINCIPALS)
         found = judge(pushed, request, principal, "wide")
         seen[found] += 1
@@ -139,3 +158,52 @@ def test_random_walks_over_changing_worlds_are_those_of_memory(pushed, schema):
     seen += compare(pushed, rng, 60)
     print("seed", seed, dict(seen))
     assert not seen["refused"] and seen["equal"] > 60
+
+
+def test_very_many_equal_paths_come_in_the_same_order(pushed, schema):
+    """Two rails with every rung: more equally long paths than anybody counts; and a walk of 40 steps."""
+    kind, feeds = (schema.kind("tm:Asset").iri,), schema.relation("tm:feeds").iri
+    names = [f"{BASE}ladder-{rail}{step:02}" for step in range(40) for rail in "ab"]
+    links = [
+        RelationshipRecord(f"{BASE}ladder-{one}{step:02}", feeds, f"{BASE}ladder-{other}{step + 1:02}")
+        for step in range(39)
+        for one in "ab"
+        for other in "ab"
+    ]
+    pushed.world.mesh.twin("s").apply(
+        Change(
+            put_twins=tuple(TwinRecord(name, kind, name[-3:]) for name in names),
+            put_relationships=tuple(links),
+        )
+    )
+    wait_shown(pushed.world.mesh, "s")
+    ends = {"from": "s:ladder-a00", "to": "s:ladder-a39"}
+    for relations, k in ((["feeds"], 100), (["feeds", "isFedBy"], 20), (None, 7)):
+        request = Request(PATHS, {**ends, "relations": relations, "k": k})
+        assert judge(pushed, request, LOCAL, "wide") == "equal"
+        assert len(pushed.ask_request(request, LOCAL, "wide").plain["data"]["paths"]["paths"]) == k
+    request = Request(WALK, {"from": ["s:ladder-a00"], "relations": ["feeds"], "way": "OUT", "first": 1000})
+    assert judge(pushed, request, LOCAL, "wide") == "equal"
+    [*_, last] = pushed.ask_request(request, LOCAL, "wide").plain["data"]["reachable"]["nodes"]
+    assert last["depth"] == 39
+
+
+@pytest.mark.parametrize("depth_max", [None, 3])
+@pytest.mark.parametrize("way", list(Way))
+def test_neo4j_meets_each_twin_of_a_walk_once(neo4j_server_started, pushed, way, depth_max):
+    """Else a walk over a ladder of 40 rungs would never end."""
+    script = Script(pushed.world.mesh.schema, Sight(("s",), ("tm:Asset", "rec:Space")))
+    leg = legs_of(script.schema, ("feeds",), way).plain
+    text = f"""EXPLAIN MATCH (n:Entity) WITH collect(n) AS starts, false AS mixed
+CALL (starts, mixed) {{ {walked(script, leg, depth_max)} RETURN depths, levels }} RETURN depths, levels"""
+    with neo4j_server_started.driver() as driver, driver.session() as session:
+        plan = session.run(text, script.values).consume().plan
+    operators = []
+
+    def gather(each):
+        operators.append(each["operatorType"])
+        for below in each["children"]:
+            gather(below)
+
+    gather(plan)
+    assert any(name.startswith("VarLengthExpand(Pruning,BFS") for name in operators), operators

@@ -16,7 +16,6 @@ from graph.cells import Cells, in_one_unit
 from graph.plan import POINT_QUALITY, POINT_REASON, POINT_VALUE
 from graph.pools import Pools
 from graph.stores.neo4j.naming import property_of, quoted
-from graph.stores.neo4j.rows import units_of
 from graph.stores.neo4j.script import refuse
 
 if TYPE_CHECKING:
@@ -40,8 +39,11 @@ def attribute_text(script: Script, name: str, variable: str = "n") -> str:
 
 
 def number_text(value: str) -> str:
-    """A value where it is a number of a column, else null: larger integers are objects there."""
-    return f"CASE WHEN {is_number(value)} THEN toFloat({value}) END"
+    """A value where it is a number of a column, else null: larger integers are objects there.
+
+    A zero loses its sign: Neo4j takes -0.0 for less than 0.0.
+    """
+    return f"CASE WHEN {is_number(value)} THEN toFloat({value}) + 0.0 END"
 
 
 def is_number(value: str) -> str:
@@ -65,8 +67,9 @@ class Stated:
     def all_texts(self) -> list[str]:
         return [text for texts in self.texts.values() for text in texts]
 
-    def unit(self, text: str | None) -> str | None:
-        return units_of(text or None).get(self.name) or self.declared
+    def unit(self, text: str) -> str | None:
+        """What a property `_units` means for the attribute."""
+        return next((unit for unit, texts in self.texts.items() if text in texts), self.declared)
 
 
 def stated(script: Script, name: str) -> Stated:
@@ -76,8 +79,8 @@ def stated(script: Script, name: str) -> Stated:
     if script.around is None and (declared is None or unit is not None):
         refuse(f"{name!r}, whose values may have several units,")
     found: dict[str, list[str]] = {}
-    for text in script.unit_texts():
-        own = units_of(text).get(name)
+    for text, units in script.unit_texts().items():
+        own = units.get(name)
         if own is not None:
             found.setdefault(own, []).append(text)
     return Stated(name, unit, found)
@@ -142,7 +145,7 @@ def converted_text(script: Script, variable: str, known: Stated, target: str | N
         cases.append(f"WHEN {given} THEN {_conversion(script, value, unit, target)}")
     rest = "null" if known.declared is None else _conversion(script, value, known.declared, target)
     chosen = f"CASE {' '.join(cases)} ELSE {rest} END" if cases else rest
-    return f"CASE WHEN {is_number(value)} THEN {chosen} END"
+    return f"CASE WHEN {is_number(value)} THEN {chosen} + 0.0 END"
 
 
 def _conversion(script: Script, value: str, unit: str, target: str) -> str:

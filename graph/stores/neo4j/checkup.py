@@ -81,7 +81,7 @@ def _clock(connection: Connection) -> Fact:
     theirs_s: float = connection.run("RETURN timestamp()")[0][0] / 1e3
     ahead_s = theirs_s - (before_s + time.time()) / 2
     far = abs(ahead_s) > CLOCK_S_MAX
-    hint = "leases go by its clock, times of commits by the writer's" if far else None
+    hint = "commits are stamped by the writer's clock: asOf a time may miss or show some" if far else None
     return Fact("neo4j clock", "warning" if far else "ok", f"{ahead_s:+.1f} s beside ours", hint)
 
 

@@ -30,7 +30,7 @@ from graph.plan import POINT_VALUE, Match, TextField
 from graph.pools import Pools
 from graph.stores.neo4j.anchors import found
 from graph.stores.neo4j.attributes import attribute_text, number_text
-from graph.stores.neo4j.rows import units_of, value_of
+from graph.stores.neo4j.rows import units_of, units_text, value_of
 from graph.stores.neo4j.script import refuse
 from graph.stores.neo4j.steps import ends
 from graph.values import Value
@@ -101,7 +101,7 @@ def groups_text(script: Script, grouping: Grouping) -> GroupsText:
         if not key.steps and key.name not in _FIELDS:
             parts.add(f"{_key(script, key)} IS :: INTEGER NOT NULL")  # 1 and 1.0 are equal to Neo4j
     if any(not key.steps and key.name not in _FIELDS for key in grouping.keys) or _measured(grouping):
-        parts.units = parts.add("n._units")
+        parts.units = parts.add(units_text("n"))
     _add_figures(script, parts, grouping)
     names = [f"{column} AS c{place}" for place, column in enumerate(parts.columns)]
     clauses.append(f"WITH {', '.join(names)} LIMIT {script.value(ROWS_MAX + 1)}")

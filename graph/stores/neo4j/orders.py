@@ -46,11 +46,16 @@ class Key:
 
     def converted(self, value: Scalar, unit: str | None) -> Scalar:
         """A cursor's value in the unit of the key, which may be another one by now."""
-        if isinstance(value, str | bool) or value is None or self.units is None:
+        if isinstance(value, str | bool) or value is None:
             return value
-        if unit in (None, self.unit) or self.unit is None or not self.units.same_dimension(unit, self.unit):
-            return float(value)
-        return float(self.units.convert([value], unit, self.unit)[0])
+        if (
+            self.units is None
+            or unit in (None, self.unit)
+            or self.unit is None
+            or not self.units.same_dimension(unit, self.unit)
+        ):
+            return float(value) + 0.0
+        return float(self.units.convert([value], unit, self.unit)[0]) + 0.0
 
     def group_of(self, value: Scalar) -> int:
         kind = _ABSENT if value is None else _TEXTS if isinstance(value, str) else _NUMBERS
@@ -96,7 +101,7 @@ def _key_of_attribute(script: Script, variable: str, key: OrderKey, match: Match
     truth = f"valueType({raw}) STARTS WITH 'BOOLEAN'"
     group = f"""CASE WHEN {number} IS NOT NULL THEN {groups[_NUMBERS]} WHEN {text} THEN {groups[_TEXTS]}
     WHEN {truth} THEN {groups[_BOOLEANS]} ELSE {groups[_ABSENT]} END"""
-    value = f"CASE WHEN {number} IS NOT NULL THEN {number} + 0.0 WHEN {text} OR {truth} THEN {raw} END"
+    value = f"CASE WHEN {number} IS NOT NULL THEN {number} WHEN {text} OR {truth} THEN {raw} END"
     return Key(group, value, sign, nulls_first, unit, script.around and script.around.units)
 
 

@@ -214,7 +214,7 @@ def _operand(operand: JSONValue) -> float:
     """A number as columns compare with it."""
     assert isinstance(operand, int | float)
     try:
-        return float(operand)
+        return float(operand) + 0.0  # without the sign of a zero
     except OverflowError:
         refuse("a comparison with so large a number")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,6 +33,8 @@ _TAG_SIZE: Final = len(TAGGED)
 _UNITS: Final = msgspec.json.Decoder(dict[str, str])
 _ANY: Final = msgspec.json.Decoder()
 _UNITS_KEPT: Final = 4_096
+UNITS_BYTES_MAX: Final = 4_000
+UNITS_DIGEST: Final = "{#"  # no JSON begins so
 Row = dict[str, Any]
 
 
@@ -68,8 +71,23 @@ def value_of(stored: Any) -> Any:
 
 @lru_cache(maxsize=_UNITS_KEPT)
 def units_of(text: str | None) -> Mapping[str, str]:
-    """By attribute, the unit that a twin or relationship states; from its property `_units`."""
+    """By attribute, the unit that a twin or relationship states; from the JSON of its units."""
     return {} if text is None else _UNITS.decode(text)
+
+
+def units_properties(text: str) -> Row:
+    """The properties that tell units, from their JSON. `_units` is indexed, and an index takes no long value
+    (8 kB): of a long text it has the digest, and the text stands beside it."""
+    data = text.encode()
+    if len(data) <= UNITS_BYTES_MAX:
+        return {"_units": text}
+    digest = blake2b(data, digest_size=16).hexdigest()
+    return {"_units": UNITS_DIGEST + digest, "_units_long": text}
+
+
+def units_text(variable: str) -> str:
+    """The JSON of units as an expression of Cypher."""
+    return f"coalesce({variable}._units_long, {variable}._units)"
 
 
 def external_text(system: str, own: str) -> str:
@@ -157,7 +175,7 @@ def _add_attributes(properties: list[Row], columns: Mapping[str, Column], rows: 
                 if value.unit is not None:
                     units.setdefault(place, {})[name] = value.unit
     for place, stated in units.items():
-        properties[place]["_units"] = _JSON.encode(stated).decode()
+        properties[place].update(units_properties(_JSON.encode(stated).decode()))
 
 
 def edge_properties(snapshot: Snapshot, edges: Rows) -> list[Row]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from graph.stores.neo4j.naming import label_text, types_text
 from graph.values import Way
 from ontology.errors import LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from ontology.schema import Schema
     from ontology.units import Units
@@ -27,6 +27,7 @@ class Sight:
 
 
 EVERYTHING: Final = Sight()
+UnitsByText: TypeAlias = "Mapping[str, Mapping[str, str]]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,8 @@ class Around:
     """What may be looked up while a statement is written.
 
     bases: of sites, by name. attributes: that some twin has, besides the declared ones.
-    unit_texts: every property `_units` that some twin has, each once. LimitError TIME_BUDGET, StoreError.
+    unit_texts: every property `_units` that some twin has, with the units by attribute that it stands for.
+        LimitError TIME_BUDGET, StoreError.
     ask: the one row of another statement. LimitError TIME_BUDGET, StoreError.
     """
 
@@ -42,7 +44,7 @@ class Around:
     attributes: frozenset[str]
     units: Units
     ask: Callable[[str, Mapping[str, Any]], list[Any]]
-    unit_texts: Callable[[], Sequence[str]]
+    unit_texts: Callable[[], UnitsByText]
 
 
 class Script:
@@ -82,10 +84,10 @@ class Script:
         self.has_asked = True
         return self.around.ask(text, values)
 
-    def unit_texts(self) -> Sequence[str]:
-        """Every property `_units` that some twin has; none where nothing can be looked up."""
+    def unit_texts(self) -> UnitsByText:
+        """See `Around`; none where nothing can be looked up."""
         if self.around is None:
-            return ()
+            return {}
         self.has_asked = True
         return self.around.unit_texts()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from graph.attributes import Tag
 from graph.readings.arrow import pa
-from graph.stores.neo4j.rows import TAGGED, stored
+from graph.stores.neo4j.rows import TAGGED, UNITS_BYTES_MAX, stored, units_properties
 from ontology.errors import StoreError
 
 if TYPE_CHECKING:
@@ -109,6 +109,9 @@ def units(columns: dict[str, Column], rows: Rows) -> Any:
         for codes in combined.tolist()
     ]
     made = [_JSON.encode(one).decode() if one else None for one in known]
+    if any(text is not None and "_units_long" in units_properties(text) for text in made):
+        message = f"the units of the attributes of one twin are more than {UNITS_BYTES_MAX:,} bytes of JSON"
+        raise StoreError(message, code="EXPORT_UNFIT", hint="let the server load the graph")
     return pa.array(made, pa.large_string()).take(pa.array(places.reshape(-1)))
 
 

@@ -20,7 +20,7 @@ from graph.stores.neo4j.first_load.cells import (
 from graph.stores.neo4j.first_load.layouts import layouts
 from graph.stores.neo4j.first_load.numbering import END, STONE, STUB, TWIN
 from graph.stores.neo4j.naming import ENTITY, GONE, labels_of, property_of
-from graph.stores.neo4j.rows import leading
+from graph.stores.neo4j.rows import external_text, leading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,7 +108,7 @@ def _external(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> Any:
 
     def text_of(code: int) -> str | None:
         known = pool.value(code)
-        return listed([f"{one.system} {one.id}" for one in known]) if known else None
+        return listed([external_text(one.system, one.id) for one in known]) if known else None
 
     return by_code(snapshot.twins.external.take(rows), text_of)
 
