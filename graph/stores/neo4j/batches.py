@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from graph.stores.neo4j.connection import TOO_LARGE
-from graph.stores.neo4j.naming import GONE, label_text, labels_of
+from graph.stores.neo4j.naming import GONE, labels_of
+from graph.stores.neo4j.rows import twin_rows
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    import numpy.typing as npt
+
     from graph.snapshot import Snapshot
     from graph.stores.neo4j.connection import Connection, Transaction
-    from graph.stores.neo4j.rows import TwinRows
 
 _LOG = logging.getLogger("twinmesh.graph")
 # Ends a statement that wrote to a mark `p`, and so holds the lock on it.
 AS_WRITER: Final = "WITH p MATCH (j:_Journal {site: $site}) WHERE j.epoch = $epoch RETURN true"
-_NODES: Final = """UNWIND $rows AS row MERGE (n:Entity {{id: row.id}}) SET n = row{labels}{faded}
-RETURN collect(id(n))"""
-_NEW: Final = "UNWIND $rows AS row CREATE (n:Entity{labels}) SET n = row RETURN collect(id(n))"
-# A stub of a twin of another site: only where nobody has told more of that twin.
-_STUBS: Final = f"""UNWIND $rows AS row MERGE (n:Entity {{{{id: row.id}}}})
-WITH n, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
-REMOVE n:{GONE} SET n = row{{labels}}"""
+# Labels are data here, so that Neo4j plans each statement once and not for every kind of twin. They come from
+# the vocabulary alone. group: labels, rows, and the labels of a stub that somebody may have left there.
+_EACH: Final = "UNWIND $groups AS group UNWIND group[1] AS row"
+_NEW: Final = f"{_EACH} CREATE (n:Entity:$(group[0])) SET n = row RETURN collect(id(n))"
+_NODES: Final = f"""{_EACH} MERGE (n:Entity {{id: row.id}}) SET n = row SET n:$(group[0])
+REMOVE n:$(group[2]) RETURN collect(id(n))"""
+# A stub of a twin of another site: only where nobody has told more of that twin. Writing takes the lock, so
+# that what is looked at is what another site committed.
+_STUBS: Final = f"""{_EACH} MERGE (n:Entity {{id: row.id}}) SET n._lock = true REMOVE n._lock
+WITH n, group, row WHERE n._site IS NULL OR n._site = row._site OR n:{GONE}
+REMOVE n:{GONE} SET n = row SET n:$(group[0])"""
 EDGES_BY_ID: Final = """UNWIND $rows AS row MERGE (a:Entity {{id: row[0]}}) MERGE (b:Entity {{id: row[1]}})
 CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
 
@@ -79,17 +87,23 @@ class Batches:
 
 
 def write_twins(
-    transaction: Transaction, snapshot: Snapshot, group: TwinRows, *, is_new: bool = False
-) -> list[int] | int:
-    """Neo4j's own numbers of the nodes, in the order of the rows; -1 for stubs. is_new: none is there."""
-    if is_new and not group.is_stub:
-        return transaction.run(_NEW.format(labels=label_text(group.labels)), rows=group.properties)[0][0]
-    text = f", n{label_text(group.labels)}" if group.labels else ""
-    if group.is_stub:
-        transaction.run(_STUBS.format(labels=text), rows=group.properties)
-        return -1
-    # Another site may have written a stub of it before.
-    schema = snapshot.schema
-    faded = label_text(set(labels_of(schema, (schema.kinds[schema.external_kind].iri,))) - {*group.labels})
-    statement = _NODES.format(labels=text, faded=f" REMOVE n{faded}" if faded else "")
-    return transaction.run(statement, rows=group.properties)[0][0]
+    transaction: Transaction, snapshot: Snapshot, rows: npt.NDArray[np.int64], *, is_new: bool = False
+) -> tuple[npt.NDArray[np.int64], list[int]]:
+    """Write living twins. Which of them have nodes of ours, and Neo4j's own numbers of these.
+
+    Stubs are written, but may be another site's. is_new: no node of any is there.
+    """
+    groups = twin_rows(snapshot, rows)
+    stub_labels = labels_of(snapshot.schema, (snapshot.schema.kinds[snapshot.schema.external_kind].iri,))
+    stubs = [[list(group.labels), group.properties] for group in groups if group.is_stub]
+    if stubs:
+        transaction.run(_STUBS, groups=stubs)
+    own = [group for group in groups if not group.is_stub]
+    if not own:
+        return np.empty(0, np.int64), []
+    told = [
+        [list(group.labels), group.properties, [one for one in stub_labels if one not in group.labels]]
+        for group in own
+    ]
+    numbers = transaction.run(_NEW if is_new else _NODES, groups=told)[0][0]
+    return np.concatenate([group.rows for group in own]), numbers

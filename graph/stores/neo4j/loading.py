@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from graph.stores.neo4j.batches import AS_WRITER, EDGES_BY_ID, write_twins
 from graph.stores.neo4j.lanes import cut
 from graph.stores.neo4j.naming import quoted
-from graph.stores.neo4j.rows import bare_edges, edge_properties, stub_rows, twin_rows
+from graph.stores.neo4j.rows import bare_edges, edge_properties, stub_rows
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -65,12 +65,11 @@ _END: Final = f"""MATCH (p:_Projection {{site: $site}}) SET p.sequence = p.revis
 _NUMBERS: Final = """MATCH (n:Entity) WHERE n._site = $site AND n._kind IS NOT NULL
 AND n.id IS :: STRING NOT NULL
 RETURN collect(n.id), collect(id(n))"""
-_EDGES: Final = """UNWIND $rows AS row
-MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
-CREATE (a)-[r:{type}]->(b) SET r = row[2]"""
-# Of most there is nothing to be said but the site.
-_BARE_EDGES: Final = """UNWIND $rows AS row MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]
-CREATE (a)-[:{type} {{_site: $site}}]->(b)"""
+# Types are data here, from the vocabulary alone. Of most there is nothing to be said but the site.
+_BETWEEN: Final = """UNWIND $groups AS group UNWIND group[1] AS row
+MATCH (a) WHERE id(a) = row[0] MATCH (b) WHERE id(b) = row[1]"""
+_EDGES: Final = f"{_BETWEEN} CREATE (a)-[r:$(group[0])]->(b) SET r = row[2]"
+_BARE_EDGES: Final = f"{_BETWEEN} CREATE (a)-[:$(group[0]) {{_site: $site}}]->(b)"
 
 
 @dataclass(slots=True)
@@ -203,8 +202,9 @@ class FirstLoad:
         self, lane: Lane, first: int, until: int, is_new: bool, transaction: Transaction
     ) -> None:
         rows = lane.twins[first:until]
-        for group in twin_rows(self._snapshot, rows[self._snapshot.alive[rows]]):
-            self._numbers[group.rows] = write_twins(transaction, self._snapshot, group, is_new=is_new)
+        rows = rows[self._snapshot.alive[rows]]
+        written, numbers = write_twins(transaction, self._snapshot, rows, is_new=is_new)
+        self._numbers[written] = numbers
         self._batches.mark(transaction, _MOVE, lane=lane.number, fields={"twins": until})
 
     def _load_round(self, state: _State, number: int, lane: Lane) -> bool:
@@ -228,27 +228,41 @@ class FirstLoad:
         edges = edges[np.argsort(snapshot.edges.relation.take(edges), kind="stable")]
         relations = snapshot.edges.relation.take(edges)
         ends = [0, *(np.flatnonzero(np.diff(relations)) + 1).tolist(), len(edges)]
+        bare: list[list[Any]] = []
+        rich: list[list[Any]] = []
         for begin, end in pairwise(ends) if len(edges) else ():
-            type_ = quoted(snapshot.schema.relations[int(relations[begin])].name)
-            self._write_type(transaction, type_, edges[begin:end])
+            name = snapshot.schema.relations[int(relations[begin])].name
+            self._deal(transaction, name, edges[begin:end], bare, rich)
+        if bare:
+            transaction.run(_BARE_EDGES, groups=bare, site=self._site)
+        if rich:
+            transaction.run(_EDGES, groups=rich)
         self._batches.mark(transaction, _MOVE, lane=lane.number, fields={"edges": until})
 
-    def _write_type(self, transaction: Transaction, type_: str, edges: npt.NDArray[np.int64]) -> None:
+    def _deal(
+        self,
+        transaction: Transaction,
+        name: str,
+        edges: npt.NDArray[np.int64],
+        bare: list[list[Any]],
+        rich: list[list[Any]],
+    ) -> None:
+        """Relationships of one type, by what there is to be said of them; those with an end elsewhere are
+        written at once."""
         snapshot = self._snapshot
         one, other = self._numbers[snapshot.sources(edges)], self._numbers[snapshot.targets(edges)]
         near = (one >= 0) & (other >= 0)
-        bare = near & bare_edges(snapshot, edges)
-        if bare.any():
-            rows = np.column_stack((one[bare], other[bare])).tolist()
-            transaction.run(_BARE_EDGES.format(type=type_), rows=rows, site=self._site)
-        rich = near & ~bare
-        if rich.any():
-            ends = zip(one[rich].tolist(), other[rich].tolist(), strict=True)
-            transaction.run(_EDGES.format(type=type_), rows=self._rows(ends, edges[rich]))
+        plain = near & bare_edges(snapshot, edges)
+        if plain.any():
+            bare.append([name, np.column_stack((one[plain], other[plain])).tolist()])
+        more = near & ~plain
+        if more.any():
+            ends = zip(one[more].tolist(), other[more].tolist(), strict=True)
+            rich.append([name, self._rows(ends, edges[more])])
         if not near.all():
             far = edges[~near]
             ends = zip(snapshot.ids(snapshot.sources(far)), snapshot.ids(snapshot.targets(far)), strict=True)
-            transaction.run(EDGES_BY_ID.format(type=type_), rows=self._rows(ends, far))
+            transaction.run(EDGES_BY_ID.format(type=quoted(name)), rows=self._rows(ends, far))
 
     def _rows(
         self, ends: Iterable[tuple[object, object]], edges: npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ import numpy as np
 from graph.stores.neo4j.batches import AS_WRITER, EDGES_BY_ID, Batches, write_twins
 from graph.stores.neo4j.loading import FirstLoad
 from graph.stores.neo4j.naming import GONE, label_text, labels_of, quoted
-from graph.stores.neo4j.rows import edge_properties, stub_rows, twin_rows
+from graph.stores.neo4j.rows import edge_properties, stub_rows
 from ontology.errors import Place, StoreError
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ class Projection:
                 fading.setdefault(tuple(sorted(old)), []).append(iri)
         for labels, mine in fading.items():
             transaction.run(_FADE.format(labels=label_text(labels)), ids=mine)
-        for group in twin_rows(snapshot, rows):
-            write_twins(transaction, snapshot, group)
+        write_twins(transaction, snapshot, rows)
 
     def _bury(self, transaction: Transaction, snapshot: Snapshot, rows: npt.NDArray[np.int32]) -> None:
         """Leave tombstones, so that whoever reads by revision sees what went."""
