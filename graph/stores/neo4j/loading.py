@@ -55,9 +55,8 @@ FOREACH (lane IN range(0, $lanes - 1) | CREATE (:_Lane {{site: $site, lane: lane
 {AS_WRITER}"""
 # Waits for what another writer, fenced off meanwhile, had not committed yet.
 _CLAIM: Final = """MATCH (l:_Lane {site: $site}) SET l.turn = coalesce(l.turn, 0) + 1
-WITH l ORDER BY l.lane WITH collect(l) AS lanes
-MATCH (p:_Projection {site: $site}) WHERE p.sequence = -1
-RETURN p.revision, p.size, p.edge_size, [l IN lanes | l.twins], [l IN lanes | l.edges]"""
+RETURN l.lane, l.twins, l.edges"""
+_STATE: Final = "MATCH (p:_Projection {site: $site}) RETURN p.sequence, p.revision, p.size, p.edge_size"
 _MOVE: Final = f"""MATCH (p:_Lane {{site: $site, lane: $lane}}) SET p += $fields
 {AS_WRITER}"""
 _END: Final = f"""MATCH (p:_Projection {{site: $site}}) SET p.sequence = p.revision
@@ -132,12 +131,16 @@ class FirstLoad:
 
     def _claimed(self) -> _State | None:
         """The load that is going on, if one is; from now on it is ours."""
-        rows = self._connection.run(_CLAIM, site=self._site)
-        state = _State(*rows[0]) if rows else None
-        # Of a journal that was set back, or of an older twinmesh without lanes: anew.
-        if state is None or not state.twins or state.revision > self._snapshot.revision:
-            return None
-        return state
+        lanes = sorted(self._connection.run(_CLAIM, site=self._site))
+        rows = self._connection.run(_STATE, site=self._site) if lanes else ()
+        for sequence, revision, size, edge_size in rows:
+            # Not of a journal that was set back meanwhile.
+            if sequence < 0 and revision <= self._snapshot.revision:
+                twins, edges = [lane[1] for lane in lanes], [lane[2] for lane in lanes]
+                return _State(revision, size, edge_size, twins, edges)
+        if lanes:
+            self._connection.run(_DROP_LANES, site=self._site)
+        return None
 
     def _begun(self) -> _State:
         for statement in () if self._is_empty() else _CLEAR:
@@ -150,7 +153,6 @@ class FirstLoad:
             "edge_size": snapshot.edge_count,
         }
         with self._connection.transaction() as transaction:
-            transaction.run(_DROP_LANES, site=self._site)
             self._batches.mark(transaction, _BEGIN, fields=fields, lanes=LANES)
         nothing = [0] * LANES
         return _State(snapshot.revision, snapshot.size, snapshot.edge_count, nothing, list(nothing))
