@@ -131,3 +131,27 @@ def test_who_goes_on_waits_for_what_the_fenced_writer_still_commits(open_mesh, n
         assert not claimed
     claiming.join(120)
     assert [(state.twins, state.size) for state in claimed] == [([0, 7], twin.snapshot().size)]
+
+
+def test_a_writer_that_recovers_is_not_taken_for_another_one(open_mesh, neo4j, schema):
+    """It moves the epoch in Neo4j, and knows the new one only when the answer is there."""
+    mesh = open_mesh()
+    twin = mesh.create_site("campus")
+    a_site(schema, twin)
+    mirror_of(mesh).finish()
+    connection = mesh._journals.connection
+    neo4j.run("MATCH (n:Entity|_Projection|_Lane) DETACH DELETE n")
+    before, asked = twin.epoch, []
+
+    def late():
+        asked.append(None)
+        return before if len(asked) < 4 else twin.epoch
+
+    twin._store.recover()
+    assert twin.epoch > before
+    assert loading.FirstLoad(Batches(connection, "campus", late), twin.snapshot()).run()
+    assert len(asked) > 4 and of_neo4j(neo4j, "campus") == of_snapshot(twin.snapshot())
+    neo4j.run("MATCH (n:Entity|_Projection) DETACH DELETE n")
+    with pytest.raises(StoreError) as caught:
+        loading.FirstLoad(Batches(connection, "campus", lambda: twin.epoch + 1), twin.snapshot()).run()
+    assert caught.value.code == "STORE_FENCED"

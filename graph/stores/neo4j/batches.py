@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("twinmesh.graph")
 # Ends a statement that wrote to a mark `p`, and so holds the lock on it.
-AS_WRITER: Final = "WITH p MATCH (j:_Journal {site: $site}) WHERE j.epoch = $epoch RETURN true"
+AS_WRITER: Final = "WITH p MATCH (j:_Journal {site: $site}) RETURN j.epoch"
+# A writer that recovers from an error moves the epoch itself, and knows it a moment later.
+_EPOCH_S_MAX: Final = 5.0
+_POLL_S: Final = 0.01
 # Labels are data here, so that Neo4j plans each statement once and not for every kind of twin. They come from
 # the vocabulary alone. group: labels, rows, and the labels of a stub that somebody may have left there.
 _EACH: Final = "UNWIND $groups AS group UNWIND group[1] AS row"
@@ -81,9 +85,16 @@ class Batches:
 
         It takes the lock on the mark, so that two writers never work on one batch at the same time.
         """
-        if not transaction.run(statement, site=self.site, epoch=self._epoch(), **values):
+        found = transaction.run(statement, site=self.site, **values)
+        if not found or not self._is_ours(found[0][0]):
             message = f"another process became the writer of site {self.site}"
             raise StoreError(message, code="STORE_FENCED", place=Place(self.connection.place.url))
+
+    def _is_ours(self, epoch: int) -> bool:
+        until_s = time.monotonic() + _EPOCH_S_MAX
+        while 0 < self._epoch() < epoch and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
+        return self._epoch() == epoch
 
 
 def write_twins(

@@ -55,7 +55,7 @@ def cut(sources: Rows, targets: Rows, size: int, count: int) -> list[Lane]:
 
 def _part(rows: Rows, parts: int) -> npt.NDArray[np.int64]:
     """Rows in the order of an import are regular (every tenth a room): dealt in turns they would not mix."""
-    return ((np.asarray(rows, np.int64) * _MIXING & 0xFFFFFFFF) >> 16) % parts
+    return ((np.asarray(rows, np.int64) * _MIXING & 0xFFFFFFFF) * parts) >> 32
 
 
 def _slots(count: int) -> npt.NDArray[np.int64]:
