@@ -71,18 +71,24 @@ def a_site(schema, twin):
     )
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 4])
-def test_a_load_goes_on_in_the_lanes_that_it_began_with(open_mesh, neo4j, schema, monkeypatch, lanes):
-    """Broken off after every second mark, and gone on with by a program that would take another number."""
+def not_loaded(open_mesh, neo4j, schema):
+    """A site whose graph nobody loads, and the connection that it would be loaded by."""
     mesh = open_mesh()
     twin = mesh.create_site("campus")
     a_site(schema, twin)
     mirror_of(mesh).finish()
     neo4j.run("MATCH (n:Entity|_Projection|_Lane) DETACH DELETE n")
+    return twin, mesh._journals.connection
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 4])
+def test_a_load_goes_on_in_the_lanes_that_it_began_with(open_mesh, neo4j, schema, monkeypatch, lanes):
+    """Broken off after every second mark, and gone on with by a program that would take another number."""
+    twin, connection = not_loaded(open_mesh, neo4j, schema)
     monkeypatch.setattr(loading, "TWINS_PER_BATCH", 30)
     monkeypatch.setattr(loading, "EDGES_PER_BATCH", 25)
     monkeypatch.setattr(loading, "LANES", lanes)
-    batches = Batches(mesh._journals.connection, "campus", lambda: twin.epoch)
+    batches = Batches(connection, "campus", lambda: twin.epoch)
     mark, marked, breaks = Batches.mark, [], 0
 
     def breaking(self, transaction, statement, **values):
@@ -113,12 +119,7 @@ def test_a_load_goes_on_in_the_lanes_that_it_began_with(open_mesh, neo4j, schema
 
 def test_who_goes_on_waits_for_what_the_fenced_writer_still_commits(open_mesh, neo4j, schema):
     """Else the rows of that batch would be written twice."""
-    mesh = open_mesh()
-    twin = mesh.create_site("campus")
-    a_site(schema, twin)
-    mirror_of(mesh).finish()
-    connection = mesh._journals.connection
-    neo4j.run("MATCH (n:Entity|_Projection|_Lane) DETACH DELETE n")
+    twin, connection = not_loaded(open_mesh, neo4j, schema)
     load = loading.FirstLoad(Batches(connection, "campus", lambda: twin.epoch), twin.snapshot())
     load._begun()
     claimed = []
@@ -135,12 +136,7 @@ def test_who_goes_on_waits_for_what_the_fenced_writer_still_commits(open_mesh, n
 
 def test_a_writer_that_recovers_is_not_taken_for_another_one(open_mesh, neo4j, schema):
     """It moves the epoch in Neo4j, and knows the new one only when the answer is there."""
-    mesh = open_mesh()
-    twin = mesh.create_site("campus")
-    a_site(schema, twin)
-    mirror_of(mesh).finish()
-    connection = mesh._journals.connection
-    neo4j.run("MATCH (n:Entity|_Projection|_Lane) DETACH DELETE n")
+    twin, connection = not_loaded(open_mesh, neo4j, schema)
     before, asked = twin.epoch, []
 
     def late():

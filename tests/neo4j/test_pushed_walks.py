@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 import test_pushed_graphql as graphql_tests
 from neo4j_waiting import wait_shown
-from test_pushed_graphql import codes_of, composed, judge
+from test_pushed_graphql import codes_of, judge, run
 
 from api.operation import Request
 from api.policy import LOCAL, Principal, Role
@@ -20,7 +20,6 @@ from graph.stores.neo4j.walks import legs_of, walked
 from graph.values import Change, RelationshipRecord, TwinRecord, Way
 from tests.compiled.drawing import fresh_seed
 from tests.compiled.operations import Shapes
-from tests.compiled.oracle import rounds
 from tests.graph.test_matching import BASE, random_change
 
 EQUAL = 60
@@ -50,27 +49,14 @@ class WalkShapes(Shapes):
         return [(1, list(ROOTS))]
 
 
-def run(pushed, equal):
-    """Operations until so many answers were equal; what was refused, and with which errors, is counted."""
-    seed, seen, drawn = fresh_seed("walks"), Counter(), 0
-    operations = composed(seed, WalkShapes(pushed.shapes.schema, pushed.shapes.words))
-    while seen["equal"] < equal:
-        drawn += 1
-        assert drawn < 20 * equal, seen
-        operation = next(operations)
-        for request, principal in rounds(pushed.world, operation):
-            seen[judge(pushed, request, principal, operation.limits)] += 1
-    print("seed", seed, "drawn", drawn, dict(seen))
-
-
 def test_random_operations_with_walks_are_answered_as_in_memory(pushed):
-    run(pushed, EQUAL)
+    run(pushed, EQUAL, WalkShapes(pushed.shapes.schema, pushed.shapes.words))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_many_random_operations_with_walks_are_answered_as_in_memory(pushed):
-    run(pushed, 3_000)
+    run(pushed, 3_000, WalkShapes(pushed.shapes.schema, pushed.shapes.words))
 
 
 WALK = """query q($from: [ID!]!, $relations: [String!], $way: Direction, $depth: Int, $kind: String,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from graph.migrating import batches
 from graph.readings.arrow import pa
 from graph.stores.chain import first_digest, follows
 from graph.stores.layout import HeadRow, answer_digest
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from graph.stores.protocol import Answer, Entry, Store
 
 ENTRIES_AT_ONCE: Final = 4_096
-PAYLOAD_BYTES_AT_ONCE: Final = 16 << 20
 # These nodes have no relationships: their numbers are of a space of their own.
 _ID: Final = ":ID(journal)"
 _COMMIT: Final = (
@@ -65,7 +65,7 @@ class JournalTables:
     def _write_commits(self, store: Store, snapshot: Snapshot) -> bytes:
         """The digest of the last one."""
         table = self._tables.begin(_COMMIT)
-        for entries in _batches(_chained(store, snapshot.revision)):
+        for entries in batches(_chained(store, snapshot.revision)):
             columns = [
                 pa.array([entry.sequence for entry in entries]),
                 pa.array([entry.time_ns for entry in entries]),
@@ -121,20 +121,6 @@ def _chained(store: Store, until: int) -> Iterator[Entry]:
 def _corrupt(store: Store, message: str) -> StoreError:
     place = Place(item=store.header.site)
     return StoreError(message, code="JOURNAL_CORRUPT", place=place, hint="restore a backup")
-
-
-def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """Few enough to be in memory as texts."""
-    batch: list[Entry] = []
-    size_bytes = 0
-    for entry in entries:
-        batch.append(entry)
-        size_bytes += len(entry.payload)
-        if len(batch) == ENTRIES_AT_ONCE or size_bytes > PAYLOAD_BYTES_AT_ONCE:
-            yield batch
-            batch, size_bytes = [], 0
-    if batch:
-        yield batch
 
 
 def _texts(found: Iterator[str]) -> Any:
